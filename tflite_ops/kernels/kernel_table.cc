@@ -1,0 +1,31 @@
+#include "kernels/kernel_table.h"
+
+#include <string.h>
+
+namespace keras_ste {
+
+#if !defined(KERAS_STE_X86)
+const KernelTable* Avx2Kernels() { return nullptr; }
+const KernelTable* Avx512Kernels() { return nullptr; }
+#endif
+
+int32_t AvailableKernels(const KernelTable* tables[kMaxKernelTables]) {
+  const KernelTable* all[kMaxKernelTables] = {PortableKernels(), Avx2Kernels(), Avx512Kernels()};
+  int32_t n = 0;
+  for (const KernelTable* table : all) {
+    if (table != nullptr) tables[n++] = table;
+  }
+  return n;
+}
+
+const KernelTable* ChooseKernels(const char* name) {
+  const KernelTable* tables[kMaxKernelTables];
+  const int32_t n = AvailableKernels(tables);
+  if (name == nullptr || name[0] == '\0') return tables[n - 1];
+  for (int32_t i = 0; i < n; ++i) {
+    if (strcmp(tables[i]->name, name) == 0) return tables[i];
+  }
+  return nullptr;
+}
+
+}  // namespace keras_ste

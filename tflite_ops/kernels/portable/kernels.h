@@ -1,0 +1,21 @@
+// Kernels in plain C++ that any compiler may put into its own vector instructions.
+#ifndef KERAS_STE_KERNELS_PORTABLE_KERNELS_H_
+#define KERAS_STE_KERNELS_PORTABLE_KERNELS_H_
+
+#include "kernels/kernel_table.h"
+
+namespace keras_ste {
+namespace portable {
+
+constexpr int32_t kBitDotRows = 4;
+constexpr int32_t kSignSumRows = 4;
+
+void FillBitDot(KernelTable* table);
+void FillSignSum(KernelTable* table);
+void FillOutput(KernelTable* table);
+void PackSigns(const float* x, int64_t n, uint32_t* words);
+
+}  // namespace portable
+}  // namespace keras_ste
+
+#endif  // KERAS_STE_KERNELS_PORTABLE_KERNELS_H_

@@ -1,0 +1,31 @@
+#include "kernels/output_loops.h"
+
+#include "kernels/portable/kernels.h"
+
+namespace keras_ste {
+namespace portable {
+namespace {
+
+template <typename Sum>
+void Scale(const Sum* sums, const float* multiplier, const float* bias, float low, float high, int32_t n, float* out) {
+  ScaleLoop(sums, multiplier, bias, low, high, n, out);
+}
+
+template <typename Sum>
+uint32_t Threshold(const Sum* sums, const Sum* thresholds) {
+  uint32_t bits = 0;
+  for (int32_t i = 0; i < kChunk; ++i) bits |= (sums[i] >= thresholds[i] ? 1u : 0u) << i;
+  return bits;
+}
+
+}  // namespace
+
+void FillOutput(KernelTable* table) {
+  table->scale_int32 = Scale<int32_t>;
+  table->scale_float = Scale<float>;
+  table->threshold_int32 = Threshold<int32_t>;
+  table->threshold_float = Threshold<float>;
+}
+
+}  // namespace portable
+}  // namespace keras_ste

@@ -1,0 +1,18 @@
+#include "kernels/portable/kernels.h"
+
+namespace keras_ste {
+
+const KernelTable* PortableKernels() {
+  static const KernelTable table = [] {
+    KernelTable t = {};
+    t.name = "portable";
+    portable::FillBitDot(&t);
+    portable::FillSignSum(&t);
+    portable::FillOutput(&t);
+    t.pack_signs = portable::PackSigns;
+    return t;
+  }();
+  return &table;
+}
+
+}  // namespace keras_ste

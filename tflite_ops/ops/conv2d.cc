@@ -1,0 +1,84 @@
+#include "ops/conv_op.h"
+#include "ops/ops.h"
+
+namespace keras_ste {
+namespace {
+
+constexpr const char* kName = "SteConv2D";
+constexpr int32_t kMost = 1 << 24;  // of channels, filters, kernel, stride and dilation
+
+// The most words of an input pixel that one group touches.
+int32_t MostGroupWords(const Conv& c) {
+  int32_t most = 0;
+  for (int32_t g = 0; g < c.groups; ++g) {
+    const int32_t words = WordsOf((g + 1) * GroupChannels(c)) - GroupFirstWord(c, g);
+    if (words > most) most = words;
+  }
+  return most;
+}
+
+bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, bool* same, Error* error) {
+  Options options(kName, bytes, size, error);
+  options.Int("version", 1, 1);
+  c->channels = options.Int("channels", 1, kMost);
+  c->filters = options.Int("filters", 1, kMost);
+  c->h.kernel = options.Int("kernel_h", 1, kMost);
+  c->w.kernel = options.Int("kernel_w", 1, kMost);
+  c->h.stride = options.Int("stride_h", 1, kMost);
+  c->w.stride = options.Int("stride_w", 1, kMost);
+  c->h.dilation = options.Int("dilation_h", 1, kMost);
+  c->w.dilation = options.Int("dilation_w", 1, kMost);
+  c->groups = options.Int("groups", 1, kMost);
+  *same = options.OneOf("padding", "valid", "same") == 1;
+  c->pad_with_one = options.Int("pad_value", 0, 1) == 1;
+  ReadOutputOptions(&options, c);
+  return options.ok();
+}
+
+bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t count, const KernelTable* kernels,
+             void* memory, Output* output, Error* error) {
+  ConvState* state = static_cast<ConvState*>(memory);
+  Conv& c = state->conv;
+  bool same = false;
+  if (!ReadOptions(bytes, size, &c, &same, error)) return false;
+
+  Checks checks(kName, kConvRoles, inputs, count, error);
+  if (!checks.Count(2, kMaxInputs) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
+  if (!checks.HasRank(0, 4) || !checks.HasElements(0)) return false;
+  const bool packed = c.input == InputKind::kPacked;
+  c.batch = inputs[0].dims[0];
+  c.h.in = inputs[0].dims[1];
+  c.w.in = inputs[0].dims[2];
+  c.pixel_stride = packed ? WordsOf(c.channels) : c.channels;
+  const int32_t expected[4] = {c.batch, c.h.in, c.w.in, c.pixel_stride};
+  if (!checks.HasShape(0, 4, expected)) return false;
+  if (c.channels % c.groups != 0 || c.filters % c.groups != 0) {
+    return checks.Fail("channels and filters must be multiples of groups");
+  }
+  if (!PlaceWindows(same, &c.h) || !PlaceWindows(same, &c.w)) {
+    return checks.Fail(0, "an image at least as large as the dilated kernel");
+  }
+  int32_t products = 0;
+  if (!Multiply(c.h.kernel, c.w.kernel, &products) || !Multiply(products, GroupChannels(c), &products)) {
+    return checks.Fail("the kernel has 2^31 weights or more");
+  }
+  c.filter_words = packed ? MostGroupWords(c) : WordsOf(products);
+  const int32_t packed_dims[4] = {c.filters, c.h.kernel, c.w.kernel, c.filter_words};
+  const int32_t unpacked_dims[2] = {c.filters, c.filter_words};
+  if (!FinishConv(inputs, packed ? 4 : 2, packed ? packed_dims : unpacked_dims, kernels, &checks, state)) return false;
+
+  output->type = c.packed_output ? Type::kInt32 : Type::kFloat32;
+  output->rank = 4;
+  output->dims[0] = c.batch;
+  output->dims[1] = c.h.out;
+  output->dims[2] = c.w.out;
+  output->dims[3] = OutputStride(c);
+  return true;
+}
+
+}  // namespace
+
+const Op kConv2D = {kName,          Prepare,   ConvWeightsBytes, ConvFillWeights, ConvTablesBytes,
+                    ConvFillTables, ConvUnits, ConvCost,         ConvRun};
+
+}  // namespace keras_ste

@@ -1,0 +1,19 @@
+#ifndef KERAS_STE_OPS_OPS_H_
+#define KERAS_STE_OPS_OPS_H_
+
+#include "ops/op.h"
+
+namespace keras_ste {
+
+extern const Op kQuantize;
+extern const Op kConv2D;
+extern const Op kFullyConnected;
+extern const Op kMaxPool2D;
+
+// For ops that need no memory of their own.
+inline size_t NoBytes(const void*) { return 0; }
+inline void FillNothing(const void*, const void* const*, void*) {}
+
+}  // namespace keras_ste
+
+#endif  // KERAS_STE_OPS_OPS_H_
