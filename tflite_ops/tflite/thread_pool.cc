@@ -1,0 +1,122 @@
+#include "tflite/thread_pool.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace keras_ste {
+namespace {
+
+// Ranges per thread: enough that a thread the system holds up does not hold up the rest for long.
+constexpr int32_t kRangesPerThread = 4;
+// A waiting thread looks again this often before it sleeps: ops follow each other within microseconds.
+constexpr int32_t kSpins = 2000;
+
+void Pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+class Pool {
+ public:
+  ~Pool() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+      generation_.fetch_add(1, std::memory_order_release);
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  // False where the pool is taken.
+  bool Run(int32_t threads, int32_t units, const std::function<void(int32_t, int32_t)>& work) {
+    std::unique_lock<std::mutex> only(in_use_, std::try_to_lock);
+    if (!only.owns_lock()) return false;
+    while (static_cast<int32_t>(workers_.size()) < threads - 1) {
+      const int32_t index = static_cast<int32_t>(workers_.size());
+      const uint64_t seen = generation_.load();
+      workers_.emplace_back([this, index, seen] { Work(index, seen); });
+    }
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      work_ = &work;
+      units_ = units;
+      ranges_ = threads * kRangesPerThread < units ? threads * kRangesPerThread : units;
+      next_range_.store(0);
+      helpers_ = threads - 1;
+      running_.store(threads - 1);
+      generation_.fetch_add(1, std::memory_order_release);
+    }
+    wake_.notify_all();
+    TakeRanges();
+    while (running_.load(std::memory_order_acquire) > 0) Pause();
+    return true;
+  }
+
+ private:
+  void TakeRanges() {
+    for (int32_t r = next_range_.fetch_add(1); r < ranges_; r = next_range_.fetch_add(1)) {
+      const int64_t units = units_;
+      (*work_)(static_cast<int32_t>(units * r / ranges_), static_cast<int32_t>(units * (r + 1) / ranges_));
+    }
+  }
+
+  void WaitForWork(uint64_t seen) {
+    for (int32_t i = 0; i < kSpins; ++i) {
+      if (generation_.load(std::memory_order_acquire) != seen) return;
+      Pause();
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    wake_.wait(lock, [&] { return generation_.load() != seen; });
+  }
+
+  void Work(int32_t index, uint64_t seen) {
+    for (;;) {
+      WaitForWork(seen);
+      bool helps = false;
+      {
+        // Both under the lock that Run publishes them under, so that no work is taken for two.
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (stopping_) return;
+        seen = generation_.load();
+        helps = index < helpers_;
+      }
+      if (!helps) continue;
+      TakeRanges();
+      running_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  std::mutex in_use_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::thread> workers_;
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int32_t> next_range_{0};
+  std::atomic<int32_t> running_{0};
+  const std::function<void(int32_t, int32_t)>* work_ = nullptr;
+  int32_t units_ = 0;
+  int32_t ranges_ = 0;
+  int32_t helpers_ = 0;
+  bool stopping_ = false;
+};
+
+Pool& ThePool() {
+  static Pool pool;
+  return pool;
+}
+
+}  // namespace
+
+void ParallelFor(int32_t threads, int32_t units, const std::function<void(int32_t, int32_t)>& work) {
+  if (threads > units) threads = units;
+  if (threads <= 1 || !ThePool().Run(threads, units, work)) work(0, units);
+}
+
+}  // namespace keras_ste
