@@ -98,25 +98,32 @@ int32_t CountClasses(const Axis& axis) {
   return classes;
 }
 
-void FillClasses(const Axis& axis, bool distinguish, int32_t* class_of) {
+// What a tile needs to know of a window position on one axis; kept in a table because finding it takes divisions.
+struct Position {
+  TapRange inside;
+  int32_t border_class;
+};
+
+void FillPositions(const Axis& axis, bool distinguish, Position* positions) {
   int32_t current = 0;
   for (int32_t i = 0; i < axis.out; ++i) {
-    if (distinguish && i > 0) current += !SameRange(TapsInside(axis, i), TapsInside(axis, i - 1));
-    class_of[i] = current;
+    const TapRange inside = TapsInside(axis, i);
+    if (distinguish && i > 0) current += !SameRange(inside, positions[i - 1].inside);
+    positions[i] = {inside, current};
   }
 }
 
 // The tables memory: this header, then the arrays it points to by offsets.
 struct TablesHeader {
-  size_t column_class, start, pad_pixel, end;
+  size_t columns, start, padding, end;
   int32_t row_classes, column_classes;
 };
 
 struct Tables {
-  int32_t* row_class;     // [h.out]
-  int32_t* column_class;  // [w.out]
+  Position* rows;         // [h.out]
+  Position* columns;      // [w.out]
   int32_t* start;         // [row classes][column classes][PaddedFilters]
-  void* pad_pixel;        // one input pixel of padding
+  void* padding;          // a kernel row of padding pixels
   int32_t column_classes;
 };
 
@@ -125,11 +132,11 @@ TablesHeader LayOutTables(const Conv& c) {
   const bool borders = HasBorderClasses(c);
   l.row_classes = borders ? CountClasses(c.h) : 1;
   l.column_classes = borders ? CountClasses(c.w) : 1;
-  l.column_class = Align(sizeof(TablesHeader)) + Align(c.h.out * sizeof(int32_t));
-  l.start = l.column_class + Align(c.w.out * sizeof(int32_t));
-  l.pad_pixel = l.start + Align(sizeof(int32_t) * static_cast<size_t>(l.row_classes) * l.column_classes *
-                                PaddedFilters(c));
-  l.end = l.pad_pixel + Align(sizeof(uint32_t) * static_cast<size_t>(c.pixel_stride));
+  l.columns = Align(sizeof(TablesHeader)) + Align(c.h.out * sizeof(Position));
+  l.start = l.columns + Align(c.w.out * sizeof(Position));
+  l.padding = l.start + Align(sizeof(int32_t) * static_cast<size_t>(l.row_classes) * l.column_classes *
+                              PaddedFilters(c));
+  l.end = l.padding + Align(sizeof(uint32_t) * static_cast<size_t>(c.pixel_stride) * c.w.kernel);
   return l;
 }
 
@@ -137,38 +144,41 @@ Tables TablesAt(void* memory) {
   char* p = static_cast<char*>(memory);
   const TablesHeader& header = *static_cast<const TablesHeader*>(memory);
   Tables t;
-  t.row_class = reinterpret_cast<int32_t*>(p + Align(sizeof(TablesHeader)));
-  t.column_class = reinterpret_cast<int32_t*>(p + header.column_class);
+  t.rows = reinterpret_cast<Position*>(p + Align(sizeof(TablesHeader)));
+  t.columns = reinterpret_cast<Position*>(p + header.columns);
   t.start = reinterpret_cast<int32_t*>(p + header.start);
-  t.pad_pixel = p + header.pad_pixel;
+  t.padding = p + header.padding;
   t.column_classes = header.column_classes;
   return t;
 }
 
 template <typename X>
-void FillPixel(int32_t n, X value, void* pixel) {
-  for (int32_t i = 0; i < n; ++i) static_cast<X*>(pixel)[i] = value;
+void Fill(int32_t n, X value, void* memory) {
+  for (int32_t i = 0; i < n; ++i) static_cast<X*>(memory)[i] = value;
 }
 
-void FillPadPixel(const Conv& c, void* pixel) {
+void FillPadding(const Conv& c, void* padding) {
   const int32_t one = c.pad_with_one ? 1 : 0;
+  const int32_t n = c.pixel_stride * c.w.kernel;
   switch (c.input) {
     case InputKind::kPacked: {
       // Groups are whole words here, so a tail exists only after the last channel of a pixel (or of each of the pixels
       // of a flattened row, which is never padded).
-      uint32_t* words = static_cast<uint32_t*>(pixel);
-      FillPixel<uint32_t>(c.pixel_stride, c.pad_with_one ? 0xFFFFFFFFu : 0u, pixel);
-      if (c.pad_with_one && c.channels % 32 != 0) words[c.pixel_stride - 1] = BitRange(0, c.channels % 32);
+      uint32_t* words = static_cast<uint32_t*>(padding);
+      Fill<uint32_t>(n, c.pad_with_one ? 0xFFFFFFFFu : 0u, words);
+      if (c.pad_with_one && c.channels % 32 != 0) {
+        for (int32_t i = c.pixel_stride - 1; i < n; i += c.pixel_stride) words[i] = BitRange(0, c.channels % 32);
+      }
       break;
     }
     case InputKind::kFloat32:
-      FillPixel<float>(c.channels, static_cast<float>(one), pixel);
+      Fill<float>(n, static_cast<float>(one), padding);
       break;
     case InputKind::kInt8:
-      FillPixel<int8_t>(c.channels, static_cast<int8_t>(c.zero_point + one), pixel);
+      Fill<int8_t>(n, static_cast<int8_t>(c.zero_point + one), padding);
       break;
     case InputKind::kUInt8:
-      FillPixel<uint8_t>(c.channels, static_cast<uint8_t>(c.zero_point + one), pixel);
+      Fill<uint8_t>(n, static_cast<uint8_t>(c.zero_point + one), padding);
       break;
   }
 }
@@ -179,6 +189,11 @@ int32_t TapSum(const Conv& c, const uint32_t* filter, int32_t o, int32_t tap) {
   int32_t positive = 0;
   for (int32_t i = 0; i < c.filter_words; ++i) positive += static_cast<int32_t>(CountBits(words[i]));
   return 2 * positive - GroupChannels(c);
+}
+
+// Where the starting sums of a border class begin.
+int64_t StartOf(const Conv& c, const Tables& t, const Position& row, const Position& column) {
+  return static_cast<int64_t>(row.border_class * t.column_classes + column.border_class) * PaddedFilters(c);
 }
 
 // Packed input: all products positive, minus what the all-minus-one padding pixel takes away for taps that should count
@@ -194,18 +209,18 @@ void FillPackedStart(const Conv& c, const uint32_t* filter, const Tables& t) {
     }
     for (int32_t tap = 0; tap < Taps(c); ++tap) tap_sums[tap] = TapSum(c, filter, o, tap);
     for (int32_t y = 0; y < c.h.out; ++y) {
-      if (y > 0 && t.row_class[y] == t.row_class[y - 1]) continue;
-      const TapRange rows = TapsInside(c.h, y);
+      if (y > 0 && t.rows[y].border_class == t.rows[y - 1].border_class) continue;
+      const TapRange rows = t.rows[y].inside;
       for (int32_t x = 0; x < c.w.out; ++x) {
-        if (x > 0 && t.column_class[x] == t.column_class[x - 1]) continue;
-        const TapRange columns = TapsInside(c.w, x);
+        if (x > 0 && t.columns[x].border_class == t.columns[x - 1].border_class) continue;
+        const TapRange columns = t.columns[x].inside;
         int32_t sum = all;
         for (int32_t tap = 0; tap < Taps(c); ++tap) {
           const int32_t ky = tap / c.w.kernel, kx = tap % c.w.kernel;
           const bool inside = ky >= rows.begin && ky < rows.end && kx >= columns.begin && kx < columns.end;
           if (!inside) sum += tap_sums[tap];
         }
-        start[(t.row_class[y] * t.column_classes + t.column_class[x]) * PaddedFilters(c)] = sum;
+        start[StartOf(c, t, t.rows[y], t.columns[x])] = sum;
       }
     }
   }
@@ -222,25 +237,19 @@ void FillIntegerStart(const Conv& c, const uint32_t* filter, const Tables& t) {
   }
 }
 
-// Pointers to the input under every tap, for the `rows` pixels of a tile from pixel `first` on.
-template <typename X>
-void PointAtInputs(const Conv& c, const X* input, const X* pad_pixel, int32_t first, int32_t rows,
-                   int64_t group_offset, const X** pointers) {
+// One output pixel of a tile.
+struct Pixel {
+  const Position* row;
+  const Position* column;
+  int64_t first_tap;  // offset of tap (0, 0) in the input, which may lie outside the image
+};
+
+void FindPixels(const Conv& c, const Tables& t, int32_t first, int32_t count, Pixel* pixels) {
   Place place = PlaceOf(c, first);
-  for (int32_t r = 0; r < rows; ++r) {
-    const TapRange inside_rows = TapsInside(c.h, place.y);
-    const TapRange inside_columns = TapsInside(c.w, place.x);
+  for (int32_t r = 0; r < count; ++r) {
     const int64_t top = static_cast<int64_t>(place.image) * c.h.in + place.y * c.h.stride - c.h.before;
     const int64_t left = place.x * c.w.stride - c.w.before;
-    const X** pointer = pointers + r;
-    for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
-      const bool row_inside = ky >= inside_rows.begin && ky < inside_rows.end;
-      int64_t offset = ((top + ky * c.h.dilation) * c.w.in + left) * c.pixel_stride + group_offset;
-      for (int32_t kx = 0; kx < c.w.kernel; ++kx, pointer += rows, offset += c.w.dilation * c.pixel_stride) {
-        const bool inside = row_inside && kx >= inside_columns.begin && kx < inside_columns.end;
-        *pointer = inside ? input + offset : pad_pixel + group_offset;
-      }
-    }
+    pixels[r] = {t.rows + place.y, t.columns + place.x, (top * c.w.in + left) * c.pixel_stride};
     if (++place.x == c.w.out) {
       place.x = 0;
       if (++place.y == c.h.out) {
@@ -248,6 +257,52 @@ void PointAtInputs(const Conv& c, const X* input, const X* pad_pixel, int32_t fi
         ++place.image;
       }
     }
+  }
+}
+
+// How the kernels walk a tile: under each of `taps` pointers lie `steps` words or elements. Where no column of the tile's
+// windows is padding, the taps of a kernel row lie next to each other, in the input as in the weights, and are one.
+struct Walk {
+  int32_t taps, steps;
+  bool by_rows;
+};
+
+Walk WalkOf(const Conv& c, const Pixel* pixels, int32_t rows) {
+  const int32_t steps = Packed(c) ? GroupWords(c, 0) : GroupChannels(c);
+  bool by_rows = c.groups == 1 && c.w.dilation == 1;
+  for (int32_t r = 0; by_rows && r < rows; ++r) {
+    by_rows = pixels[r].column->inside.end - pixels[r].column->inside.begin == c.w.kernel;
+  }
+  if (by_rows) return {c.h.kernel, steps * c.w.kernel, true};
+  return {Taps(c), steps, false};
+}
+
+// Pointers to the input under every tap of one pixel, `step` apart.
+template <typename X>
+void PointAtInputs(const Conv& c, const Walk& walk, const X* input, const X* padding, const Pixel& pixel, int32_t step,
+                   const X** pointers) {
+  const TapRange rows = pixel.row->inside;
+  const TapRange columns = pixel.column->inside;
+  const int64_t row_step = static_cast<int64_t>(c.h.dilation) * c.w.in * c.pixel_stride;
+  const int64_t column_step = static_cast<int64_t>(c.w.dilation) * c.pixel_stride;
+  const int32_t columns_walked = walk.by_rows ? 1 : c.w.kernel;
+  int64_t row_offset = pixel.first_tap;
+  for (int32_t ky = 0; ky < c.h.kernel; ++ky, row_offset += row_step) {
+    const bool row_inside = ky >= rows.begin && ky < rows.end;
+    int64_t offset = row_offset;
+    for (int32_t kx = 0; kx < columns_walked; ++kx, pointers += step, offset += column_step) {
+      const bool inside = row_inside && (walk.by_rows || (kx >= columns.begin && kx < columns.end));
+      *pointers = inside ? input + offset : padding;
+    }
+  }
+}
+
+template <typename X>
+void PointAtTile(const Conv& c, const Walk& walk, const void* input, const void* padding, const Pixel* pixels,
+                 int32_t rows, int32_t group_offset, const X** pointers) {
+  for (int32_t r = 0; r < rows; ++r) {
+    PointAtInputs(c, walk, static_cast<const X*>(input) + group_offset, static_cast<const X*>(padding) + group_offset,
+                  pixels[r], rows, pointers + r);
   }
 }
 
@@ -306,8 +361,8 @@ struct Run {
     }
   }
 
-  void PackedChunk(const uint32_t* const* pointers, const int32_t* const* starts, int32_t first_pixel, int32_t rows,
-                   int32_t group, int32_t chunk) const {
+  void PackedChunk(const Walk& walk, const uint32_t* const* pointers, const int32_t* const* starts,
+                   int32_t first_pixel, int32_t rows, int32_t group, int32_t chunk) const {
     const int32_t block = chunk * 2;
     const int32_t blocks = GroupBlocks(c) - block < 2 ? 1 : 2;
     const int64_t block_words = BlockSteps(c) * kBlock;
@@ -317,13 +372,13 @@ struct Run {
     for (int32_t r = 0; r < rows; ++r) chunk_starts[r] = starts[r] + padded;
     alignas(64) int32_t sums[kMaxTileRows * kChunk];
     if (blocks == 1) ClearSecondBlock(sums, rows);
-    k.bitdot[blocks - 1][rows](pointers, Taps(c), GroupWords(c, 0), w, block_words, chunk_starts, sums);
+    k.bitdot[blocks - 1][rows](pointers, walk.taps, walk.steps, w, block_words, chunk_starts, sums);
     Store(sums, first_pixel, rows, group, chunk);
   }
 
   template <typename X, typename Sum>
-  void UnpackedChunk(const SignSum<X, Sum>* by_rows, const X* const* pointers, const Sum* start, int32_t first_pixel,
-                     int32_t rows, int32_t group, int32_t chunk) const {
+  void UnpackedChunk(const SignSum<X, Sum>* by_rows, const Walk& walk, const X* const* pointers, const Sum* start,
+                     int32_t first_pixel, int32_t rows, int32_t group, int32_t chunk) const {
     const int32_t block = chunk * 2;
     const int32_t blocks = GroupBlocks(c) - block < 2 ? 1 : 2;
     alignas(64) Sum sums[kMaxTileRows * kChunk];
@@ -333,7 +388,7 @@ struct Run {
                           (group * GroupBlocks(c) + block + b) * BlockSteps(c);
       const Sum* block_start =
           start == nullptr ? nullptr : start + PaddedChannel(c, group, chunk * kChunk + b * kBlock);
-      by_rows[rows](pointers, Taps(c), GroupChannels(c), w, block_start, sums + b * kBlock);
+      by_rows[rows](pointers, walk.taps, walk.steps, w, block_start, sums + b * kBlock);
     }
     Store(sums, first_pixel, rows, group, chunk);
   }
@@ -349,53 +404,57 @@ struct Run {
     memset(static_cast<uint32_t*>(output) + first_pixel * stride, 0, rows * stride * sizeof(uint32_t));
   }
 
-  void PackedTile(int32_t first_pixel, int32_t rows, int32_t begin_chunk, int32_t end_chunk) const {
+  void PackedTile(const Pixel* pixels, int32_t first_pixel, int32_t rows, int32_t begin_chunk,
+                  int32_t end_chunk) const {
+    const Walk walk = WalkOf(c, pixels, rows);
     const uint32_t* pointers[kMaxTaps * kMaxTileRows];
     const int32_t* starts[kMaxTileRows];
     for (int32_t r = 0; r < rows; ++r) {
-      const Place p = PlaceOf(c, first_pixel + r);
-      starts[r] = tables.start + static_cast<int64_t>(tables.row_class[p.y] * tables.column_classes +
-                                                      tables.column_class[p.x]) * PaddedFilters(c);
+      starts[r] = tables.start + StartOf(c, tables, *pixels[r].row, *pixels[r].column);
     }
     for (int32_t group = begin_chunk / GroupChunks(c); group * GroupChunks(c) < end_chunk; ++group) {
-      PointAtInputs(c, static_cast<const uint32_t*>(input), static_cast<const uint32_t*>(tables.pad_pixel),
-                    first_pixel, rows, GroupFirstWord(c, group), pointers);
+      PointAtTile(c, walk, input, tables.padding, pixels, rows, GroupFirstWord(c, group), pointers);
       for (int32_t chunk = 0; chunk < GroupChunks(c); ++chunk) {
         const int32_t index = group * GroupChunks(c) + chunk;
-        if (index >= begin_chunk && index < end_chunk) PackedChunk(pointers, starts, first_pixel, rows, group, chunk);
+        if (index < begin_chunk || index >= end_chunk) continue;
+        PackedChunk(walk, pointers, starts, first_pixel, rows, group, chunk);
       }
     }
   }
 
   template <typename X, typename Sum>
-  void UnpackedTile(const SignSum<X, Sum>* by_rows, const Sum* start, int32_t first_pixel, int32_t rows,
-                    int32_t begin_chunk, int32_t end_chunk) const {
+  void UnpackedTile(const SignSum<X, Sum>* by_rows, const Sum* start, const Pixel* pixels, int32_t first_pixel,
+                    int32_t rows, int32_t begin_chunk, int32_t end_chunk) const {
+    const Walk walk = WalkOf(c, pixels, rows);
     const X* pointers[kMaxTaps * kMaxTileRows];
     for (int32_t group = begin_chunk / GroupChunks(c); group * GroupChunks(c) < end_chunk; ++group) {
-      PointAtInputs(c, static_cast<const X*>(input), static_cast<const X*>(tables.pad_pixel), first_pixel, rows,
-                    static_cast<int64_t>(group) * GroupChannels(c), pointers);
+      PointAtTile(c, walk, input, tables.padding, pixels, rows, group * GroupChannels(c), pointers);
       for (int32_t chunk = 0; chunk < GroupChunks(c); ++chunk) {
         const int32_t index = group * GroupChunks(c) + chunk;
         if (index < begin_chunk || index >= end_chunk) continue;
-        UnpackedChunk<X, Sum>(by_rows, pointers, start, first_pixel, rows, group, chunk);
+        UnpackedChunk<X, Sum>(by_rows, walk, pointers, start, first_pixel, rows, group, chunk);
       }
     }
   }
 
   void Tile(int32_t first_pixel, int32_t rows, int32_t begin_chunk, int32_t end_chunk) const {
     ClearSharedWords(first_pixel, rows);
+    Pixel pixels[kMaxTileRows];
+    FindPixels(c, tables, first_pixel, rows, pixels);
     switch (c.input) {
       case InputKind::kPacked:
-        PackedTile(first_pixel, rows, begin_chunk, end_chunk);
+        PackedTile(pixels, first_pixel, rows, begin_chunk, end_chunk);
         break;
       case InputKind::kFloat32:
-        UnpackedTile<float, float>(k.signsum_float, nullptr, first_pixel, rows, begin_chunk, end_chunk);
+        UnpackedTile<float, float>(k.signsum_float, nullptr, pixels, first_pixel, rows, begin_chunk, end_chunk);
         break;
       case InputKind::kInt8:
-        UnpackedTile<int8_t, int32_t>(k.signsum_int8, tables.start, first_pixel, rows, begin_chunk, end_chunk);
+        UnpackedTile<int8_t, int32_t>(k.signsum_int8, tables.start, pixels, first_pixel, rows, begin_chunk,
+                                       end_chunk);
         break;
       case InputKind::kUInt8:
-        UnpackedTile<uint8_t, int32_t>(k.signsum_uint8, tables.start, first_pixel, rows, begin_chunk, end_chunk);
+        UnpackedTile<uint8_t, int32_t>(k.signsum_uint8, tables.start, pixels, first_pixel, rows, begin_chunk,
+                                       end_chunk);
         break;
     }
   }
@@ -458,9 +517,9 @@ void FillTiledTables(const Conv& c, const ConvConstants& k, void* memory) {
   memset(memory, 0, header.end);
   *static_cast<TablesHeader*>(memory) = header;
   const Tables t = TablesAt(memory);
-  FillClasses(c.h, HasBorderClasses(c), t.row_class);
-  FillClasses(c.w, HasBorderClasses(c), t.column_class);
-  FillPadPixel(c, t.pad_pixel);
+  FillPositions(c.h, HasBorderClasses(c), t.rows);
+  FillPositions(c.w, HasBorderClasses(c), t.columns);
+  FillPadding(c, t.padding);
   if (Packed(c)) {
     FillPackedStart(c, k.filter, t);
   } else if (c.input != InputKind::kFloat32) {
