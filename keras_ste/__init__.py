@@ -1,0 +1,62 @@
+"""Straight-through estimators for Keras 3: from training to phones and microcontrollers.
+
+The estimators, quantizers and layers are imported with the package; the converter and the runtimes
+only when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import keras
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "keras_ste needs Keras to run on TensorFlow, but its backend is "
+        f"'{keras.backend.backend()}'. Set the environment variable KERAS_BACKEND=tensorflow before "
+        'Keras is imported, or "backend": "tensorflow" in ~/.keras/keras.json.'
+    )
+
+from keras_ste import estimators, layers, quantizers
+from keras_ste.estimators import straight_through
+from keras_ste.layers import QuantConv2D, QuantDense
+from keras_ste.quantizers import QuantSpec, Quantizer, SteSign, XnorSign
+from keras_ste.version import __version__
+
+_LAZY = {
+    "ConvertedModel": "keras_ste.converter.convert",
+    "convert": "keras_ste.converter.convert",
+    "Interpreter": "keras_ste.runtime.interpreter",
+    "MicroInterpreter": "keras_ste.runtime.micro",
+}
+
+__all__ = [
+    "ConvertedModel",
+    "Interpreter",
+    "MicroInterpreter",
+    "QuantConv2D",
+    "QuantDense",
+    "QuantSpec",
+    "Quantizer",
+    "SteSign",
+    "XnorSign",
+    "__version__",
+    "convert",
+    "estimators",
+    "layers",
+    "quantizers",
+    "straight_through",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'keras_ste' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

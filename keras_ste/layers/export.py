@@ -1,0 +1,288 @@
+"""The export scope: inside it, a quantized layer writes a custom op in place of TensorFlow's ops.
+
+The converter traces a model in this scope. A layer that can be packed emits composite functions that
+TensorFlow's converter turns into custom ops (their inputs, outputs and options are described in
+docs/ops.md; the filter is still a plain int8 tensor of -1 and +1, packing it is the converter's);
+a layer that cannot computes in float as ever. Either way it leaves a row that says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import json
+import math
+from typing import Any, Iterator
+
+import tensorflow as tf
+
+from keras_ste.quantizers import Quantizer
+
+VERSION = 1
+
+_recorder: contextvars.ContextVar[_Recorder | None] = contextvars.ContextVar(
+    "keras_ste_export", default=None
+)
+
+
+@contextlib.contextmanager
+def export_scope() -> Iterator[list[dict[str, Any]]]:
+    """Within it, quantized layers that are traced emit custom ops.
+
+    Yields:
+        A list that fills with one row for each quantized layer that is traced (a layer that is traced
+        again in the same way adds no second row):
+
+        * `layer`: the layer's path, made unique; the custom ops carry it as the option `layer`;
+        * `class_name`;
+        * `quantized`: the layer has a quantizer;
+        * `packed`: it was emitted as a custom op;
+        * `reason`: why it was not, or `None`;
+        * `op`: `"SteConv2D"` or `"SteFullyConnected"`;
+        * `input`, `kernel`: what is multiplied: `"bipolar1"`, `"custom"` for a callable without a code
+          book, or the dtype where there is no quantizer;
+        * `weights`: their number, and that of multiplications for each output position.
+
+    >>> import keras
+    >>> from keras_ste.layers import QuantDense
+    >>> layer = QuantDense(2, kernel_quantizer="ste_sign", name="dense")
+    >>> with export_scope() as rows:
+    ...     graph = tf.function(layer).get_concrete_function(tf.TensorSpec((None, 3)))
+    >>> rows[0]["layer"], rows[0]["packed"], rows[0]["input"], rows[0]["kernel"]
+    ('dense', True, 'float32', 'bipolar1')
+    """
+    recorder = _Recorder()
+    token = _recorder.set(recorder)
+    try:
+        yield recorder.rows
+    finally:
+        _recorder.reset(token)
+
+
+class _Recorder:
+    def __init__(self):
+        self.rows = []
+        self._labels = {}
+
+    def label(self, layer):
+        """The layer's path; two layers of nested models may have the same one."""
+        if id(layer) not in self._labels:
+            path = layer.path or layer.name
+            taken = {label for _, label in self._labels.values()}
+            label, count = path, 1
+            while label in taken:
+                label, count = f"{path}_{count}", count + 1
+            # Keeps the layer alive, so that its id stays its own.
+            self._labels[id(layer)] = (layer, label)
+        return self._labels[id(layer)][1]
+
+    def add(self, row):
+        if row not in self.rows:
+            self.rows.append(row)
+
+
+def emit_conv2d(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """Emits the convolution of a `QuantConv2D`, up to and including its bias.
+
+    Args:
+        layer: the layer, built.
+        inputs: its inputs, `(batch, height, width, channels)`.
+
+    Returns:
+        The float32 result, or `None` where the layer has to compute it itself.
+    """
+    if not _exporting():
+        return None
+    reason = None
+    if layer.data_format != "channels_last":
+        reason = f"data_format={layer.data_format!r}: only channels_last has a custom op"
+    elif inputs.shape.rank != 4:
+        reason = f"the input has {inputs.shape.rank} axes instead of 4"
+    label, packed = _record(layer, inputs, "SteConv2D", reason)
+    if not packed:
+        return None
+    codes, multiplier, bias = _constants(layer)
+    channels = inputs.shape[-1]
+    options = {
+        "version": VERSION,
+        "channels": channels,
+        "filters": layer.filters,
+        "kernel_h": layer.kernel_size[0],
+        "kernel_w": layer.kernel_size[1],
+        "stride_h": layer.strides[0],
+        "stride_w": layer.strides[1],
+        "dilation_h": layer.dilation_rate[0],
+        "dilation_w": layer.dilation_rate[1],
+        "groups": layer.groups,
+        "padding": layer.padding,
+        "pad_value": layer.pad_values,
+        "output": "float32",
+        "input_zero_point": 0,
+        "layer": label,
+    }
+
+    def body(x, filters, multiplier, bias):
+        shape = [_size(x, 0)]
+        for axis, kernel, stride, dilation in zip(
+            (1, 2), layer.kernel_size, layer.strides, layer.dilation_rate
+        ):
+            size = _size(x, axis)
+            if layer.padding == "valid":
+                size = size - (kernel - 1) * dilation
+            shape.append(-(-size // stride))
+        return tf.zeros(shape + [layer.filters])
+
+    x = _emit_input(layer, inputs, label)
+    return _composite("SteConv2D", options, body, x, codes.transpose(3, 0, 1, 2), multiplier, bias)
+
+
+def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """Emits the product of a `QuantDense`, up to and including its bias.
+
+    Args:
+        layer: the layer, built.
+        inputs: its inputs, `(batch, ..., channels)`.
+
+    Returns:
+        The float32 result, or `None` where the layer has to compute it itself.
+    """
+    if not _exporting():
+        return None
+    label, packed = _record(layer, inputs, "SteFullyConnected", None)
+    if not packed:
+        return None
+    codes, multiplier, bias = _constants(layer)
+    options = {
+        "version": VERSION,
+        "units": layer.units,
+        "channels": inputs.shape[-1],
+        "pixels": 1,
+        "input_axes": 1,
+        "output": "float32",
+        "input_zero_point": 0,
+        "layer": label,
+    }
+
+    def body(x, filters, multiplier, bias):
+        return tf.zeros([_size(x, axis) for axis in range(x.shape.rank - 1)] + [layer.units])
+
+    x = _emit_input(layer, inputs, label)
+    return _composite("SteFullyConnected", options, body, x, codes.transpose(), multiplier, bias)
+
+
+def _exporting():
+    # Computing eagerly is nobody's export: the composite functions have no values of their own.
+    return _recorder.get() is not None and not tf.executing_eagerly()
+
+
+def _record(layer, inputs, op, reason):
+    """Adds the layer's row. Returns its label, and whether it can be packed."""
+    recorder = _recorder.get()
+    reason = reason or _obstacle(layer)
+    row = {
+        "layer": recorder.label(layer),
+        "class_name": type(layer).__name__,
+        "quantized": layer.input_quantizer is not None or layer.kernel_quantizer is not None,
+        "packed": reason is None,
+        "reason": reason,
+        "op": op,
+        "input": _describe(layer.input_quantizer, inputs.dtype),
+        "kernel": _describe(layer.kernel_quantizer, layer.dtype),
+        "weights": math.prod(layer.kernel.shape),
+    }
+    recorder.add(row)
+    return row["layer"], reason is None
+
+
+def _describe(quantizer, dtype):
+    if quantizer is None:
+        return tf.as_dtype(dtype).name
+    if not isinstance(quantizer, Quantizer):
+        return "custom"
+    return f"{quantizer.spec.encoding}{quantizer.spec.bits}"
+
+
+def _obstacle(layer):
+    """Why the layer cannot be packed, or None."""
+    if layer.kernel_quantizer is None:
+        return "its kernel is not quantized"
+    for argument in ("kernel_quantizer", "input_quantizer"):
+        quantizer = getattr(layer, argument)
+        if quantizer is None:
+            continue
+        if not isinstance(quantizer, Quantizer):
+            name = getattr(quantizer, "__name__", type(quantizer).__name__)
+            return f"its {argument} {name} is a plain function, which has no code book"
+        if _describe(quantizer, None) != "bipolar1":
+            return f"no kernel for the codes of its {argument}, {_describe(quantizer, None)}"
+    if layer.input_quantizer is not None and layer.input_quantizer.spec.dynamic_scale:
+        return "its input_quantizer has a scale"
+    if layer.kernel_quantizer.spec.scale_axis not in (None, -1, len(layer.kernel.shape) - 1):
+        return "the scale of its kernel_quantizer changes within an output channel"
+    if layer.compute_dtype != "float32":
+        return f"it computes in {layer.compute_dtype}, not in float32"
+    return None
+
+
+def _constants(layer):
+    """Weights (int8, -1 and +1, as the kernel lies), multiplier and bias (float32, one a channel)."""
+    # Out of the graph that is being traced: these are values, not computations.
+    with tf.init_scope():
+        kernel = tf.convert_to_tensor(layer.kernel)
+        codes = layer.kernel_quantizer.encode(kernel)
+        scale = tf.ones([])
+        if layer.kernel_quantizer.spec.dynamic_scale:
+            codes, scale = codes
+        outputs = kernel.shape[-1:]
+        multiplier = tf.broadcast_to(tf.reshape(scale, [-1]), outputs)
+        bias = tf.zeros(outputs) if layer.bias is None else tf.convert_to_tensor(layer.bias)
+        return (2 * codes - 1).numpy(), multiplier.numpy(), bias.numpy()
+
+
+def _emit_input(layer, inputs, label):
+    """The input as the custom op takes it: packed, or float32, int8 or uint8."""
+    if layer.input_quantizer is None and inputs.dtype in (tf.float32, tf.int8, tf.uint8):
+        return inputs
+    inputs = tf.cast(inputs, tf.float32)
+    if layer.input_quantizer is None:
+        return inputs
+    channels = inputs.shape[-1]
+    options = {
+        "version": VERSION,
+        "bits": 1,
+        "encoding": "bipolar",
+        "channels": channels,
+        "layer": label,
+    }
+
+    def body(x):
+        shape = [_size(x, axis) for axis in range(x.shape.rank - 1)]
+        return tf.zeros(shape + [-(-channels // 32)], tf.int32)
+
+    return _composite("SteQuantize", options, body, inputs)
+
+
+def _composite(name, options, body, *arguments):
+    """Calls a function that TensorFlow's converter replaces by the custom op `name`.
+
+    Args:
+        name: the custom op's.
+        options: integers and strings; they become the op's options.
+        body: what is called; only the shape and dtype of its result matter.
+        arguments: tensors, and numpy arrays that become constants.
+    """
+    implements = f'name: "{name}" attr {{ key: "tfl_fusable_op" value {{ b: true }} }}'
+    for key, value in options.items():
+        if isinstance(value, str):
+            value = f"s: {json.dumps(value, ensure_ascii=False)}"
+        else:
+            value = f"i: {int(value)}"
+        implements += f' attr {{ key: "{key}" value {{ {value} }} }}'
+    function = tf.function(body, experimental_implements=implements, autograph=False)
+    return function(*(tf.convert_to_tensor(argument) for argument in arguments))
+
+
+def _size(x, axis):
+    """The size of an axis: an integer where it is known."""
+    size = x.shape[axis]
+    return tf.shape(x)[axis] if size is None else size

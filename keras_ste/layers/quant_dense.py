@@ -1,0 +1,97 @@
+"""`QuantDense`: the fully connected layer on quantized inputs and weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_ste.layers import export
+from keras_ste.layers.common import QuantizedLayer
+
+
+@keras.saving.register_keras_serializable(package="keras_ste")
+class QuantDense(QuantizedLayer, keras.layers.Dense):
+    """`keras.layers.Dense` with a quantizer for its inputs and one for its kernel.
+
+        y = activation((integers(x) · integers(kernel)) · scales + bias)
+
+    The products are of small integers and exact in float32 up to 2^24, and the scales come
+    afterwards, so that a device which adds up integers gets the same result. `kernel` stays the
+    float variable that is trained; `quantized_kernel` is what the layer computes with.
+
+    Args:
+        units, activation, ..., lora_alpha, **kwargs: as for `keras.layers.Dense`.
+        input_quantizer: `None`, or a quantizer for the inputs: its name, a config dict, a
+            `Quantizer`, or a callable (see `keras_ste.quantizers.get`).
+        kernel_quantizer: the same for the kernel.
+
+    Input shape: `(batch, ..., channels)`, float or integer; integers are cast, not scaled.
+    Output shape: `(batch, ..., units)`.
+
+    Raises:
+        ValueError: an unknown quantizer, or a dtype policy that is itself a quantization.
+        TypeError: a quantizer that cannot be called.
+
+    >>> layer = QuantDense(2, input_quantizer="ste_sign", kernel_quantizer="ste_sign")
+    >>> layer(tf.ones((1, 3))).shape
+    TensorShape([1, 2])
+    >>> tf.reduce_all(tf.abs(layer.quantized_kernel) == 1.0).numpy().item()
+    True
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: Any = None,
+        *,
+        input_quantizer: Any = None,
+        kernel_quantizer: Any = None,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            units,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            lora_rank=lora_rank,
+            lora_alpha=lora_alpha,
+            quantization_config=quantization_config,
+            **kwargs,
+        )
+        self._set_quantizers(input_quantizer, kernel_quantizer)
+
+    def call(self, inputs, training=None):
+        outputs = export.emit_dense(self, inputs)
+        if outputs is None:
+            outputs = self._multiply(inputs)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def _multiply(self, inputs):
+        x, x_scale = self._input_factors(inputs)
+        if x_scale is not None and x_scale.shape.rank and x_scale.shape[-1] != 1:
+            x, x_scale = x * x_scale, None
+        kernel, kernel_scale = self._kernel_factors()
+        outputs = keras.ops.matmul(x, kernel)
+        for scale in (kernel_scale, x_scale):
+            if scale is not None:
+                outputs = outputs * scale
+        return outputs if self.bias is None else keras.ops.add(outputs, self.bias)

@@ -1,0 +1,109 @@
+"""The quantizer contract, and quantizers by name."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import tensorflow as tf
+
+from keras_ste.quantizers.spec import QuantSpec
+from keras_ste.registry import Registry, snake_case
+
+_REGISTRY = Registry("quantizer")
+register = _REGISTRY.register
+
+
+class Quantizer:
+    """A function with a surrogate gradient whose values are small integers times a scale.
+
+    A subclass implements `spec`, `factors`, `encode` and `decode`, and `get_config` where it has
+    arguments of its own. For every float tensor `x`
+
+    * `q(x) == q.decode(q.encode(x), dtype=x.dtype)`, bit for bit;
+    * `integers * scale == q(x)` for `integers, scale = q.factors(x)`.
+
+    Args:
+        name: by default the class's name in snake_case.
+    """
+
+    def __init__(self, name: str | None = None):
+        self.name = name or snake_case(type(self).__name__)
+
+    @property
+    def spec(self) -> QuantSpec:
+        """What the codes look like."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement the property spec.")
+
+    def factors(self, x: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """The quantized `x`, taken apart, so that a layer can multiply integers and scale afterwards.
+
+        Args:
+            x: float tensor.
+
+        Returns:
+            `(integers, scale)`, both in x's dtype and differentiable with respect to `x`: the exact
+            integers, of x's shape, and the scale, which broadcasts against `x` (`None` means 1). For
+            any linear `f`, the gradient through `f(integers) * scale` is the one through `f(q(x))`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has to implement factors(x).")
+
+    def encode(self, x: Any) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        """The integer codes of `x` (int8, x's shape); where `spec.dynamic_scale`, `(codes, scale)`."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement encode(x).")
+
+    def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
+        """The values that codes stand for: takes what `encode` returns."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement decode(codes).")
+
+    def __call__(self, x: Any) -> tf.Tensor:
+        """The quantized `x`: x's shape and dtype, differentiable by the surrogate."""
+        integers, scale = self.factors(x)
+        return integers if scale is None else integers * scale
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal quantizer."""
+        return {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Quantizer":
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def names() -> list[str]:
+    """The names `get` knows.
+
+    >>> names()
+    ['ste_sign', 'xnor_sign']
+    """
+    return _REGISTRY.names()
+
+
+def get(identifier: Any) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    """The quantizer that `identifier` stands for.
+
+    Args:
+        identifier: `None`, a name (`"ste_sign"` or `"SteSign"`), a config dict, a `Quantizer`, or any
+            callable that maps a tensor to one of the same shape and dtype. A plain callable has no
+            code book: it trains, and is left in float when the model is converted.
+
+    Raises:
+        ValueError: an unknown name.
+        TypeError: something that cannot be called.
+
+    >>> get("ste_sign").spec.bits
+    1
+    """
+    return None if identifier is None else _REGISTRY.get(identifier)
+
+
+def serialize(quantizer: Any) -> Any:
+    """What `get` takes to make the quantizer again; `None` for `None`.
+
+    >>> get(serialize(get("xnor_sign"))).spec.scale_axis
+    -1
+    """
+    return None if quantizer is None else _REGISTRY.serialize(quantizer)

@@ -1,0 +1,147 @@
+"""One-bit quantizers: the sign, and the sign with a scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_ste.estimators import straight_through, surrogates
+from keras_ste.quantizers.base import Quantizer, register
+from keras_ste.quantizers.spec import QuantSpec
+
+
+def _sign(x):
+    # tf.sign has three values; here 0 and -0.0 are +1, and NaN, which is not >= 0, is -1.
+    return tf.where(x >= 0, tf.ones_like(x), -tf.ones_like(x))
+
+
+@register
+class SteSign(Quantizer):
+    """The sign, +1 or -1, with a surrogate gradient.
+
+        q(x) = α · sign(x)        sign(0) = sign(-0.0) = +1, sign(NaN) = -1
+
+    Without a scale, α = 1 and `dL/dx = dL/dq · d(x)`: M. Courbariaux et al., *Binarized Neural
+    Networks*, arXiv:1602.02830, equations 1 and 4.
+
+    With `scale="mean_abs"`, α is the mean of `|x|` over all axes but `scale_axis`, and
+
+        dL/dx = dL/dq · (1/n + α · d(x))
+
+    with n, the number of values that share an α: M. Rastegari et al., *XNOR-Net*, arXiv:1603.05279,
+    equation 6 and section 3.1. Where α is 0, so is the gradient.
+
+    TensorFlow computes with subnormal numbers (below 1.2e-38) as zeros, so their sign is +1.
+
+    Args:
+        surrogate: the derivative `d`: a name, a `Surrogate`, or a callable.
+        scale: `None` or `"mean_abs"`.
+        scale_axis: the axis that keeps a scale of its own for each index (for a kernel -1, the
+            output channels), or `None` for one scale; meaningless without a scale.
+        name: by default `"ste_sign"`.
+
+    Raises:
+        ValueError: an unknown scale or surrogate.
+
+    >>> SteSign()([-0.3, 0.0, 2.0]).numpy().tolist()
+    [-1.0, 1.0, 1.0]
+    >>> SteSign().encode([-0.3, 0.0, 2.0]).numpy().tolist()
+    [0, 1, 1]
+    """
+
+    def __init__(
+        self,
+        surrogate: Any = "clipped_identity",
+        scale: str | None = None,
+        scale_axis: int | None = -1,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        if scale not in (None, "mean_abs"):
+            raise ValueError(
+                f"{type(self).__name__}'s scale must be None or 'mean_abs'. Received: scale={scale!r}."
+            )
+        self.surrogate = surrogates.get(surrogate)
+        self.scale = scale
+        self.scale_axis = scale_axis
+
+    @property
+    def spec(self) -> QuantSpec:
+        if self.scale is None:
+            return QuantSpec(bits=1, encoding="bipolar")
+        return QuantSpec(
+            bits=1, encoding="bipolar", scale_axis=self.scale_axis, dynamic_scale=True
+        )
+
+    def factors(self, x: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
+        x = tf.convert_to_tensor(x)
+        if self.scale is None:
+            return straight_through(_sign, self.surrogate)(x), None
+        # 16-bit floats hold neither the sum of many |x| nor 1/(n α).
+        wide = tf.cast(x, tf.float32) if x.dtype.size < 4 else x
+        scale = self._mean_abs(wide)
+        shared = tf.cast(tf.size(wide) // tf.size(scale), tf.float32)
+        # The layer multiplies by α behind the integers, which contributes the factor α to their
+        # gradient: what is left to do here is d(x) + 1/(n α).
+        through_scale = tf.cast(tf.math.divide_no_nan(1.0, shared * scale), wide.dtype)
+        integers = straight_through(_sign, lambda w: self.surrogate(w) + through_scale)(wide)
+        return tf.cast(integers, x.dtype), tf.cast(scale, x.dtype)
+
+    def encode(self, x: Any) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        x = tf.convert_to_tensor(x)
+        codes = tf.cast(x >= 0, tf.int8)
+        if self.scale is None:
+            return codes
+        return codes, self._mean_abs(tf.cast(x, tf.float32) if x.dtype.size < 4 else x)
+
+    def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
+        codes, scale = (codes, None) if self.scale is None else codes
+        values = 2 * tf.cast(codes, dtype) - 1
+        return values if scale is None else values * tf.cast(scale, dtype)
+
+    def _mean_abs(self, x):
+        """α, float32, with the axes of `x` kept."""
+        axes = list(range(x.shape.rank))
+        if self.scale_axis is not None:
+            del axes[self.scale_axis]
+        mean = tf.reduce_mean(tf.abs(tf.stop_gradient(x)), axis=axes, keepdims=True)
+        return tf.cast(mean, tf.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "surrogate": surrogates.serialize(self.surrogate),
+            "scale": self.scale,
+            "scale_axis": self.scale_axis,
+            **super().get_config(),
+        }
+
+
+@register
+class XnorSign(SteSign):
+    """XNOR-Net's binary weights: the sign, scaled by the mean of the absolute weights.
+
+    `SteSign(scale="mean_abs")` under a name of its own. For a kernel, `scale_axis=-1` gives an α for
+    each output channel: M. Rastegari et al., *XNOR-Net*, arXiv:1603.05279.
+
+    Args:
+        surrogate: the derivative `d`: a name, a `Surrogate`, or a callable.
+        scale_axis: the axis that keeps a scale of its own for each index, or `None` for one scale.
+        name: by default `"xnor_sign"`.
+
+    >>> XnorSign()([[1.0, -3.0], [0.5, 1.0]]).numpy().tolist()
+    [[0.75, -2.0], [0.75, 2.0]]
+    """
+
+    def __init__(
+        self,
+        surrogate: Any = "clipped_identity",
+        scale_axis: int | None = -1,
+        name: str | None = None,
+    ):
+        super().__init__(surrogate, scale="mean_abs", scale_axis=scale_axis, name=name)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["scale"]
+        return config

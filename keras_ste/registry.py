@@ -1,0 +1,85 @@
+"""Objects by name: what lets an argument be an object, its name, its config or a plain function."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any, Callable
+
+import keras
+
+PACKAGE = "keras_ste"
+
+
+def snake_case(name: str) -> str:
+    """`"SteSign"` -> `"ste_sign"`.
+
+    >>> snake_case("ClippedIdentity")
+    'clipped_identity'
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+class Registry:
+    """The classes of one kind, under their own name and its snake_case.
+
+    Args:
+        kind: what an object of this kind is called in error messages, e.g. `"quantizer"`.
+    """
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._classes: dict[str, type] = {}
+
+    def register(self, cls: type) -> type:
+        """Class decorator: makes `cls` known here and to Keras's own (de)serialization."""
+        self._classes[cls.__name__] = cls
+        self._classes[snake_case(cls.__name__)] = cls
+        return keras.saving.register_keras_serializable(package=PACKAGE)(cls)
+
+    def names(self) -> list[str]:
+        """The names `get` knows, without the class names that mean the same."""
+        return sorted({snake_case(cls.__name__) for cls in self._classes.values()})
+
+    def get(self, identifier: Any) -> Callable:
+        """The object that `identifier` stands for.
+
+        Args:
+            identifier: a name (`"ste_sign"`, `"SteSign"`, or one that was registered with Keras), a
+                config dict, a class of this registry, or a callable, which is returned as it is.
+
+        Raises:
+            ValueError: for a name that nobody registered.
+            TypeError: for anything else that cannot be called.
+        """
+        if isinstance(identifier, str):
+            found = self._classes.get(identifier)
+            if found is None:
+                found = keras.saving.get_registered_object(identifier)
+            if found is None:
+                raise ValueError(
+                    f"Unknown {self.kind} {identifier!r}. Expected one of "
+                    f"{', '.join(self.names())}, or the name of a registered Keras object."
+                )
+        elif isinstance(identifier, dict):
+            found = self._from_config(identifier)
+        else:
+            found = identifier
+        if inspect.isclass(found) and found in self._classes.values():
+            found = found()
+        if not callable(found) or inspect.isclass(found):
+            raise TypeError(
+                f"A {self.kind} must be a name ({', '.join(self.names())}), a config dict, an "
+                f"object or a callable. Received: {identifier!r} of type {type(identifier).__name__}."
+            )
+        return found
+
+    def serialize(self, value: Any) -> Any:
+        """The config dict (or, for a plain function, Keras's description of it) of `value`."""
+        return keras.saving.serialize_keras_object(value)
+
+    def _from_config(self, config: dict) -> Any:
+        # The short form, written by hand: a class name of ours and its arguments.
+        if "module" not in config and config.get("class_name") in self._classes:
+            return self._classes[config["class_name"]](**config.get("config", {}))
+        return keras.saving.deserialize_keras_object(config)
