@@ -1,0 +1,142 @@
+"""`keras_ste.convert`: a trained Keras model becomes a `.tflite` file with packed binary layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+from typing import Any
+
+import keras
+
+from keras_ste.converter.graph import STE_OPS, Model, read_model
+from keras_ste.converter.passes import run_passes
+from keras_ste.converter.report import Report, make_report
+from keras_ste.converter.trace import trace
+from keras_ste.converter.writer import write_model
+from keras_ste.version import __version__
+
+METADATA = "keras_ste"
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertedModel:
+    """A converted model.
+
+    Attributes:
+      model_content: the bytes of the `.tflite` file.
+      report: a row for every op, and what was left in float and why; print it.
+    """
+
+    model_content: bytes = dataclasses.field(repr=False)
+    report: Report = dataclasses.field(repr=False)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the file; a file of that name is replaced when the new one is complete.
+
+        Raises:
+          FileNotFoundError: the folder of `path` does not exist.
+          IsADirectoryError: `path` is a folder.
+        """
+        path = pathlib.Path(path)
+        folder = path.parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"cannot save {path.name}: the folder '{folder}' does not exist")
+        if path.is_dir():
+            raise IsADirectoryError(f"cannot save to '{path}': it is a folder; add a file name")
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.") as temporary:
+            partial = pathlib.Path(temporary, path.name)
+            partial.write_bytes(self.model_content)
+            os.replace(partial, path)
+
+
+def convert(
+    model: keras.Model, *, input_signature: Any = None, strict: bool = False
+) -> ConvertedModel:
+    """Converts a trained Keras model for TFLite, LiteRT and TFLite Micro.
+
+    Layers with 1-bit weights become the ops `SteConv2D` and `SteFullyConnected`, with weights in bits.
+    Where the next layer takes signs, scale, bias, batch normalization, clamps and max-pooling between
+    the two become integer thresholds, and the activations stay in bits. Packed activations are equal
+    to the Keras model's bit for bit. All other layers are converted as TensorFlow does. The model
+    itself is not changed. A model trained in mixed precision is converted to compute in float32.
+
+    Args:
+      model: a built Keras 3 model: Sequential, functional, nested or subclassed.
+      input_signature: for a subclassed model, one `tf.TensorSpec` for each argument of its call (None
+        is a size known only at run time). By default the shapes it was last built with and float32
+        are taken, with any batch size; so it is needed where the inputs are integers.
+      strict: makes it an error when a layer that was quantized in training is not packed.
+
+    Returns:
+      A `ConvertedModel`. Its signature `serving_default` has the model's names: those of the inputs,
+      and for outputs the keys of a dictionary, the names of a functional model's output layers, or
+      `output_0`, `output_1`, ...
+
+    Raises:
+      TypeError: not a Keras 3 model, or not a signature.
+      ValueError: the model has no weights yet, its inputs are not known, or in strict mode a quantized
+        layer was not packed.
+      RuntimeError: TensorFlow lost a quantized layer on the way.
+
+    Example:
+      >>> import keras, keras_ste
+      >>> model = keras.Sequential([keras.Input((64,)), keras_ste.QuantDense(
+      ...     3, input_quantizer="ste_sign", kernel_quantizer="ste_sign", name="dense")])
+      >>> converted = keras_ste.convert(model, strict=True)
+      >>> [(row.op, row.layer) for row in converted.report.rows]
+      [('SteQuantize', 'dense'), ('SteFullyConnected', 'dense')]
+    """
+    content, layers, inputs, outputs = trace(model, input_signature)
+    graph = read_model(content)
+    _check_emissions(graph, layers)
+    unpacked = _unpacked(model, layers)
+    if strict and unpacked:
+        listed = "\n".join(f"  {layer} ({kind}): {reason}" for layer, kind, reason in unpacked)
+        raise ValueError(f"strict=True, but these quantized layers cannot be packed:\n{listed}")
+    _order_signature(graph, inputs, outputs)
+    for subgraph in graph.graphs:
+        run_passes(subgraph)
+    quantized = [layer for layer in layers if layer["quantized"]]
+    text = json.dumps({"version": __version__, "layers": quantized}, ensure_ascii=False)
+    graph.metadata[METADATA] = text.encode("utf-8")
+    content = write_model(graph)
+    return ConvertedModel(content, make_report(graph.graphs, unpacked, len(content)))
+
+
+def _check_emissions(graph: Model, layers: list[dict]) -> None:
+    """Every layer that emitted a custom op has one in the file."""
+    ops = [op for subgraph in graph.graphs for op in subgraph.select(*STE_OPS)]
+    found = {(op.options["layer"], op.name) for op in ops}
+    missing = [
+        layer["layer"]
+        for layer in layers
+        if layer["packed"] and (layer["layer"], layer["op"]) not in found
+    ]
+    if missing:
+        raise RuntimeError(
+            f"the custom ops of these layers are not in TensorFlow's file: {', '.join(missing)}. Either the "
+            "model's call computes them without using the result, or TensorFlow's converter dropped them, "
+            "which is a bug: please report it with the model's code."
+        )
+
+
+def _unpacked(model: keras.Model, layers: list[dict]) -> list[tuple[str, str, str]]:
+    """Layer, class and reason of each layer that was quantized in training and has no custom op."""
+    return [
+        (layer["layer"], layer["class_name"], layer["reason"])
+        for layer in layers
+        if layer["quantized"] and not layer["packed"]
+    ]
+
+
+def _order_signature(graph: Model, inputs: list[str], outputs: list[str]) -> None:
+    """Puts inputs and outputs in the model's order; TensorFlow sorts them by name."""
+    (signature,) = graph.signatures
+    signature.inputs = {name: signature.inputs[name] for name in inputs if name in signature.inputs}
+    signature.outputs = {name: signature.outputs[name] for name in outputs}
+    main = graph.graphs[signature.graph]
+    main.inputs = list(signature.inputs.values())
+    main.outputs = list(signature.outputs.values())

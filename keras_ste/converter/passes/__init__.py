@@ -1,0 +1,38 @@
+"""What is done to the graph that TensorFlow wrote, in this order. Every pass changes a graph in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from keras_ste.converter.graph import Graph
+from keras_ste.converter.passes.drop_dead_ops import drop_dead_ops
+from keras_ste.converter.passes.drop_identities import drop_identities
+from keras_ste.converter.passes.exact_shapes import exact_shapes
+from keras_ste.converter.passes.fold_output import fold_output
+from keras_ste.converter.passes.fuse_thresholds import fuse_thresholds
+from keras_ste.converter.passes.merge_quantize import merge_quantize
+from keras_ste.converter.passes.move_quantize import move_quantize_above_reshape
+from keras_ste.converter.passes.pack_weights import pack_weights
+from keras_ste.converter.passes.static_reshape import static_reshape
+from keras_ste.converter.passes.take_layer_names import take_layer_names
+
+PASSES: tuple[Callable[[Graph], None], ...] = (
+    take_layer_names,
+    drop_dead_ops,  # a dead reader would keep its input from being fused
+    move_quantize_above_reshape,
+    static_reshape,
+    drop_dead_ops,  # so would a reshape that the sign has moved away from
+    merge_quantize,
+    drop_identities,
+    fuse_thresholds,
+    fold_output,
+    drop_identities,
+    exact_shapes,
+    pack_weights,
+)
+
+
+def run_passes(graph: Graph) -> None:
+    """Runs every pass on a graph."""
+    for run in PASSES:
+        run(graph)

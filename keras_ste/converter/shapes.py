@@ -1,0 +1,71 @@
+"""Output shapes of this package's ops. A size that is known only at run time is -1."""
+
+from __future__ import annotations
+
+import math
+
+from keras_ste.converter.graph import Op
+from keras_ste.converter.packing import words_of
+
+
+def _window(size: int, kernel: int, stride: int, dilation: int, padding: str) -> int:
+    """Places of a window along one axis."""
+    if size < 0:
+        return -1
+    if padding == "same":
+        return -(-size // stride)
+    return (size - (kernel - 1) * dilation - 1) // stride + 1
+
+
+def _channels(op: Op, count: int) -> int:
+    return words_of(count) if op.options["output"] == "packed" else count
+
+
+def _conv(op: Op) -> tuple[int, ...]:
+    o = op.options
+    n, h, w, _ = op.inputs[0].signature
+    h = _window(h, o["kernel_h"], o["stride_h"], o["dilation_h"], o["padding"])
+    w = _window(w, o["kernel_w"], o["stride_w"], o["dilation_w"], o["padding"])
+    return n, h, w, _channels(op, o["filters"])
+
+
+def _fully_connected(op: Op) -> tuple[int, ...]:
+    rows = op.inputs[0].signature[: -op.options.get("input_axes", 1)]
+    return *rows, _channels(op, op.options["units"])
+
+
+def _quantize(op: Op) -> tuple[int, ...]:
+    return *op.inputs[0].signature[:-1], words_of(op.options["channels"])
+
+
+def _max_pool(op: Op) -> tuple[int, ...]:
+    o = op.options
+    n, h, w, c = op.inputs[0].signature
+    h = _window(h, o["pool_h"], o["stride_h"], 1, o["padding"])
+    w = _window(w, o["pool_w"], o["stride_w"], 1, o["padding"])
+    return n, h, w, c
+
+
+_RULES = {
+    "SteConv2D": _conv,
+    "SteFullyConnected": _fully_connected,
+    "SteMaxPool2D": _max_pool,
+    "SteQuantize": _quantize,
+}
+
+
+def output_shape(op: Op) -> tuple[int, ...]:
+    """The shape of the op's output, from its first input's shape and its options."""
+    return _RULES[op.name](op)
+
+
+def macs(op: Op) -> int:
+    """Multiply-adds for one batch element, unknown sizes counted as 1. Padding counts as data."""
+    o = op.options
+    places = math.prod(max(size, 1) for size in op.outputs[0].signature[:-1])
+    if op.name == "SteConv2D":
+        inputs = o["kernel_h"] * o["kernel_w"] * o["channels"] // o["groups"]
+        return places * inputs * o["filters"]
+    if op.name == "SteFullyConnected":
+        return places * o.get("pixels", 1) * o["channels"] * o["units"]
+    return 0

@@ -1,0 +1,156 @@
+"""The custom ops of docs/ops.md in plain numpy: what kernels and the converter are tested against.
+
+Written from the document alone, without the package's own code.
+"""
+
+import numpy as np
+
+
+def unpack(words, channels):
+    """int32 `[..., ceil(channels / 32)]` to int64 `[..., channels]` of ±1."""
+    bits = (words.view(np.uint32)[..., np.newaxis] >> np.arange(32, dtype=np.uint32)) & 1
+    bits = bits.reshape(*words.shape[:-1], words.shape[-1] * 32)
+    assert not bits[..., channels:].any(), "unused bits are set"
+    return 2 * bits[..., :channels].astype(np.int64) - 1
+
+
+def pack(bits):
+    """bool `[..., C]` to int32 `[..., ceil(C / 32)]`."""
+    channels = bits.shape[-1]
+    words = np.zeros((*bits.shape[:-1], -(-channels // 32)), np.uint32)
+    for channel in range(channels):
+        words[..., channel // 32] |= bits[..., channel].astype(np.uint32) << np.uint32(channel % 32)
+    return words.view(np.int32)
+
+
+def quantize(inputs, options):
+    """SteQuantize."""
+    (x,) = inputs
+    assert x.shape[-1] == options["channels"] and (options["bits"], options["encoding"]) == (1, "bipolar")
+    return pack(x >= 0)
+
+
+def _same_padding(size, kernel, stride, dilation):
+    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+def _windows(x, kernel, stride, dilation, padding, fill):
+    """Yields (row, column, values of that place of every window), axes of x: N, H, W, C."""
+    if padding == "same":
+        pads = [_same_padding(x.shape[1 + i], kernel[i], stride[i], dilation[i]) for i in range(2)]
+        x = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=fill)
+    out = [(x.shape[1 + i] - (kernel[i] - 1) * dilation[i] - 1) // stride[i] + 1 for i in range(2)]
+    for row in range(kernel[0]):
+        for column in range(kernel[1]):
+            top, left = row * dilation[0], column * dilation[1]
+            yield row, column, x[
+                :,
+                top : top + (out[0] - 1) * stride[0] + 1 : stride[0],
+                left : left + (out[1] - 1) * stride[1] + 1 : stride[1],
+            ]
+
+
+def _sums(x, weights, groups, windows):
+    """The sums: int64, or float32 added one product at a time. weights: `[O, kh, kw, C / groups]`."""
+    filters, _, _, channels = weights.shape
+    per_group = filters // groups
+    sums = None
+    for row, column, values in windows:
+        if sums is None:
+            sums = np.zeros((*values.shape[:-1], filters), x.dtype)
+        for group in range(groups):
+            outputs = slice(group * per_group, (group + 1) * per_group)
+            inputs = values[..., group * channels : (group + 1) * channels]
+            w = weights[outputs, row, column].astype(x.dtype)
+            if x.dtype == np.float32:
+                for channel in range(channels):
+                    sums[..., outputs] += inputs[..., channel, np.newaxis] * w[:, channel]
+            else:
+                sums[..., outputs] += inputs @ w.T
+    return sums
+
+
+def _finish(sums, inputs, options):
+    multiplier, bias, thresholds = (list(inputs[2:]) + [None] * 3)[:3]
+    if options["output"] == "packed":
+        assert multiplier is None and bias is None
+        assert thresholds.dtype == (np.float32 if sums.dtype == np.float32 else np.int32)
+        return pack(sums >= thresholds)
+    assert thresholds is None
+    y = sums.astype(np.float32)
+    y = y * (np.float32(1) if multiplier is None else multiplier)
+    y = y + (np.float32(0) if bias is None else bias)
+    low = np.float32(options.get("activation_min", -np.inf))
+    return np.minimum(np.maximum(y, low), np.float32(options.get("activation_max", np.inf)))
+
+
+def _numbers(x, channels, options):
+    """An input as float32 or int64."""
+    if x.dtype == np.int32:
+        return unpack(x, channels)
+    if x.dtype == np.float32:
+        return x
+    return x.astype(np.int64) - options.get("input_zero_point", 0)
+
+
+def _conv_weights(filters, packed, options):
+    """`[O, kh, kw, C / groups]` of ±1."""
+    o, kh, kw = options["filters"], options["kernel_h"], options["kernel_w"]
+    groups = options["groups"]
+    channels = options["channels"] // groups
+    if not packed:
+        return unpack(filters, kh * kw * channels).reshape(o, kh, kw, channels)
+    assert filters.shape[:3] == (o, kh, kw)
+    weights = np.zeros((o, kh, kw, channels), np.int64)
+    for output in range(o):
+        first = output // (o // groups) * channels
+        for channel in range(channels):
+            bit = first + channel - first // 32 * 32
+            word = filters[output, :, :, bit // 32].view(np.uint32)
+            weights[output, :, :, channel] = 2 * ((word >> np.uint32(bit % 32)) & 1).astype(np.int64) - 1
+    return weights
+
+
+def conv2d(inputs, options):
+    """SteConv2D."""
+    x = _numbers(inputs[0], options["channels"], options)
+    assert x.shape[-1] == options["channels"]
+    weights = _conv_weights(inputs[1], inputs[0].dtype == np.int32, options)
+    geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("kernel", "stride", "dilation")]
+    windows = _windows(x, *geometry, options["padding"], options["pad_value"])
+    return _finish(_sums(x, weights, options["groups"], windows), inputs, options)
+
+
+def fully_connected(inputs, options):
+    """SteFullyConnected."""
+    x, units = inputs[0], options["units"]
+    axes, pixels, channels = options.get("input_axes", 1), options.get("pixels", 1), options["channels"]
+    lead, row = x.shape[:-axes], x.shape[-axes:]
+    assert int(np.prod(row[:-1])) == pixels
+    if x.dtype == np.int32:
+        weights = unpack(inputs[1].reshape(units, pixels, -1), channels)
+    else:
+        weights = unpack(inputs[1], pixels * channels)
+    x = _numbers(x, channels, options).reshape(-1, 1, 1, pixels * channels)
+    sums = _sums(x, weights.reshape(units, 1, 1, -1), 1, [(0, 0, x)])
+    return _finish(sums.reshape(*lead, units), inputs, options)
+
+
+def max_pool2d(inputs, options):
+    """SteMaxPool2D."""
+    channels = options["channels"]
+    minimum = inputs[1] if len(inputs) > 1 else None
+    sign = np.ones(channels, np.int64) if minimum is None else -unpack(minimum, channels)
+    x = unpack(inputs[0], channels) * sign
+    geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("pool", "stride")]
+    windows = _windows(x, *geometry, (1, 1), options["padding"], -2)
+    return pack(np.max([values for _, _, values in windows], axis=0) * sign > 0)
+
+
+OPS = {
+    "SteQuantize": quantize,
+    "SteConv2D": conv2d,
+    "SteFullyConnected": fully_connected,
+    "SteMaxPool2D": max_pool2d,
+}
