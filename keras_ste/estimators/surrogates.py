@@ -58,7 +58,7 @@ class ClippedIdentity(Surrogate):
     """The derivative of the hard tanh: `d(x) = 1` where `|x| <= width`, else 0.
 
     The gradient stops where a latent value has left the interval in which it could still change its
-    sign soon. M. Courbariaux et al.: *Binarized Neural Networks*, arXiv:1602.02830, equation 4.
+    sign soon. M. Courbariaux et al.: *Binarized Neural Networks*, arXiv:1602.02830.
 
     Args:
         width: the bound, included; a positive number.

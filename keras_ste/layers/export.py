@@ -97,15 +97,14 @@ def emit_conv2d(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     if layer.data_format != "channels_last":
         reason = f"data_format={layer.data_format!r}: only channels_last has a custom op"
     elif inputs.shape.rank != 4:
-        reason = f"the input has {inputs.shape.rank} axes instead of 4"
+        reason = f"the input has {inputs.shape.rank or 'an unknown number of'} axes, not 4"
     label, packed = _record(layer, inputs, "SteConv2D", reason)
     if not packed:
         return None
     codes, multiplier, bias = _constants(layer)
-    channels = inputs.shape[-1]
     options = {
         "version": VERSION,
-        "channels": channels,
+        "channels": layer.kernel.shape[2] * layer.groups,
         "filters": layer.filters,
         "kernel_h": layer.kernel_size[0],
         "kernel_w": layer.kernel_size[1],
@@ -132,7 +131,7 @@ def emit_conv2d(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
             shape.append(-(-size // stride))
         return tf.zeros(shape + [layer.filters])
 
-    x = _emit_input(layer, inputs, label)
+    x = _emit_input(layer, inputs, options)
     return _composite("SteConv2D", options, body, x, codes.transpose(3, 0, 1, 2), multiplier, bias)
 
 
@@ -148,14 +147,15 @@ def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """
     if not _exporting():
         return None
-    label, packed = _record(layer, inputs, "SteFullyConnected", None)
+    reason = None if inputs.shape.rank else "the number of axes of the input is unknown"
+    label, packed = _record(layer, inputs, "SteFullyConnected", reason)
     if not packed:
         return None
     codes, multiplier, bias = _constants(layer)
     options = {
         "version": VERSION,
         "units": layer.units,
-        "channels": inputs.shape[-1],
+        "channels": layer.kernel.shape[0],
         "pixels": 1,
         "input_axes": 1,
         "output": "float32",
@@ -166,7 +166,7 @@ def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     def body(x, filters, multiplier, bias):
         return tf.zeros([_size(x, axis) for axis in range(x.shape.rank - 1)] + [layer.units])
 
-    x = _emit_input(layer, inputs, label)
+    x = _emit_input(layer, inputs, options)
     return _composite("SteFullyConnected", options, body, x, codes.transpose(), multiplier, bias)
 
 
@@ -235,29 +235,29 @@ def _constants(layer):
             codes, scale = codes
         outputs = kernel.shape[-1:]
         multiplier = tf.broadcast_to(tf.reshape(scale, [-1]), outputs)
-        bias = tf.zeros(outputs) if layer.bias is None else tf.convert_to_tensor(layer.bias)
+        bias = tf.zeros(outputs) if layer.bias is None else tf.cast(layer.bias, tf.float32)
         return (2 * codes - 1).numpy(), multiplier.numpy(), bias.numpy()
 
 
-def _emit_input(layer, inputs, label):
+def _emit_input(layer, inputs, consumer):
     """The input as the custom op takes it: packed, or float32, int8 or uint8."""
     if layer.input_quantizer is None and inputs.dtype in (tf.float32, tf.int8, tf.uint8):
         return inputs
     inputs = tf.cast(inputs, tf.float32)
     if layer.input_quantizer is None:
         return inputs
-    channels = inputs.shape[-1]
+    words = -(-consumer["channels"] // 32)
     options = {
         "version": VERSION,
         "bits": 1,
         "encoding": "bipolar",
-        "channels": channels,
-        "layer": label,
+        "channels": consumer["channels"],
+        "layer": consumer["layer"],
     }
 
     def body(x):
         shape = [_size(x, axis) for axis in range(x.shape.rank - 1)]
-        return tf.zeros(shape + [-(-channels // 32)], tf.int32)
+        return tf.zeros(shape + [words], tf.int32)
 
     return _composite("SteQuantize", options, body, inputs)
 

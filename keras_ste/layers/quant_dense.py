@@ -55,7 +55,6 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
         bias_constraint: Any = None,
         lora_rank: int | None = None,
         lora_alpha: float | None = None,
-        quantization_config: Any = None,
         *,
         input_quantizer: Any = None,
         kernel_quantizer: Any = None,
@@ -74,7 +73,6 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
             bias_constraint=bias_constraint,
             lora_rank=lora_rank,
             lora_alpha=lora_alpha,
-            quantization_config=quantization_config,
             **kwargs,
         )
         self._set_quantizers(input_quantizer, kernel_quantizer)

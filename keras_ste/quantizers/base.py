@@ -69,7 +69,7 @@ class Quantizer:
         return cls(**config)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        arguments = ", ".join(f"{key}={getattr(self, key)!r}" for key in self.get_config())
         return f"{type(self).__name__}({arguments})"
 
 

@@ -16,6 +16,18 @@ def _sign(x):
     return tf.where(x >= 0, tf.ones_like(x), -tf.ones_like(x))
 
 
+def _float_tensor(x):
+    x = tf.convert_to_tensor(x)
+    if not x.dtype.is_floating:
+        raise TypeError(f"A sign quantizer takes floating-point values. Received: {x.dtype.name}.")
+    return x
+
+
+def _widened(x):
+    # 16-bit floats hold neither the sum of many |x| nor 1/(n α).
+    return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
+
+
 @register
 class SteSign(Quantizer):
     """The sign, +1 or -1, with a surrogate gradient.
@@ -23,14 +35,15 @@ class SteSign(Quantizer):
         q(x) = α · sign(x)        sign(0) = sign(-0.0) = +1, sign(NaN) = -1
 
     Without a scale, α = 1 and `dL/dx = dL/dq · d(x)`: M. Courbariaux et al., *Binarized Neural
-    Networks*, arXiv:1602.02830, equations 1 and 4.
+    Networks*, arXiv:1602.02830, where d is the clipped identity.
 
-    With `scale="mean_abs"`, α is the mean of `|x|` over all axes but `scale_axis`, and
+    With `scale="mean_abs"`, `α = Σ|x| / n` over all axes but `scale_axis`, where n is the number of
+    values that share an α, and
 
         dL/dx = dL/dq · (1/n + α · d(x))
 
-    with n, the number of values that share an α: M. Rastegari et al., *XNOR-Net*, arXiv:1603.05279,
-    equation 6 and section 3.1. Where α is 0, so is the gradient.
+    M. Rastegari et al., *XNOR-Net*, arXiv:1603.05279, on binary-weight networks. Where α is 0, so is
+    the gradient.
 
     TensorFlow computes with subnormal numbers (below 1.2e-38) as zeros, so their sign is +1.
 
@@ -42,7 +55,8 @@ class SteSign(Quantizer):
         name: by default `"ste_sign"`.
 
     Raises:
-        ValueError: an unknown scale or surrogate.
+        ValueError: an unknown scale or surrogate; and, when called, a `scale_axis` the input lacks.
+        TypeError: when called, an input that is not floating point.
 
     >>> SteSign()([-0.3, 0.0, 2.0]).numpy().tolist()
     [-1.0, 1.0, 1.0]
@@ -75,25 +89,26 @@ class SteSign(Quantizer):
         )
 
     def factors(self, x: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
-        x = tf.convert_to_tensor(x)
+        x = _float_tensor(x)
         if self.scale is None:
             return straight_through(_sign, self.surrogate)(x), None
-        # 16-bit floats hold neither the sum of many |x| nor 1/(n α).
-        wide = tf.cast(x, tf.float32) if x.dtype.size < 4 else x
+        wide = _widened(x)
         scale = self._mean_abs(wide)
         shared = tf.cast(tf.size(wide) // tf.size(scale), tf.float32)
         # The layer multiplies by α behind the integers, which contributes the factor α to their
         # gradient: what is left to do here is d(x) + 1/(n α).
         through_scale = tf.cast(tf.math.divide_no_nan(1.0, shared * scale), wide.dtype)
-        integers = straight_through(_sign, lambda w: self.surrogate(w) + through_scale)(wide)
+
+        def derivative(w):
+            return self.surrogate(w) + through_scale
+
+        integers = straight_through(_sign, derivative)(wide)
         return tf.cast(integers, x.dtype), tf.cast(scale, x.dtype)
 
     def encode(self, x: Any) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        x = tf.convert_to_tensor(x)
+        x = _float_tensor(x)
         codes = tf.cast(x >= 0, tf.int8)
-        if self.scale is None:
-            return codes
-        return codes, self._mean_abs(tf.cast(x, tf.float32) if x.dtype.size < 4 else x)
+        return codes if self.scale is None else (codes, self._mean_abs(_widened(x)))
 
     def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
         codes, scale = (codes, None) if self.scale is None else codes
@@ -104,6 +119,11 @@ class SteSign(Quantizer):
         """α, float32, with the axes of `x` kept."""
         axes = list(range(x.shape.rank))
         if self.scale_axis is not None:
+            if not -len(axes) <= self.scale_axis < len(axes):
+                raise ValueError(
+                    f"{type(self).__name__} has scale_axis={self.scale_axis}, but its input has the "
+                    f"shape {x.shape}."
+                )
             del axes[self.scale_axis]
         mean = tf.reduce_mean(tf.abs(tf.stop_gradient(x)), axis=axes, keepdims=True)
         return tf.cast(mean, tf.float32)
