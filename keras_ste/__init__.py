@@ -46,11 +46,14 @@ __all__ = [
     "estimators",
     "layers",
     "quantizers",
+    "runtime",
     "straight_through",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "runtime":
+        return importlib.import_module("keras_ste.runtime")
     if name not in _LAZY:
         raise AttributeError(f"module 'keras_ste' has no attribute {name!r}")
     value = getattr(importlib.import_module(_LAZY[name]), name)
@@ -59,4 +62,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, "runtime"})
