@@ -25,10 +25,12 @@ class Registry:
 
     Args:
         kind: what an object of this kind is called in error messages, e.g. `"quantizer"`.
+        base: the class they all derive from.
     """
 
-    def __init__(self, kind: str):
+    def __init__(self, kind: str, base: type):
         self.kind = kind
+        self.base = base
         self._classes: dict[str, type] = {}
 
     def register(self, cls: type) -> type:
@@ -46,7 +48,7 @@ class Registry:
 
         Args:
             identifier: a name (`"ste_sign"`, `"SteSign"`, or one that was registered with Keras), a
-                config dict, a class of this registry, or a callable, which is returned as it is.
+                config dict, a class of this kind, or a callable, which is returned as it is.
 
         Raises:
             ValueError: for a name that nobody registered.
@@ -65,7 +67,7 @@ class Registry:
             found = self._from_config(identifier)
         else:
             found = identifier
-        if inspect.isclass(found) and found in self._classes.values():
+        if inspect.isclass(found) and issubclass(found, self.base):
             found = found()
         if not callable(found) or inspect.isclass(found):
             raise TypeError(

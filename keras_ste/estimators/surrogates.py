@@ -8,9 +8,6 @@ import tensorflow as tf
 
 from keras_ste.registry import Registry
 
-_REGISTRY = Registry("surrogate")
-
-
 class Surrogate:
     """A surrogate derivative `d(x)`, by which the upstream gradient is multiplied.
 
@@ -36,6 +33,9 @@ class Surrogate:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
+
+
+_REGISTRY = Registry("surrogate", Surrogate)
 
 
 @_REGISTRY.register

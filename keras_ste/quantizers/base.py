@@ -9,9 +9,6 @@ import tensorflow as tf
 from keras_ste.quantizers.spec import QuantSpec
 from keras_ste.registry import Registry, snake_case
 
-_REGISTRY = Registry("quantizer")
-register = _REGISTRY.register
-
 
 class Quantizer:
     """A function with a surrogate gradient whose values are small integers times a scale.
@@ -71,6 +68,10 @@ class Quantizer:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={getattr(self, key)!r}" for key in self.get_config())
         return f"{type(self).__name__}({arguments})"
+
+
+_REGISTRY = Registry("quantizer", Quantizer)
+register = _REGISTRY.register
 
 
 def names() -> list[str]:
