@@ -14,14 +14,14 @@ import keras
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
         "keras_ste needs Keras to run on TensorFlow, but its backend is "
-        f"'{keras.backend.backend()}'. Set the environment variable KERAS_BACKEND=tensorflow before "
-        'Keras is imported, or "backend": "tensorflow" in ~/.keras/keras.json.'
+        f"'{keras.backend.backend()}'. Set the environment variable KERAS_BACKEND=tensorflow "
+        'before Keras is imported, or "backend": "tensorflow" in ~/.keras/keras.json.'
     )
 
 from keras_ste import estimators, layers, quantizers
 from keras_ste.estimators import straight_through
 from keras_ste.layers import QuantConv2D, QuantDense
-from keras_ste.quantizers import QuantSpec, Quantizer, SteSign, XnorSign
+from keras_ste.quantizers import Quantizer, QuantSpec, SteSign, XnorSign
 from keras_ste.version import __version__
 
 _LAZY = {

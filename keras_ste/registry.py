@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -72,7 +73,8 @@ class Registry:
         if not callable(found) or inspect.isclass(found):
             raise TypeError(
                 f"A {self.kind} must be a name ({', '.join(self.names())}), a config dict, an "
-                f"object or a callable. Received: {identifier!r} of type {type(identifier).__name__}."
+                "object or a callable. "
+                f"Received: {identifier!r} of type {type(identifier).__name__}."
             )
         return found
 

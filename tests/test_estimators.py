@@ -1,4 +1,4 @@
-"""straight_through and the surrogates: exact values, gradients in closed form, errors that explain."""
+"""straight_through and the surrogates: exact values, closed-form gradients, clear errors."""
 
 import functools
 

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from keras_ste import quantizers
-from keras_ste.quantizers import QuantSpec, Quantizer, SteSign, XnorSign
+from keras_ste.quantizers import Quantizer, QuantSpec, SteSign, XnorSign
 
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 # TensorFlow computes with subnormal numbers as zeros.
 floats = st.floats(-(2.0**99), 2.0**99, allow_subnormal=False, width=32)
-matrices = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=4, max_side=5), elements=floats)
+matrices = hnp.arrays(
+    np.float32, hnp.array_shapes(min_dims=2, max_dims=4, max_side=5), elements=floats
+)
 VARIANTS = {
     "sign": SteSign(),
     "sign_identity": SteSign(surrogate="identity"),
@@ -56,7 +58,7 @@ def test_sign_in_graphs_and_compiled(x):
         np.testing.assert_array_equal(tf.function(quantizer)(x), eager)
         codes = quantizer.encode(x)
         graph_codes = tf.function(quantizer.encode)(x)
-        for a, b in zip(tf.nest.flatten(codes), tf.nest.flatten(graph_codes)):
+        for a, b in zip(tf.nest.flatten(codes), tf.nest.flatten(graph_codes), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -92,7 +94,9 @@ def test_the_gradient_of_the_sign(x, seed):
 
 
 @pytest.mark.parametrize("scale_axis", [-1, 0, None])
-@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("float16", 4e-3), ("bfloat16", 3e-2)])
+@pytest.mark.parametrize(
+    "dtype, tolerance", [("float32", 1e-5), ("float16", 4e-3), ("bfloat16", 3e-2)]
+)
 def test_the_gradient_of_the_scaled_sign_is_the_published_one(scale_axis, dtype, tolerance):
     rng = np.random.default_rng(1)
     w = tf.cast(rng.normal(size=(3, 3, 4, 5)), dtype)
@@ -172,8 +176,12 @@ def test_every_quantizer_has_a_name_a_config_and_a_spec(name):
 
 
 def test_configs_keep_arguments():
-    quantizer = SteSign(surrogate={"class_name": "ClippedIdentity", "config": {"width": 0.25}},
-                        scale="mean_abs", scale_axis=1, name="mine")
+    quantizer = SteSign(
+        surrogate={"class_name": "ClippedIdentity", "config": {"width": 0.25}},
+        scale="mean_abs",
+        scale_axis=1,
+        name="mine",
+    )
     again = quantizers.get(quantizers.serialize(quantizer))
     assert again.name == "mine" and again.scale_axis == 1 and again.surrogate.width == 0.25
     assert repr(again) == repr(quantizer)
@@ -220,5 +228,5 @@ def test_the_base_class_names_what_is_missing():
         with pytest.raises(NotImplementedError, match=f"Empty has to implement {use}"):
             getattr(Empty(), use)([1.0])
     with pytest.raises(NotImplementedError, match="Empty has to implement the property spec"):
-        Empty().spec
+        _ = Empty().spec
     assert Empty().name == "empty" and repr(Empty()) == "Empty(name='empty')"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -16,9 +17,9 @@ def straight_through(
 ) -> Callable:
     """Gives an element-wise function a surrogate gradient.
 
-    The result computes `y = forward(x)`, and its gradient is `dL/dx = dL/dy · d(x)`, where `d` is the
-    surrogate. The values are those of `forward` bit for bit in every float dtype, at infinities too;
-    `x + stop_gradient(forward(x) - x)`, the way it is mostly written, rounds twice. A second
+    The result computes `y = forward(x)`, and its gradient is `dL/dx = dL/dy · d(x)`, where `d` is
+    the surrogate. The values are those of `forward` bit for bit in every float dtype, at infinities
+    too; `x + stop_gradient(forward(x) - x)`, the way it is mostly written, rounds twice. A second
     gradient goes through `d`. Whatever `forward` computes with besides `x` gets no gradient.
 
     Y. Bengio, N. Léonard, A. Courville: *Estimating or Propagating Gradients Through Stochastic
@@ -33,10 +34,10 @@ def straight_through(
         A function of one float tensor; without `forward`, a decorator that makes one.
 
     Raises:
-        TypeError: `forward` cannot be called; and, when the result is called, for an `x` that is not
-            floating point, or a `forward` or surrogate that returns another dtype than x's.
-        ValueError: the surrogate's name is unknown; and, when the result is called, for a `forward`
-            or surrogate that returns another shape than x's.
+        TypeError: `forward` cannot be called; and, when the result is called, for an `x` that is
+            not floating point, or a `forward` or surrogate that returns another dtype than x's.
+        ValueError: the surrogate's name is unknown; and, when the result is called, for a
+            `forward` or surrogate that returns another shape than x's.
 
     >>> rounded = straight_through(tf.round, surrogate="clipped_identity")
     >>> x = tf.constant([-2.4, 0.3, 0.7])

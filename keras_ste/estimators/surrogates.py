@@ -1,12 +1,14 @@
-"""Surrogates: the derivatives that stand in for the derivative of a function that has none of use."""
+"""Surrogates: derivatives that stand in for the one of a function that has none of use."""
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from keras_ste.registry import Registry
+
 
 class Surrogate:
     """A surrogate derivative `d(x)`, by which the upstream gradient is multiplied.
@@ -27,7 +29,7 @@ class Surrogate:
         return {}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Surrogate":
+    def from_config(cls, config: dict[str, Any]) -> Surrogate:
         return cls(**config)
 
     def __repr__(self) -> str:

@@ -31,7 +31,7 @@ class QuantizedLayer:
 
     @property
     def quantized_kernel(self) -> tf.Tensor:
-        """The kernel the layer computes with, scale included: the kernel's shape, variable dtype."""
+        """The kernel the layer computes with, scale included: its shape, the variable dtype."""
         kernel = tf.convert_to_tensor(self.kernel)
         return kernel if self.kernel_quantizer is None else self.kernel_quantizer(kernel)
 

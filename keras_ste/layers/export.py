@@ -1,9 +1,9 @@
 """The export scope: inside it, a quantized layer writes a custom op in place of TensorFlow's ops.
 
-The converter traces a model in this scope. A layer that can be packed emits composite functions that
-TensorFlow's converter turns into custom ops (their inputs, outputs and options are described in
-docs/ops.md; the filter is still a plain int8 tensor of -1 and +1, packing it is the converter's);
-a layer that cannot computes in float as ever. Either way it leaves a row that says so.
+The converter traces a model in this scope. A layer that can be packed emits composite functions,
+which TensorFlow's converter turns into custom ops (their inputs, outputs and options are described
+in docs/ops.md; the filter is still a plain int8 tensor of -1 and +1: packing it is the converter's
+work); a layer that cannot computes in float as ever. Either way it leaves a row that says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import contextlib
 import contextvars
 import json
 import math
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -30,8 +31,8 @@ def export_scope() -> Iterator[list[dict[str, Any]]]:
     """Within it, quantized layers that are traced emit custom ops.
 
     Yields:
-        A list that fills with one row for each quantized layer that is traced (a layer that is traced
-        again in the same way adds no second row):
+        A list that fills with one row for each quantized layer that is traced (a layer that is
+        traced again in the same way adds no second row):
 
         * `layer`: the layer's path, made unique; the custom ops carry it as the option `layer`;
         * `class_name`;
@@ -39,8 +40,8 @@ def export_scope() -> Iterator[list[dict[str, Any]]]:
         * `packed`: it was emitted as a custom op;
         * `reason`: why it was not, or `None`;
         * `op`: `"SteConv2D"` or `"SteFullyConnected"`;
-        * `input`, `kernel`: what is multiplied: `"bipolar1"`, `"custom"` for a callable without a code
-          book, or the dtype where there is no quantizer;
+        * `input`, `kernel`: what is multiplied: `"bipolar1"`, `"custom"` for a callable without a
+          code book, or the dtype where there is no quantizer;
         * `weights`: their number, and that of multiplications for each output position.
 
     >>> import keras
@@ -123,7 +124,7 @@ def emit_conv2d(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     def body(x, filters, multiplier, bias):
         shape = [_size(x, 0)]
         for axis, kernel, stride, dilation in zip(
-            (1, 2), layer.kernel_size, layer.strides, layer.dilation_rate
+            (1, 2), layer.kernel_size, layer.strides, layer.dilation_rate, strict=True
         ):
             size = _size(x, axis)
             if layer.padding == "valid":
@@ -225,7 +226,7 @@ def _obstacle(layer):
 
 
 def _constants(layer):
-    """Weights (int8, -1 and +1, as the kernel lies), multiplier and bias (float32, one a channel)."""
+    """Weights (int8, -1 and +1, as the kernel lies); multiplier and bias (float32, by channel)."""
     # Out of the graph that is being traced: these are values, not computations.
     with tf.init_scope():
         kernel = tf.convert_to_tensor(layer.kernel)

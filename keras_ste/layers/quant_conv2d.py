@@ -26,8 +26,8 @@ class QuantConv2D(QuantizedLayer, keras.layers.Conv2D):
         input_quantizer: `None`, or a quantizer for the inputs: its name, a config dict, a
             `Quantizer`, or a callable (see `keras_ste.quantizers.get`).
         kernel_quantizer: the same for the kernel.
-        pad_values: what stands outside of the quantized image with `padding="same"`: 0, as in Keras,
-            or the integer 1, which keeps a binary image binary.
+        pad_values: what stands outside of the quantized image with `padding="same"`: 0, as in
+            Keras, or the integer 1, which keeps a binary image binary.
 
     Input shape: `(batch, height, width, channels)`, or as `data_format` says; float or integer;
     integers are cast, not scaled. Output shape: as of `keras.layers.Conv2D`.
@@ -37,9 +37,8 @@ class QuantConv2D(QuantizedLayer, keras.layers.Conv2D):
             padding other than "same", or a dtype policy that is itself a quantization.
         TypeError: a quantizer that cannot be called.
 
-    >>> layer = QuantConv2D(
-    ...     4, 3, padding="same", pad_values=1, input_quantizer="ste_sign", kernel_quantizer="ste_sign"
-    ... )
+    >>> signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    >>> layer = QuantConv2D(4, 3, padding="same", pad_values=1, **signs)
     >>> layer(tf.ones((1, 5, 5, 2))).shape
     TensorShape([1, 5, 5, 4])
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -32,20 +33,21 @@ class Quantizer:
         raise NotImplementedError(f"{type(self).__name__} has to implement the property spec.")
 
     def factors(self, x: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """The quantized `x`, taken apart, so that a layer can multiply integers and scale afterwards.
+        """The quantized `x`, taken apart: a layer multiplies integers, and scales afterwards.
 
         Args:
             x: float tensor.
 
         Returns:
             `(integers, scale)`, both in x's dtype and differentiable with respect to `x`: the exact
-            integers, of x's shape, and the scale, which broadcasts against `x` (`None` means 1). For
-            any linear `f`, the gradient through `f(integers) * scale` is the one through `f(q(x))`.
+            integers, of x's shape, and the scale, which broadcasts against `x` (`None` means 1).
+            For any linear `f`, the gradient through `f(integers) * scale` is the one through
+            `f(q(x))`.
         """
         raise NotImplementedError(f"{type(self).__name__} has to implement factors(x).")
 
     def encode(self, x: Any) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        """The integer codes of `x` (int8, x's shape); where `spec.dynamic_scale`, `(codes, scale)`."""
+        """The integer codes of `x`: int8, x's shape; `(codes, scale)` if `spec.dynamic_scale`."""
         raise NotImplementedError(f"{type(self).__name__} has to implement encode(x).")
 
     def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
@@ -62,7 +64,7 @@ class Quantizer:
         return {"name": self.name}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Quantizer":
+    def from_config(cls, config: dict[str, Any]) -> Quantizer:
         return cls(**config)
 
     def __repr__(self) -> str:
@@ -87,9 +89,9 @@ def get(identifier: Any) -> Callable[[tf.Tensor], tf.Tensor] | None:
     """The quantizer that `identifier` stands for.
 
     Args:
-        identifier: `None`, a name (`"ste_sign"` or `"SteSign"`), a config dict, a `Quantizer`, or any
-            callable that maps a tensor to one of the same shape and dtype. A plain callable has no
-            code book: it trains, and is left in float when the model is converted.
+        identifier: `None`, a name (`"ste_sign"` or `"SteSign"`), a config dict, a `Quantizer`, or
+            any callable that maps a tensor to one of the same shape and dtype. A plain callable has
+            no code book: it trains, and is left in float when the model is converted.
 
     Raises:
         ValueError: an unknown name.

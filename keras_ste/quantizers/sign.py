@@ -42,8 +42,8 @@ class SteSign(Quantizer):
 
         dL/dx = dL/dq · (1/n + α · d(x))
 
-    M. Rastegari et al., *XNOR-Net*, arXiv:1603.05279, on binary-weight networks. Where α is 0, so is
-    the gradient.
+    M. Rastegari et al., *XNOR-Net*, arXiv:1603.05279, on binary-weight networks. Where α is 0, so
+    is the gradient.
 
     TensorFlow computes with subnormal numbers (below 1.2e-38) as zeros, so their sign is +1.
 
@@ -74,7 +74,8 @@ class SteSign(Quantizer):
         super().__init__(name=name)
         if scale not in (None, "mean_abs"):
             raise ValueError(
-                f"{type(self).__name__}'s scale must be None or 'mean_abs'. Received: scale={scale!r}."
+                f"{type(self).__name__}'s scale must be None or 'mean_abs'. "
+                f"Received: scale={scale!r}."
             )
         self.surrogate = surrogates.get(surrogate)
         self.scale = scale
@@ -84,9 +85,7 @@ class SteSign(Quantizer):
     def spec(self) -> QuantSpec:
         if self.scale is None:
             return QuantSpec(bits=1, encoding="bipolar")
-        return QuantSpec(
-            bits=1, encoding="bipolar", scale_axis=self.scale_axis, dynamic_scale=True
-        )
+        return QuantSpec(bits=1, encoding="bipolar", scale_axis=self.scale_axis, dynamic_scale=True)
 
     def factors(self, x: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
         x = _float_tensor(x)
@@ -121,8 +120,8 @@ class SteSign(Quantizer):
         if self.scale_axis is not None:
             if not -len(axes) <= self.scale_axis < len(axes):
                 raise ValueError(
-                    f"{type(self).__name__} has scale_axis={self.scale_axis}, but its input has the "
-                    f"shape {x.shape}."
+                    f"{type(self).__name__} has scale_axis={self.scale_axis}, but its input has "
+                    f"the shape {x.shape}."
                 )
             del axes[self.scale_axis]
         mean = tf.reduce_mean(tf.abs(tf.stop_gradient(x)), axis=axes, keepdims=True)
@@ -141,8 +140,8 @@ class SteSign(Quantizer):
 class XnorSign(SteSign):
     """XNOR-Net's binary weights: the sign, scaled by the mean of the absolute weights.
 
-    `SteSign(scale="mean_abs")` under a name of its own. For a kernel, `scale_axis=-1` gives an α for
-    each output channel: M. Rastegari et al., *XNOR-Net*, arXiv:1603.05279.
+    `SteSign(scale="mean_abs")` under a name of its own. For a kernel, `scale_axis=-1` gives an α
+    for each output channel: M. Rastegari et al., *XNOR-Net*, arXiv:1603.05279.
 
     Args:
         surrogate: the derivative `d`: a name, a `Surrogate`, or a callable.
