@@ -9,7 +9,8 @@
 
 namespace keras_ste {
 
-static inline int32_t CeilDiv(int32_t a, int32_t b) { return (a + b - 1) / b; }
+// For 0 <= a, up to the largest.
+static inline int32_t CeilDiv(int32_t a, int32_t b) { return a / b + (a % b != 0 ? 1 : 0); }
 
 static inline int32_t WordsOf(int32_t bits) { return CeilDiv(bits, 32); }
 

@@ -89,7 +89,7 @@ int32_t PackedSum(const Conv& c, const uint32_t* input, const uint32_t* filter, 
       differences += CountDifferences(a, b, columns * c.filter_words);
       continue;
     }
-    const int32_t step = c.w.dilation * c.pixel_stride;
+    const int64_t step = static_cast<int64_t>(c.w.dilation) * c.pixel_stride;
     for (int32_t i = 0; i < columns; ++i, a += step, b += c.filter_words) {
       differences += c.groups == 1 ? CountDifferences(a, b, c.filter_words)
                                    : CountGroupDifferences(a, b, group * channels % 32, channels);
@@ -140,7 +140,7 @@ template <typename Sum>
 float ToFloat(const Conv& c, const ConvConstants& k, int32_t o, Sum sum) {
   float value = static_cast<float>(sum);
   if (k.multiplier != nullptr) value = value * k.multiplier[o];
-  if (k.bias != nullptr) value = value + k.bias[o];
+  value = value + (k.bias == nullptr ? 0.0f : k.bias[o]);  // also adding 0 changes something: -0
   return Clamp(value, c.activation_min, c.activation_max);
 }
 

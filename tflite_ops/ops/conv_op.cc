@@ -20,10 +20,17 @@ ConvConstants ConstantsOf(const void* const* inputs) {
           static_cast<const float*>(inputs[kBias]), inputs[kThresholds]};
 }
 
-// The products of one output are at most 1 (packed) or 255 + 1 in size, and their sum must stay below 2^31 - 1.
+// The products of one output are at most 1 (packed) or 255 + 1 in size, and their sum must stay below 2^31 - 1. Of packed
+// words all bits count, for a bad file may have set the unused ones.
 bool SumFits(const Conv& c) {
-  const int64_t products = static_cast<int64_t>(Taps(c)) * GroupChannels(c);
-  return products < INT32_MAX / (c.input == InputKind::kPacked ? 2 : 512);
+  if (c.input == InputKind::kPacked) return static_cast<int64_t>(Taps(c)) * c.filter_words < INT32_MAX / (2 * 32);
+  return static_cast<int64_t>(Taps(c)) * GroupChannels(c) < INT32_MAX / 512;
+}
+
+// With few channels a group, a kernel row can be short and the row of whole pixels under it enormous.
+bool KernelRowFits(const Conv& c) {
+  int32_t n = 0;
+  return Multiply(c.w.kernel, c.pixel_stride, &n);
 }
 
 bool OutputFits(const Conv& c) {
@@ -72,6 +79,7 @@ bool FinishConv(const Tensor* inputs, int32_t filter_rank, const int32_t* filter
                 Checks* checks, ConvState* state) {
   const Conv& c = state->conv;
   if (!SumFits(c)) return checks->Fail("the sum of products may exceed 32 bits");
+  if (!KernelRowFits(c)) return checks->Fail("the pixels under a row of the kernel have 2^31 elements or more");
   if (!OutputFits(c)) return checks->Fail("the output has 2^31 elements or more");
   if (c.activation_min > c.activation_max) return checks->Fail("activation_min is greater than activation_max");
   if (!checks->IsConstant(kFilter, Type::kInt32, filter_rank, filter_dims)) return false;

@@ -1,0 +1,310 @@
+#include "tests/op_cases.h"
+
+#include <limits>
+
+namespace keras_ste {
+namespace {
+
+int32_t Words(int64_t bits) { return static_cast<int32_t>((bits + 31) / 32); }
+
+// A size that a test can run, or any up to 2^24.
+int32_t Size(bool enormous, int32_t most, Random* random) {
+  if (!enormous || random->OneIn(2)) return static_cast<int32_t>(random->Between(1, most));
+  const int32_t base = 1 << random->Between(0, 24);
+  const int32_t size = base + static_cast<int32_t>(random->Between(-1, 1));
+  return size < 1 ? 1 : size > 1 << 24 ? 1 << 24 : size;
+}
+
+TensorCase Make(const char* name, Type type, std::vector<int32_t> dims, bool constant) {
+  TensorCase tensor;
+  tensor.name = name;
+  tensor.type = type;
+  tensor.dims = static_cast<std::vector<int32_t>&&>(dims);
+  tensor.constant = constant;
+  return tensor;
+}
+
+TensorCase Absent() {
+  TensorCase tensor;
+  tensor.present = false;
+  return tensor;
+}
+
+// One axis of a window and the image it slides over, at least as large as the window.
+struct WindowCase {
+  int32_t kernel, stride, dilation, in;
+};
+
+WindowCase Window(bool same, bool enormous, bool dilated, Random* random) {
+  WindowCase w;
+  w.kernel = Size(enormous, 4, random);
+  w.stride = Size(enormous, 3, random);
+  w.dilation = dilated ? Size(enormous, 3, random) : 1;
+  const int64_t reach = static_cast<int64_t>(w.kernel - 1) * w.dilation + 1;
+  const int64_t in = (same ? 1 : reach) + Size(enormous, 7, random) - 1;
+  w.in = static_cast<int32_t>(in > INT32_MAX ? INT32_MAX : in);
+  return w;
+}
+
+// The options and the constants 2 to 4 that both kinds of product have.
+void AddOutput(Type input, int32_t filters, OpCase* node, Random* random) {
+  const bool integer = input == Type::kInt8 || input == Type::kUInt8;
+  if (integer) node->options.emplace_back("input_zero_point", random->Between(0, 127));
+  if (random->OneIn(2)) {
+    node->options.emplace_back("output", "packed");
+    node->inputs.push_back(Absent());
+    node->inputs.push_back(Absent());
+    const Type type = input == Type::kFloat32 ? Type::kFloat32 : Type::kInt32;
+    node->inputs.push_back(Make("thresholds", type, {filters}, true));
+    return;
+  }
+  node->options.emplace_back("output", "float32");
+  if (random->OneIn(2)) {
+    node->options.emplace_back("activation_min", random->OneIn(2) ? -0.5 : 0.0);
+    node->options.emplace_back("activation_max", int64_t{6});
+  }
+  const int64_t constants = random->Between(0, 2);
+  if (constants > 0) node->inputs.push_back(Make("multiplier", Type::kFloat32, {filters}, true));
+  if (constants > 1) node->inputs.push_back(Make("bias", Type::kFloat32, {filters}, true));
+}
+
+// Most words of an input pixel that any group of channels touches.
+int32_t GroupWords(int32_t groups, int32_t per_group) {
+  int32_t most = 0;
+  for (int64_t g = 0; g < groups; ++g) {
+    const int32_t words = Words((g + 1) * per_group) - static_cast<int32_t>(g * per_group / 32);
+    if (words > most) most = words;
+  }
+  return most;
+}
+
+constexpr Type kConvTypes[] = {Type::kInt32, Type::kInt32, Type::kFloat32, Type::kInt8, Type::kUInt8};
+
+OpCase GoodConv2D(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const Type type = random->OneOf(kConvTypes);
+  const bool packed = type == Type::kInt32;
+  const bool same = random->OneIn(2);
+  const WindowCase h = Window(same, enormous, true, random), w = Window(same, enormous, true, random);
+  const int32_t groups = random->OneIn(2) ? 1 : Size(enormous, 4, random);
+  const int32_t most = (1 << 24) / groups;
+  int32_t per_group = Size(enormous, random->OneIn(2) ? 5 : 70, random);
+  int32_t group_filters = Size(enormous, 40, random);
+  if (per_group > most) per_group = most;
+  if (group_filters > most) group_filters = most;
+  const int32_t channels = groups * per_group, filters = groups * group_filters;
+  node.options = {{"version", int64_t{1}},         {"channels", int64_t{channels}},
+                  {"filters", int64_t{filters}},   {"kernel_h", int64_t{h.kernel}},
+                  {"kernel_w", int64_t{w.kernel}}, {"stride_h", int64_t{h.stride}},
+                  {"stride_w", int64_t{w.stride}}, {"dilation_h", int64_t{h.dilation}},
+                  {"dilation_w", int64_t{w.dilation}}, {"groups", int64_t{groups}},
+                  {"padding", same ? "same" : "valid"}, {"pad_value", same ? random->Between(0, 1) : int64_t{0}}};
+  const int32_t batch = Size(enormous, 3, random);
+  node.inputs.push_back(Make("input", type, {batch, h.in, w.in, packed ? Words(channels) : channels}, false));
+  if (packed) {
+    const int32_t words = GroupWords(groups, per_group);
+    node.inputs.push_back(Make("filter", Type::kInt32, {filters, h.kernel, w.kernel, words}, true));
+  } else {
+    const int64_t taps = static_cast<int64_t>(h.kernel) * w.kernel;
+    const int64_t products = taps > (1 << 30) / per_group ? 1 << 30 : taps * per_group;
+    node.inputs.push_back(Make("filter", Type::kInt32, {filters, Words(products)}, true));
+  }
+  node.tails = packed && per_group % 32 != 0;
+  AddOutput(type, filters, &node, random);
+  return node;
+}
+
+OpCase GoodFullyConnected(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const Type type = random->OneOf(kConvTypes);
+  const bool packed = type == Type::kInt32;
+  const int32_t units = Size(enormous, 70, random);
+  const int32_t channels = Size(enormous, 100, random);
+  const int32_t height = Size(enormous, 3, random), width = Size(enormous, 3, random);
+  const int64_t axes = random->Between(1, 3);
+  std::vector<int32_t> dims(static_cast<size_t>(random->Between(0, 2)));
+  for (int32_t& d : dims) d = Size(enormous, 4, random);
+  int64_t pixels = 1;
+  if (axes > 2) {
+    dims.push_back(height);
+    pixels = height;
+  }
+  if (axes > 1) {
+    dims.push_back(width);
+    pixels *= width;
+  }
+  if (pixels > int64_t{1} << 32) pixels = int64_t{1} << 32;  // too many already
+  const int32_t last = packed ? Words(channels) : channels;
+  dims.push_back(last);
+  const int64_t row = packed ? pixels * last : (pixels * channels + 31) / 32;
+  node.options = {{"version", int64_t{1}}, {"units", int64_t{units}}, {"channels", int64_t{channels}}};
+  if (axes > 1) {
+    node.options.emplace_back("pixels", pixels);
+    node.options.emplace_back("input_axes", axes);
+  }
+  node.inputs.push_back(Make("input", type, dims, false));
+  const int32_t words = static_cast<int32_t>(row > INT32_MAX ? INT32_MAX : row);
+  node.inputs.push_back(Make("filter", Type::kInt32, {units, words}, true));
+  node.tails = packed && channels % 32 != 0;
+  AddOutput(type, units, &node, random);
+  return node;
+}
+
+OpCase GoodMaxPool2D(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const bool same = random->OneIn(2);
+  const WindowCase h = Window(same, enormous, false, random), w = Window(same, enormous, false, random);
+  const int32_t channels = Size(enormous, 100, random);
+  node.options = {{"version", int64_t{1}},       {"channels", int64_t{channels}}, {"pool_h", int64_t{h.kernel}},
+                  {"pool_w", int64_t{w.kernel}}, {"stride_h", int64_t{h.stride}}, {"stride_w", int64_t{w.stride}},
+                  {"padding", same ? "same" : "valid"}};
+  const int32_t batch = Size(enormous, 3, random);
+  node.inputs.push_back(Make("input", Type::kInt32, {batch, h.in, w.in, Words(channels)}, false));
+  if (random->OneIn(2)) node.inputs.push_back(Make("minimum", Type::kInt32, {Words(channels)}, true));
+  return node;
+}
+
+OpCase GoodQuantize(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  std::vector<int32_t> dims(static_cast<size_t>(random->Between(1, 4)));
+  for (int32_t& d : dims) d = Size(enormous, 5, random);
+  dims.back() = enormous && random->OneIn(8) ? INT32_MAX : Size(enormous, 100, random);
+  node.options = {{"version", int64_t{1}}, {"bits", int64_t{1}}, {"encoding", "bipolar"},
+                  {"channels", int64_t{dims.back()}}};
+  node.inputs.push_back(Make("input", Type::kFloat32, dims, false));
+  return node;
+}
+
+constexpr int64_t kOddNumbers[] = {0,         -1,        2,          3,         31,        33,       127,
+                                   128,       -128,      255,        256,       1 << 16,   1 << 24,  (1 << 24) + 1,
+                                   1 << 28,   1 << 30,   INT32_MAX,  INT32_MIN, 1ll << 31, 1ll << 32, (1ll << 32) + 1,
+                                   INT64_MAX, INT64_MIN};
+constexpr double kOddReals[] = {0.5, -1e300, 1e300, std::numeric_limits<double>::quiet_NaN(),
+                                std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
+constexpr const char* kOddTexts[] = {"", "packed", "float32", "same", "valid", "bipolar", "SAME", "packed "};
+
+void SpoilOption(OptionMap* options, Random* random) {
+  const size_t i = static_cast<size_t>(random->Between(0, static_cast<int64_t>(options->size()) - 1));
+  const std::string key = (*options)[i].key;
+  switch (random->Between(0, 4)) {
+    case 0:
+      options->erase(options->begin() + static_cast<int64_t>(i));
+      break;
+    case 1:
+    case 2:
+      (*options)[i] = Option(key.c_str(), random->OneOf(kOddNumbers));
+      break;
+    case 3:
+      (*options)[i] = Option(key.c_str(), random->OneOf(kOddReals));
+      break;
+    default:
+      (*options)[i] = Option(key.c_str(), random->OneOf(kOddTexts));
+  }
+}
+
+void SpoilBytes(std::vector<uint8_t>* bytes, Random* random) {
+  if (bytes->empty()) return;
+  const int64_t last = static_cast<int64_t>(bytes->size()) - 1;
+  const size_t at = static_cast<size_t>(random->Between(0, last));
+  switch (random->Between(0, 4)) {
+    case 0:
+      bytes->resize(at);
+      break;
+    case 1:
+      bytes->erase(bytes->begin(), bytes->begin() + static_cast<int64_t>(at));
+      break;
+    case 2:
+      (*bytes)[at] = static_cast<uint8_t>((*bytes)[at] ^ 1u << random->Between(0, 7));
+      break;
+    case 3:  // the map's end, where its offsets, types and widths stand
+      (*bytes)[static_cast<size_t>(random->Between(last > 30 ? last - 30 : 0, last))] =
+          static_cast<uint8_t>(random->Bits());
+      break;
+    default:
+      for (size_t i = at; i < bytes->size() && i < at + 8; ++i) (*bytes)[i] = random->OneIn(2) ? 0xFF : 0;
+  }
+}
+
+constexpr Type kTypes[] = {Type::kFloat32, Type::kInt32, Type::kInt8, Type::kUInt8, Type::kOther};
+constexpr int32_t kOddDims[] = {0, -1, 1, 2, 31, 32, 33, 1 << 16, 1 << 24, 1 << 30, INT32_MAX, INT32_MIN};
+
+void SpoilDims(std::vector<int32_t>* dims, Random* random) {
+  const int64_t change = random->Between(0, 3);
+  if (change == 0 || dims->empty()) {
+    dims->insert(dims->begin(), static_cast<size_t>(random->Between(1, 6)), 1);
+  } else if (change == 1) {
+    dims->pop_back();
+  } else {
+    int32_t& d = (*dims)[static_cast<size_t>(random->Between(0, static_cast<int64_t>(dims->size()) - 1))];
+    if (change == 2) d = random->OneOf(kOddDims);
+    else if (d < INT32_MAX) ++d;
+  }
+}
+
+void SpoilTensor(TensorCase* tensor, Random* random) {
+  switch (random->Between(0, 6)) {
+    case 0:
+      *tensor = Absent();
+      break;
+    case 1:
+      tensor->type = random->OneOf(kTypes);
+      break;
+    case 2:
+    case 3:
+      SpoilDims(&tensor->dims, random);
+      break;
+    case 4:
+      tensor->constant = !tensor->constant;
+      break;
+    case 5:
+      tensor->missing_bytes = static_cast<uint64_t>(random->Between(1, 8));
+      break;
+    default:
+      tensor->named = random->OneIn(2);
+      tensor->name = std::string(400, '%');
+  }
+}
+
+}  // namespace
+
+uint64_t BytesOf(const TensorCase& tensor) {
+  const uint64_t limit = uint64_t{1} << 62;
+  uint64_t bytes = tensor.type == Type::kInt8 || tensor.type == Type::kUInt8 ? 1 : 4;
+  for (int32_t d : tensor.dims) {
+    if (d < 1) return 0;
+    bytes = bytes > limit / static_cast<uint64_t>(d) ? limit : bytes * static_cast<uint64_t>(d);
+  }
+  return bytes;
+}
+
+OpCase GoodCase(const Op* op, bool enormous, Random* random) {
+  const std::string name = op->name;
+  OpCase node = name == "SteConv2D"           ? GoodConv2D(op, enormous, random)
+                : name == "SteFullyConnected" ? GoodFullyConnected(op, enormous, random)
+                : name == "SteMaxPool2D"      ? GoodMaxPool2D(op, enormous, random)
+                                              : GoodQuantize(op, enormous, random);
+  node.bytes = OptionBytes::Of(node.options);
+  return node;
+}
+
+void Spoil(OpCase* node, Random* random) {
+  node->spoiled = true;
+  for (int64_t changes = random->Between(1, 3); changes > 0; --changes) {
+    const int64_t what = random->Between(0, 9);
+    if (what < 4) {
+      if (!node->options.empty()) SpoilOption(&node->options, random);
+      node->bytes = OptionBytes::Of(node->options);
+    } else if (what < 5) {
+      SpoilBytes(&node->bytes, random);
+    } else if (what < 9) {
+      const int64_t last = static_cast<int64_t>(node->inputs.size()) - 1;
+      if (last >= 0) SpoilTensor(&node->inputs[static_cast<size_t>(random->Between(0, last))], random);
+    } else if (random->OneIn(2) && node->inputs.size() < static_cast<size_t>(kMaxInputs)) {
+      node->inputs.push_back(Make("extra", random->OneOf(kTypes), {1}, random->OneIn(2)));
+    } else if (!node->inputs.empty()) {
+      node->inputs.pop_back();
+    }
+  }
+}
+
+}  // namespace keras_ste
