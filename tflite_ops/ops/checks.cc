@@ -18,6 +18,15 @@ const char* TypeName(Type type) {
   return "another type";
 }
 
+void ShapeText(int32_t rank, const int32_t* dims, Error* error) {
+  error->Text(" [");
+  for (int32_t d = 0; d < rank && d < kMaxRank; ++d) {
+    if (d > 0) error->Text(", ");
+    error->Number(dims[d]);
+  }
+  error->Text(rank > kMaxRank ? ", ...]" : "]");
+}
+
 bool Multiply(int32_t a, int32_t b, int32_t* product) {
   const int64_t wide = static_cast<int64_t>(a) * b;
   if (wide < 0 || wide > INT32_MAX) return false;
@@ -27,23 +36,14 @@ bool Multiply(int32_t a, int32_t b, int32_t* product) {
 
 bool Checks::Begin(int32_t i) {
   error_->Text(op_).Text(": input ").Number(i).Text(" (").Text(roles_[i]);
-  if (i < count_ && inputs_[i].name != nullptr) error_->Text(", '").Text(inputs_[i].name).Text("'");
+  if (i < count_ && inputs_[i].name != nullptr) error_->Text(", ").Name(inputs_[i].name);
   error_->Text("): ");
   return false;
 }
 
-void Checks::ShapeText(int32_t rank, const int32_t* dims) {
-  error_->Text(" [");
-  for (int32_t d = 0; d < rank && d < kMaxRank; ++d) {
-    if (d > 0) error_->Text(", ");
-    error_->Number(dims[d]);
-  }
-  error_->Text(rank > kMaxRank ? ", ...]" : "]");
-}
-
 bool Checks::Got(int32_t i) {
   error_->Text(", got ").Text(TypeName(inputs_[i].type));
-  ShapeText(inputs_[i].rank, inputs_[i].dims);
+  ShapeText(inputs_[i].rank, inputs_[i].dims, error_);
   return false;
 }
 
@@ -112,7 +112,7 @@ bool Checks::HasShape(int32_t i, int32_t rank, const int32_t* dims) {
   if (same) return true;
   Begin(i);
   error_->Text("expected");
-  ShapeText(rank, dims);
+  ShapeText(rank, dims, error_);
   return Got(i);
 }
 

@@ -33,7 +33,6 @@ class Checks {
  private:
   bool Got(int32_t i);
   bool Begin(int32_t i);
-  void ShapeText(int32_t rank, const int32_t* dims);
 
   const char* op_;
   const char* const* roles_;
@@ -43,6 +42,9 @@ class Checks {
 };
 
 const char* TypeName(Type type);
+
+// Appends " [1, 2, 3]".
+void ShapeText(int32_t rank, const int32_t* dims, Error* error);
 
 // Multiplies, and returns false where the product is not below 2^31.
 bool Multiply(int32_t a, int32_t b, int32_t* product);

@@ -1,0 +1,19 @@
+#ifndef KERAS_STE_STANDIN_MICRO_CONTEXT_H_
+#define KERAS_STE_STANDIN_MICRO_CONTEXT_H_
+
+#include "tensorflow/lite/micro/micro_common.h"
+
+namespace tflite {
+
+// In TFLite Micro these are virtual; whoever links against the stand-in defines them.
+class MicroContext {
+ public:
+  void* AllocatePersistentBuffer(size_t bytes);
+  TfLiteEvalTensor* GetEvalTensor(int tensor_index);
+};
+
+MicroContext* GetMicroContext(const TfLiteContext* context);
+
+}  // namespace tflite
+
+#endif  // KERAS_STE_STANDIN_MICRO_CONTEXT_H_
