@@ -16,6 +16,7 @@ from keras_ste.converter.passes import run_passes
 from keras_ste.converter.report import Report, make_report
 from keras_ste.converter.trace import trace
 from keras_ste.converter.writer import write_model
+from keras_ste.layers.common import QuantizedLayer
 from keras_ste.version import __version__
 
 METADATA = "keras_ste"
@@ -83,11 +84,12 @@ def convert(
 
     Example:
       >>> import keras, keras_ste
-      >>> model = keras.Sequential([keras.Input((64,)), keras_ste.QuantDense(
-      ...     3, input_quantizer="ste_sign", kernel_quantizer="ste_sign", name="dense")])
+      >>> layer = keras_ste.QuantDense(
+      ...     3, input_quantizer="ste_sign", kernel_quantizer="ste_sign", name="dense")
+      >>> model = keras.Sequential([keras.Input((64,)), layer], name="net")
       >>> converted = keras_ste.convert(model, strict=True)
       >>> [(row.op, row.layer) for row in converted.report.rows]
-      [('SteQuantize', 'dense'), ('SteFullyConnected', 'dense')]
+      [('SteQuantize', 'net/dense'), ('SteFullyConnected', 'net/dense')]
     """
     content, layers, inputs, outputs = trace(model, input_signature)
     graph = read_model(content)
@@ -125,11 +127,18 @@ def _check_emissions(graph: Model, layers: list[dict]) -> None:
 
 def _unpacked(model: keras.Model, layers: list[dict]) -> list[tuple[str, str, str]]:
     """Layer, class and reason of each layer that was quantized in training and has no custom op."""
-    return [
+    unpacked = [
         (layer["layer"], layer["class_name"], layer["reason"])
         for layer in layers
         if layer["quantized"] and not layer["packed"]
     ]
+    reached = {layer["layer"] for layer in layers}
+    unpacked += [
+        (layer.path or layer.name, type(layer).__name__, "its call was not reached, or is not keras_ste's")
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(layer, QuantizedLayer) and layer.path not in reached
+    ]
+    return unpacked
 
 
 def _order_signature(graph: Model, inputs: list[str], outputs: list[str]) -> None:

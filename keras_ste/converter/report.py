@@ -28,7 +28,7 @@ class Row:
       packed: what is stored in bits: `"weights"`, `"output"`, both or nothing (`""`).
       weight_bits: bits of one weight, 0 for an op without weights.
       constant_bytes: bytes of the op's constants.
-      macs: multiply-adds for one batch element.
+      macs: multiply-adds for one run with a batch of one (or of the file's fixed size).
       mac_width: bits of weight and input of a multiply-add: `"1x1"`, `"1x8"`, `"32x32"`, ...
       reason: why a quantized layer, or the sign before one, was left as it is; else None.
     """

@@ -60,7 +60,7 @@ def output_shape(op: Op) -> tuple[int, ...]:
 
 
 def macs(op: Op) -> int:
-    """Multiply-adds for one batch element, unknown sizes counted as 1. Padding counts as data."""
+    """Multiply-adds, unknown sizes counted as 1. Padding counts as data."""
     o = op.options
     places = math.prod(max(size, 1) for size in op.outputs[0].signature[:-1])
     if op.name == "SteConv2D":

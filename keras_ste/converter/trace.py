@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -37,8 +38,11 @@ def trace(
         inputs.
     """
     _check_model(model)
+    if tf.config.functions_run_eagerly():
+        raise ValueError("convert() traces the model: call tf.config.run_functions_eagerly(False) before")
+    variables = len(model.variables)
     specs = _specs(model, input_signature)
-    flat = _name_inputs(model, keras.tree.flatten(specs))
+    flat = _name_inputs(model, specs)
 
     def serve(*arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         packed = keras.tree.pack_sequence_as(specs, list(arguments))
@@ -48,6 +52,10 @@ def trace(
     holder = tf.Module()
     with float32_compute(model), export_scope() as rows:
         function = tf.function(serve, autograph=False).get_concrete_function(*flat)
+        if len(model.variables) != variables:
+            raise ValueError(
+                f"some layers of the model '{model.name}' had no weights yet: call the model on data before convert()"
+            )
         holder.serve = function
         holder.state = list(function.graph.variables)
         with tempfile.TemporaryDirectory() as folder:
@@ -64,8 +72,8 @@ def _check_model(model: keras.Model) -> None:
         origin = {base.__module__.partition(".")[0] for base in type(model).__mro__}
         if "tf_keras" in origin:
             raise TypeError(
-                f"convert() takes a Keras 3 model, got '{model.name}' of tf_keras (Keras 2); build it with "
-                "`import keras`, and do not set TF_USE_LEGACY_KERAS"
+                f"convert() takes a Keras 3 model, got {type(model).__name__} of tf_keras (Keras 2); build it "
+                "with `import keras`, and do not set TF_USE_LEGACY_KERAS"
             )
         raise TypeError(f"convert() takes a keras.Model, got {type(model).__name__}")
     if not model.built:
@@ -88,11 +96,14 @@ def _specs(model: keras.Model, input_signature: Any) -> list:
     inputs = getattr(model, "_inputs_struct", None)  # functional models have it
     if inputs is not None:
         return [keras.tree.map_structure(_dynamic_batch, inputs)]
+    # What Keras remembers of a subclassed model's call is the shape of its first argument.
     shapes = getattr(model, "_build_shapes_dict", None)
-    if not shapes:
+    needed = sum(required for _, required in _call_arguments(model))
+    if not shapes or needed > len(shapes):
         raise ValueError(
-            f"the inputs of the model '{model.name}' are not known: call it on data first, or say "
-            "convert(model, input_signature=[tf.TensorSpec((None, ...), tf.float32)])"
+            f"the inputs of the model '{model.name}' are not known: call it on data first, or, where "
+            "its call takes several arguments, say "
+            "convert(model, input_signature=[tf.TensorSpec((None, ...), tf.float32), ...])"
         )
     return [_spec_of_shape(shape, model.input_dtype) for shape in shapes.values()]
 
@@ -137,10 +148,26 @@ def _unique(names: Sequence[str]) -> list[str]:
     return result
 
 
-def _name_inputs(model: keras.Model, specs: list[tf.TensorSpec]) -> list[tf.TensorSpec]:
-    names = [spec.name or f"input_{index}" for index, spec in enumerate(specs)]
+def _name_inputs(model: keras.Model, specs: list) -> list[tf.TensorSpec]:
+    """The specs in a flat list, each with a name: its own, its key, or that of the call's argument."""
+    arguments = [name for name, _ in _call_arguments(model)]
+    flat, names = [], []
+    for (argument, *path), spec in keras.tree.flatten_with_path(specs):
+        first = arguments[argument] if argument < len(arguments) else f"input_{argument}"
+        keys = path if any(isinstance(key, str) for key in path) else [first, *path]
+        flat.append(spec)
+        names.append(spec.name or "_".join(str(key) for key in keys))
     return [
-        tf.TensorSpec(spec.shape, spec.dtype, name=name) for spec, name in zip(specs, _unique(names))
+        tf.TensorSpec(spec.shape, spec.dtype, name=name) for spec, name in zip(flat, _unique(names))
+    ]
+
+
+def _call_arguments(model: keras.Model) -> list[tuple[str, bool]]:
+    """The arguments of the model's call that take data: name, and whether it must be given."""
+    return [
+        (name, parameter.default is parameter.empty)
+        for name, parameter in inspect.signature(model.call).parameters.items()
+        if parameter.kind == parameter.POSITIONAL_OR_KEYWORD and name not in ("training", "mask")
     ]
 
 
@@ -149,7 +176,7 @@ def _output_names(model: keras.Model, outputs: Any) -> list[str]:
     paths = [path for path, _ in keras.tree.flatten_with_path(outputs)]
     if isinstance(outputs, dict):
         return _unique(["_".join(str(part) for part in path) for path in paths])
-    names = getattr(model, "output_names", None)
+    names = getattr(getattr(model, "_functional", model), "output_names", None)
     if names is None or len(names) != len(paths):
         names = [f"output_{index}" for index in range(len(paths))]
     return _unique(names)

@@ -14,6 +14,7 @@ from keras_ste.converter.passes.merge_quantize import merge_quantize
 from keras_ste.converter.passes.move_quantize import move_quantize_above_reshape
 from keras_ste.converter.passes.pack_weights import pack_weights
 from keras_ste.converter.passes.static_reshape import static_reshape
+from keras_ste.converter.passes.take_integers import take_integers
 from keras_ste.converter.passes.take_layer_names import take_layer_names
 
 PASSES: tuple[Callable[[Graph], None], ...] = (
@@ -23,6 +24,7 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
     static_reshape,
     drop_dead_ops,  # so would a reshape that the sign has moved away from
     merge_quantize,
+    take_integers,  # integer sums have integer thresholds
     drop_identities,
     fuse_thresholds,
     fold_output,

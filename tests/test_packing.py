@@ -1,0 +1,62 @@
+"""The layouts of packed weights, against docs/ops.md as reference_ops.py reads it."""
+
+import hypothesis
+import numpy as np
+import reference_ops
+from hypothesis import strategies as st
+
+from keras_ste.converter import packing
+
+sizes = st.integers(1, 4)
+channel_counts = st.sampled_from([1, 2, 7, 31, 32, 33, 64, 100])
+
+
+def signs(seed, *shape):
+    return np.random.default_rng(seed).choice(np.array([-1, 1], np.int8), shape)
+
+
+@hypothesis.given(st.integers(0, 2**32 - 1), sizes, channel_counts)
+def test_bits_are_where_the_document_says(seed, rows, channels):
+    values = signs(seed, rows, channels)
+    words = packing.pack_bits(values > 0)
+    assert words.dtype == np.int32 and words.shape == (rows, -(-channels // 32))
+    np.testing.assert_array_equal(words, reference_ops.pack(values > 0))
+    np.testing.assert_array_equal(reference_ops.unpack(words, channels), values)
+
+
+@hypothesis.given(
+    st.integers(0, 2**32 - 1), sizes, sizes, st.integers(1, 5), st.integers(1, 3), channel_counts
+)
+def test_conv_filter_meets_its_channels(seed, height, width, groups, per_group, group_channels):
+    values = signs(seed, groups * per_group, height, width, group_channels)
+    words = packing.pack_conv_filter(values, groups)
+    options = {
+        "filters": len(values),
+        "kernel_h": height,
+        "kernel_w": width,
+        "channels": groups * group_channels,
+        "groups": groups,
+    }
+    np.testing.assert_array_equal(reference_ops._conv_weights(words, True, options), values)
+    # As many bits are set as weights are +1: everything else is zero.
+    assert np.bitwise_count(words.view(np.uint32)).sum() == (values > 0).sum()
+    ends = [(g * group_channels % 32) + group_channels for g in range(groups)]
+    assert words.shape[-1] == max(-(-end // 32) for end in ends)
+
+
+@hypothesis.given(st.integers(0, 2**32 - 1), sizes, st.integers(1, 9), channel_counts)
+def test_dense_filter_is_packed_pixel_by_pixel(seed, units, pixels, channels):
+    values = signs(seed, units, pixels * channels)
+    words = packing.pack_dense_filter(values, pixels, channels)
+    assert words.shape == (units, pixels * -(-channels // 32))
+    unpacked = reference_ops.unpack(words.reshape(units, pixels, -1), channels)
+    np.testing.assert_array_equal(unpacked.reshape(units, -1), values)
+
+
+@hypothesis.given(st.integers(0, 2**32 - 1), sizes, sizes, sizes, channel_counts)
+def test_filter_for_unpacked_input_has_no_gaps(seed, filters, height, width, channels):
+    values = signs(seed, filters, height, width, channels)
+    words = packing.pack_contiguous(values)
+    assert words.shape == (filters, -(-height * width * channels // 32))
+    unpacked = reference_ops.unpack(words, height * width * channels)
+    np.testing.assert_array_equal(unpacked, values.reshape(filters, -1))
