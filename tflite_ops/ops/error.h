@@ -14,6 +14,18 @@ class Error {
     return *this;
   }
 
+  // A name in quotes. It comes from a file: what follows must fit behind a name of any length, and who prints the text may
+  // insist on UTF-8.
+  Error& Name(const char* name) {
+    Text("'");
+    int n = 0;
+    for (; name[n] != '\0' && n < kMostOfName; ++n) {
+      const char shown[2] = {name[n] < ' ' || name[n] > '~' ? '?' : name[n], '\0'};
+      Text(shown);
+    }
+    return Text(name[n] == '\0' ? "'" : "...'");
+  }
+
   Error& Number(int64_t value) {
     char digits[24];
     int n = 0;
@@ -34,6 +46,7 @@ class Error {
 
  private:
   static constexpr int kCapacity = 320;
+  static constexpr int kMostOfName = 100;
   char text_[kCapacity] = {};
   int length_ = 0;
 };

@@ -106,7 +106,7 @@ __attribute__((visibility("default"))) TfLiteDelegate* tflite_plugin_create_dele
     const char* const* keys, const char* const*, size_t options, void (*report_error)(const char*)) {
   if (options > 0) {
     keras_ste::Error error;
-    error.Text("keras_ste: the delegate has no options, got '").Text(keys[0]).Text("'");
+    error.Text("keras_ste: the delegate has no options, got ").Name(keys[0]);
     if (report_error != nullptr) report_error(error.c_str());
     return nullptr;
   }

@@ -130,7 +130,7 @@ bool FailKernels(TfLiteContext* context) {
   const KernelTable* tables[kMaxKernelTables];
   const int32_t n = AvailableKernels(tables);
   Error error;
-  error.Text("keras_ste: KERAS_STE_ISA='").Text(getenv("KERAS_STE_ISA")).Text("' is not one of this machine's:");
+  error.Text("keras_ste: KERAS_STE_ISA=").Name(getenv("KERAS_STE_ISA")).Text(" is not one of this machine's:");
   for (int32_t i = 0; i < n; ++i) error.Text(" ").Text(tables[i]->name);
   return Fail(context, error.c_str());
 }
@@ -156,7 +156,7 @@ bool PrepareNode(TfLiteContext* context, Node* node, const TfLiteIntArray* input
   TfLiteTensor* tensor = TensorAt(context, outputs, 0);
   if (tensor == nullptr || !HasType(*tensor, output.type)) {
     error.Text(node->op->name).Text(": output");
-    if (tensor != nullptr && tensor->name != nullptr) error.Text(" '").Text(tensor->name).Text("'");
+    if (tensor != nullptr && tensor->name != nullptr) error.Text(" ").Name(tensor->name);
     error.Text(": expected ").Text(output.type == Type::kInt32 ? "INT32 (packed)" : "FLOAT32");
     return Fail(context, error.c_str());
   }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -38,11 +39,9 @@ class Pool {
   bool Run(int32_t threads, int32_t units, const std::function<void(int32_t, int32_t)>& work) {
     std::unique_lock<std::mutex> only(in_use_, std::try_to_lock);
     if (!only.owns_lock()) return false;
-    while (static_cast<int32_t>(workers_.size()) < threads - 1) {
-      const int32_t index = static_cast<int32_t>(workers_.size());
-      const uint64_t seen = generation_.load();
-      workers_.emplace_back([this, index, seen] { Work(index, seen); });
+    while (Workers() < threads - 1 && AddWorker()) {
     }
+    if (threads > Workers() + 1) threads = Workers() + 1;
     {
       std::lock_guard<std::mutex> lock(mutex_);
       work_ = &work;
@@ -55,11 +54,32 @@ class Pool {
     }
     wake_.notify_all();
     TakeRanges();
-    while (running_.load(std::memory_order_acquire) > 0) Pause();
+    for (int32_t i = 0; running_.load(std::memory_order_acquire) > 0; ++i) {
+      if (i < kSpins) {
+        Pause();
+      } else {  // a helper may be waiting for this very core
+        i = kSpins;
+        std::this_thread::yield();
+      }
+    }
     return true;
   }
 
  private:
+  int32_t Workers() const { return static_cast<int32_t>(workers_.size()); }
+
+  // False where the system gives no more threads: then those that are there do all the work.
+  bool AddWorker() {
+    const int32_t index = Workers();
+    const uint64_t seen = generation_.load();
+    try {
+      workers_.emplace_back([this, index, seen] { Work(index, seen); });
+    } catch (const std::exception&) {
+      return false;
+    }
+    return true;
+  }
+
   void TakeRanges() {
     for (int32_t r = next_range_.fetch_add(1); r < ranges_; r = next_range_.fetch_add(1)) {
       const int64_t units = units_;
