@@ -118,8 +118,9 @@ bool Checks::HasShape(int32_t i, int32_t rank, const int32_t* dims) {
 
 bool Checks::IsConstant(int32_t i, Type type, int32_t rank, const int32_t* dims) {
   if (!HasType(i, type) || !HasShape(i, rank, dims)) return false;
-  size_t bytes = 4;  // every constant of these ops has elements of four bytes
-  for (int32_t d = 0; d < rank; ++d) bytes *= static_cast<size_t>(dims[d]);
+  // Every constant of these ops has elements of four bytes, fewer than 2^60 of them. A size_t of a board is too small.
+  uint64_t bytes = 4;
+  for (int32_t d = 0; d < rank; ++d) bytes *= static_cast<uint64_t>(dims[d]);
   if (!inputs_[i].constant || inputs_[i].data == nullptr) return Fail(i, "a constant tensor");
   if (inputs_[i].bytes < bytes) return Fail(i, "as many bytes as its shape says");
   return true;
