@@ -99,7 +99,7 @@ def convnets(draw):
         channels = filters
     return {
         "dtype": draw(st.sampled_from(["uint8", "float32"])),
-        "pixels": (13, 11, draw(st.sampled_from([1, 3]))),
+        "pixels": (22, 25, draw(st.sampled_from([1, 3]))),
         "first": first,
         "blocks": blocks,
         "units": draw(channel_counts),
