@@ -5,6 +5,7 @@
 
 #include "kernels/conv.h"
 #include "kernels/kernel_table.h"
+#include "kernels/scalar.h"
 
 namespace keras_ste {
 
@@ -12,7 +13,7 @@ template <typename Sum>
 static inline void ScaleLoop(const Sum* sums, const float* multiplier, const float* bias, float low, float high,
                              int32_t n, float* out) {
   for (int32_t i = 0; i < n; ++i) {
-    out[i] = Clamp(static_cast<float>(sums[i]) * multiplier[i] + bias[i], low, high);
+    out[i] = Scalar(Clamp(static_cast<float>(sums[i]) * multiplier[i] + bias[i], low, high));
   }
 }
 

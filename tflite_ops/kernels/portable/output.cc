@@ -14,7 +14,7 @@ void Scale(const Sum* sums, const float* multiplier, const float* bias, float lo
 template <typename Sum>
 uint32_t Threshold(const Sum* sums, const Sum* thresholds) {
   uint32_t bits = 0;
-  for (int32_t i = 0; i < kChunk; ++i) bits |= (sums[i] >= thresholds[i] ? 1u : 0u) << i;
+  for (int32_t i = 0; i < kChunk; ++i) bits |= ScalarBit(sums[i] >= thresholds[i]) << i;
   return bits;
 }
 

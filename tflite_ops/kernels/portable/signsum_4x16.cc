@@ -1,4 +1,5 @@
 #include "kernels/portable/kernels.h"
+#include "kernels/scalar.h"
 
 namespace keras_ste {
 namespace portable {
@@ -16,7 +17,7 @@ void Run(const X* const* inputs, int32_t taps, int32_t channels, const uint16_t*
       for (int32_t lane = 0; lane < kBlock; ++lane) sign[lane] = (*weights >> lane) & 1 ? Sum{1} : Sum{-1};
       for (int32_t r = 0; r < kRows; ++r) {
         const Sum x = static_cast<Sum>(inputs[r][i]);
-        for (int32_t lane = 0; lane < kBlock; ++lane) sum[r][lane] += sign[lane] * x;
+        for (int32_t lane = 0; lane < kBlock; ++lane) sum[r][lane] = Scalar(sum[r][lane] + sign[lane] * x);
       }
     }
   }
