@@ -4,6 +4,7 @@ Everything else about the package is in pyproject.toml.
 """
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -28,6 +29,8 @@ class CMakeBuild(build_ext):
                 "cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja",
                 "-DCMAKE_BUILD_TYPE=Release",
                 f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={target}",
+                # pip has Ninja in another temporary folder each time, and CMake would remember the first.
+                f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja') or 'ninja'}",
                 *os.environ.get("KERAS_STE_CMAKE_ARGS", "").split(),
             ],
             check=True,

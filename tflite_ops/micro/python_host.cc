@@ -53,8 +53,10 @@ struct PythonOpsResolver {
   }
 };
 
-// The reason of this thread's last failure, which Python puts into its exception.
+// The reason of this thread's last failure, which Python puts into its exception; and whether that was the arena's size,
+// which Python tries to mend first.
 thread_local char last_error[512];
+thread_local bool arena_was_full;
 
 TfLiteContext* ContextOf(tflite::MicroContext* micro) { return reinterpret_cast<TfLiteContext*>(micro); }
 
@@ -68,7 +70,9 @@ MicroContext* GetMicroContext(const TfLiteContext* context) {
 }
 
 void* MicroContext::AllocatePersistentBuffer(size_t bytes) {
-  return ContextOf(this)->AllocatePersistentBuffer(ContextOf(this), bytes);
+  void* memory = ContextOf(this)->AllocatePersistentBuffer(ContextOf(this), bytes);
+  if (memory == nullptr) arena_was_full = true;
+  return memory;
 }
 
 TfLiteEvalTensor* MicroContext::GetEvalTensor(int tensor_index) {
@@ -92,11 +96,13 @@ KERAS_STE_EXPORT bool KerasSteRegister(PythonOpsResolver* resolver) {
   return keras_ste::AddAllOps(*resolver) == kTfLiteOk;
 }
 
-// The reason of this thread's last failure since the last call, or an empty string; valid until the next failure.
+// Why an op failed in this thread since the last call; an empty string where none did, or only for want of memory.
+// Valid until the next call.
 KERAS_STE_EXPORT const char* KerasSteTakeError(void) {
   static thread_local char taken[sizeof(last_error)];
-  snprintf(taken, sizeof(taken), "%s", last_error);
+  snprintf(taken, sizeof(taken), "%s", arena_was_full ? "" : last_error);
   last_error[0] = '\0';
+  arena_was_full = false;
   return taken;
 }
 
