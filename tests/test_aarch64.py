@@ -222,4 +222,4 @@ def test_library_needs_only_libc(aarch64):
 def test_random_nodes(aarch64):
     done = aarch64.run("op_fuzz", 1, 6000)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("accepted and run") == 4
+    assert "SteConv2D: " in done.stdout
