@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_ste import quantizers
@@ -21,6 +22,18 @@ class QuantizedLayer:
             )
         self.input_quantizer = quantizers.get(input_quantizer)
         self.kernel_quantizer = quantizers.get(kernel_quantizer)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        for argument, shape in (
+            ("input_quantizer", input_shape),
+            ("kernel_quantizer", self._kernel.shape),
+        ):
+            quantizer = getattr(self, argument)
+            # One quantizer given to several layers is built by the first.
+            if isinstance(quantizer, quantizers.Quantizer) and not getattr(quantizer, "built", False):
+                with keras.name_scope(argument):
+                    quantizer.build(tuple(shape))
 
     def add_weight(self, *args, name=None, **kwargs):
         # In mixed precision Keras would cast the kernel before the quantizer sees it, and a small
@@ -53,18 +66,19 @@ class QuantizedLayer:
             "kernel_quantizer": quantizers.serialize(self.kernel_quantizer),
         }
 
-    def _input_factors(self, inputs):
+    def _input_factors(self, inputs, training):
         """The quantized input as `(integers, scale or None)`, in the compute dtype."""
         inputs = tf.cast(inputs, self.compute_dtype)
-        return self._factors("input_quantizer", inputs)
+        return self._factors("input_quantizer", inputs, training)
 
-    def _kernel_factors(self):
+    def _kernel_factors(self, training=False):
         """The quantized kernel as `(integers, scale or None)`, in the compute dtype.
 
         The scale is one number or one for each output channel: a vector to multiply the result by.
         A scale that changes within an output channel cannot wait that long and is multiplied in.
         """
-        integers, scale = self._factors("kernel_quantizer", tf.convert_to_tensor(self.kernel))
+        kernel = tf.convert_to_tensor(self.kernel)
+        integers, scale = self._factors("kernel_quantizer", kernel, training)
         if scale is not None and any(size != 1 for size in scale.shape[:-1]):
             integers, scale = integers * scale, None
         integers = tf.cast(integers, self.compute_dtype)
@@ -72,12 +86,12 @@ class QuantizedLayer:
             scale = tf.cast(tf.reshape(scale, [-1]), self.compute_dtype)
         return integers, scale
 
-    def _factors(self, argument, x):
+    def _factors(self, argument, x, training):
         quantizer = getattr(self, argument)
         if quantizer is None:
             return x, None
         if isinstance(quantizer, quantizers.Quantizer):
-            return quantizer.factors(x)
+            return quantizer.factors(x, training=bool(training))
         values = tf.convert_to_tensor(quantizer(x))
         if values.dtype != x.dtype or not values.shape.is_compatible_with(x.shape):
             raise ValueError(

@@ -96,10 +96,10 @@ class QuantConv2D(QuantizedLayer, keras.layers.Conv2D):
             )
         self.pad_values = int(pad_values)
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         outputs = export.emit_conv2d(self, inputs)
         if outputs is None:
-            outputs = self._convolve(inputs)
+            outputs = self._convolve(inputs, training)
         return outputs if self.activation is None else self.activation(outputs)
 
     def convolution_op(self, inputs, kernel):
@@ -120,8 +120,8 @@ class QuantConv2D(QuantizedLayer, keras.layers.Conv2D):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pad_values": self.pad_values}
 
-    def _convolve(self, inputs):
-        x, x_scale = self._input_factors(inputs)
+    def _convolve(self, inputs, training):
+        x, x_scale = self._input_factors(inputs, training)
         if x_scale is not None and any(size != 1 for size in x_scale.shape[1:]):
             if self.pad_values:
                 raise ValueError(
@@ -129,7 +129,7 @@ class QuantConv2D(QuantizedLayer, keras.layers.Conv2D):
                     f"image. Received a scale of shape {x_scale.shape}."
                 )
             x, x_scale = x * x_scale, None
-        kernel, kernel_scale = self._kernel_factors()
+        kernel, kernel_scale = self._kernel_factors(training)
         outputs = self.convolution_op(x, kernel)
         if kernel_scale is not None:
             outputs = outputs * self._along_channels(kernel_scale)

@@ -79,14 +79,14 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
     def call(self, inputs, training=None):
         outputs = export.emit_dense(self, inputs)
         if outputs is None:
-            outputs = self._multiply(inputs)
+            outputs = self._multiply(inputs, training)
         return outputs if self.activation is None else self.activation(outputs)
 
-    def _multiply(self, inputs):
-        x, x_scale = self._input_factors(inputs)
+    def _multiply(self, inputs, training):
+        x, x_scale = self._input_factors(inputs, training)
         if x_scale is not None and x_scale.shape.rank and x_scale.shape[-1] != 1:
             x, x_scale = x * x_scale, None
-        kernel, kernel_scale = self._kernel_factors()
+        kernel, kernel_scale = self._kernel_factors(training)
         outputs = keras.ops.matmul(x, kernel)
         for scale in (kernel_scale, x_scale):
             if scale is not None:

@@ -1,6 +1,13 @@
 """Quantizers: estimators that can say which integer code a value gets, and what it is worth."""
 
-from keras_ste.quantizers.base import Quantizer, get, names, register, serialize
+from keras_ste.quantizers.base import (
+    Quantizer,
+    VariableQuantizer,
+    get,
+    names,
+    register,
+    serialize,
+)
 from keras_ste.quantizers.sign import SteSign, XnorSign
 from keras_ste.quantizers.spec import QuantSpec
 
@@ -8,6 +15,7 @@ __all__ = [
     "QuantSpec",
     "Quantizer",
     "SteSign",
+    "VariableQuantizer",
     "XnorSign",
     "get",
     "names",

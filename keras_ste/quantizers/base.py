@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_ste.quantizers.spec import QuantSpec
@@ -20,6 +21,8 @@ class Quantizer:
     * `q(x) == q.decode(q.encode(x), dtype=x.dtype)`, bit for bit;
     * `integers * scale == q(x)` for `integers, scale = q.factors(x)`.
 
+    A quantizer with variables, a learned scale for example, is a `VariableQuantizer`.
+
     Args:
         name: by default the class's name in snake_case.
     """
@@ -32,31 +35,40 @@ class Quantizer:
         """What the codes look like."""
         raise NotImplementedError(f"{type(self).__name__} has to implement the property spec.")
 
-    def factors(self, x: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def build(self, shape: Any) -> None:
+        """Makes the quantizer's variables, where it has any, for inputs of this shape."""
+
+    def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
         """The quantized `x`, taken apart: a layer multiplies integers, and scales afterwards.
 
         Args:
             x: float tensor.
+            training: whether the values are to be trained with: where that makes a difference, a
+                stochastic quantizer draws, and a learned scale may be set from the first data.
 
         Returns:
             `(integers, scale)`, both in x's dtype and differentiable with respect to `x`: the exact
             integers, of x's shape, and the scale, which broadcasts against `x` (`None` means 1).
             For any linear `f`, the gradient through `f(integers) * scale` is the one through
-            `f(q(x))`.
+            `f(q(x))`. Where the values are no multiples of one scale, as with an offset or a table
+            of levels, they are returned themselves, with `None`.
         """
         raise NotImplementedError(f"{type(self).__name__} has to implement factors(x).")
 
     def encode(self, x: Any) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        """The integer codes of `x`: int8, x's shape; `(codes, scale)` if `spec.dynamic_scale`."""
+        """The integer codes of `x`, in x's shape; `(codes, scale)` if `spec.dynamic_scale`.
+
+        They are int8; uint8 for unsigned codes of 8 bits; int32 for codes of more bits.
+        """
         raise NotImplementedError(f"{type(self).__name__} has to implement encode(x).")
 
     def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
         """The values that codes stand for: takes what `encode` returns."""
         raise NotImplementedError(f"{type(self).__name__} has to implement decode(codes).")
 
-    def __call__(self, x: Any) -> tf.Tensor:
+    def __call__(self, x: Any, training: bool = False) -> tf.Tensor:
         """The quantized `x`: x's shape and dtype, differentiable by the surrogate."""
-        integers, scale = self.factors(x)
+        integers, scale = self.factors(x, training=training)
         return integers if scale is None else integers * scale
 
     def get_config(self) -> dict[str, Any]:
@@ -70,6 +82,36 @@ class Quantizer:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={getattr(self, key)!r}" for key in self.get_config())
         return f"{type(self).__name__}({arguments})"
+
+
+class VariableQuantizer(Quantizer, keras.layers.Layer):
+    """A quantizer with variables: a learned scale, learned thresholds, the state of a generator.
+
+    It is a Keras layer, so that the layer it is given to tracks, saves and trains its variables.
+    A subclass makes them in `build(shape)` with `add_weight`, where they are float32 unless it says
+    otherwise, and calls `_ensure_built(x)` before it uses them. Called by itself, a quantizer makes
+    its variables for the first input it gets.
+
+    Args:
+        name: by default the class's name in snake_case.
+    """
+
+    def __init__(self, name: str | None = None):
+        keras.layers.Layer.__init__(
+            self, name=name or snake_case(type(self).__name__), dtype="float32", autocast=False
+        )
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        # Half precision would round the scale that the device computes with.
+        return super().add_weight(*args, **{"autocast": False, **kwargs})
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def _ensure_built(self, x: tf.Tensor) -> None:
+        if not self.built:
+            with tf.init_scope():
+                self.build(tuple(x.shape))
 
 
 _REGISTRY = Registry("quantizer", Quantizer)

@@ -87,7 +87,7 @@ class SteSign(Quantizer):
             return QuantSpec(bits=1, encoding="bipolar")
         return QuantSpec(bits=1, encoding="bipolar", scale_axis=self.scale_axis, dynamic_scale=True)
 
-    def factors(self, x: Any) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
         x = _float_tensor(x)
         if self.scale is None:
             return straight_through(_sign, self.surrogate)(x), None
