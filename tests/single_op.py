@@ -38,7 +38,7 @@ def single_op_model(op, options, inputs, output, *, misalign=0):
         op: name of the custom op.
         options: dict for the op's FlexBuffer map, or bytes to put there as they are.
         inputs: list of `Tensor` or None (absent).
-        output: `Tensor`.
+        output: `Tensor`, or a list of them.
         misalign: number of bytes put before the first constant, to move all of them.
     """
     model = schema.ModelT()
@@ -73,7 +73,7 @@ def single_op_model(op, options, inputs, output, *, misalign=0):
         operator.inputs.append(-1 if tensor is None else add(tensor))
         if tensor is not None and tensor.data is None:
             graph.inputs.append(operator.inputs[-1])
-    operator.outputs = [add(output)]
+    operator.outputs = [add(tensor) for tensor in (output if isinstance(output, list) else [output])]
     graph.outputs = list(operator.outputs)
     raw = options if isinstance(options, bytes) else bytes(flexbuffers.Dumps(options))
     operator.customOptions = np.frombuffer(raw, np.uint8)

@@ -62,7 +62,7 @@ bool Checks::Count(int32_t low, int32_t high) {
   if (count_ >= low && count_ <= high) return true;
   error_->Text(op_).Text(": expected ").Number(low);
   if (high != low) error_->Text(" to ").Number(high);
-  error_->Text(" inputs, got ").Number(count_);
+  error_->Text(high == 1 ? " input, got " : " inputs, got ").Number(count_);
   return false;
 }
 

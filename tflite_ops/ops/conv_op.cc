@@ -86,6 +86,9 @@ bool FinishConv(const Tensor* inputs, int32_t filter_rank, const int32_t* filter
   if (c.packed_output) {
     const Type type = c.input == InputKind::kFloat32 ? Type::kFloat32 : Type::kInt32;
     const char* why = "where the output is packed";
+    if (c.activation_min > -__builtin_inff() || c.activation_max < __builtin_inff()) {
+      return checks->Fail("activation_min and activation_max must be absent where the output is packed");
+    }
     if (!checks->Absent(kMultiplier, why) || !checks->Absent(kBias, why)) return false;
     if (!checks->IsConstant(kThresholds, type, 1, &c.filters)) return false;
   } else {

@@ -1,0 +1,369 @@
+"""Models of one custom op with one thing wrong, and what the message about each has to say."""
+
+import dataclasses
+import math
+
+import numpy as np
+from flatbuffers import flexbuffers
+from single_op import Tensor, single_op_model
+
+
+@dataclasses.dataclass
+class Node:
+    """A node as `single_op_model` takes it."""
+
+    op: str
+    options: dict | bytes
+    inputs: list
+    output: Tensor | list
+
+    def model(self, **kwargs):
+        return single_op_model(self.op, self.options, self.inputs, self.output, **kwargs)
+
+    def option_bytes(self):
+        return bytes(flexbuffers.Dumps(self.options))
+
+
+def constant(name, shape, dtype=np.int32):
+    """Some numbers; words whose unused bits are zero where the last of two words holds 8 bits."""
+    values = np.random.default_rng(len(name)).integers(0, 256, shape)
+    return Tensor.constant(name, values.astype(dtype))
+
+
+def quantize():
+    options = {"version": 1, "bits": 1, "encoding": "bipolar", "channels": 40}
+    return Node("SteQuantize", options, [Tensor("x", (1, 3, 40))], Tensor("y", (1, 3, 2), np.int32))
+
+
+CONV_OPTIONS = {
+    "version": 1, "channels": 40, "filters": 8, "kernel_h": 3, "kernel_w": 2, "stride_h": 1, "stride_w": 2,
+    "dilation_h": 1, "dilation_w": 1, "groups": 1, "padding": "valid", "pad_value": 0, "output": "float32",
+}  # fmt: skip
+
+
+def scales():
+    return [constant("m", 8, np.float32), constant("b", 8, np.float32)]
+
+
+def conv2d():
+    inputs = [Tensor("x", (1, 5, 4, 2), np.int32), constant("f", (8, 3, 2, 2)), *scales()]
+    return Node("SteConv2D", dict(CONV_OPTIONS), inputs, Tensor("y", (1, 3, 2, 8)))
+
+
+def conv2d_packed():
+    node = conv2d()
+    node.inputs[2:] = [None, None, constant("t", 8)]
+    node.options["output"] = "packed"
+    node.output = Tensor("y", (1, 3, 2, 1), np.int32)
+    return node
+
+
+def conv2d_int8():
+    node = conv2d()
+    node.inputs[:2] = [Tensor("x", (1, 5, 4, 40), np.int8), constant("f", (8, 8))]
+    node.options["input_zero_point"] = 5
+    return node
+
+
+def fully_connected():
+    options = {"version": 1, "units": 8, "channels": 40, "pixels": 6, "input_axes": 2, "output": "float32"}
+    inputs = [Tensor("x", (1, 6, 2), np.int32), constant("f", (8, 12)), *scales()]
+    return Node("SteFullyConnected", options, inputs, Tensor("y", (1, 8)))
+
+
+def fully_connected_float():
+    node = fully_connected()
+    node.inputs = [Tensor("x", (1, 6, 40)), constant("f", (8, 8)), None, None, constant("t", 8, np.float32)]
+    node.options["output"] = "packed"
+    node.output = Tensor("y", (1, 1), np.int32)
+    return node
+
+
+def max_pool2d():
+    options = {
+        "version": 1, "channels": 40, "pool_h": 2, "pool_w": 3, "stride_h": 2, "stride_w": 1, "padding": "valid",
+    }  # fmt: skip
+    inputs = [Tensor("x", (1, 4, 4, 2), np.int32), constant("min", 2)]
+    return Node("SteMaxPool2D", options, inputs, Tensor("y", (1, 2, 2, 2), np.int32))
+
+
+GOOD = [
+    quantize, conv2d, conv2d_packed, conv2d_int8, fully_connected, fully_connected_float, max_pool2d,
+]  # fmt: skip
+
+
+# The changes. Each takes a good node and makes it a bad one.
+
+
+def options(**values):
+    return lambda node: node.options.update(values)
+
+
+def without(key):
+    return lambda node: node.options.pop(key)
+
+
+def option_bytes(change):
+    """`change` is from bytes to bytes."""
+
+    def apply(node):
+        node.options = change(node.option_bytes())
+
+    return apply
+
+
+def tensor(i, **changes):
+    def apply(node):
+        node.inputs[i] = dataclasses.replace(node.inputs[i], **changes)
+
+    return apply
+
+
+def put(i, value):
+    """`value` in the place of input i; None is a missing tensor."""
+
+    def apply(node):
+        node.inputs[i] = value
+
+    return apply
+
+
+def inputs(*values):
+    """All inputs; a number is the input that was there."""
+
+    def apply(node):
+        node.inputs = [node.inputs[v] if isinstance(v, int) else v for v in values]
+
+    return apply
+
+
+def output(*values):
+    def apply(node):
+        node.output = list(values)
+
+    return apply
+
+
+def both(*changes):
+    def apply(node):
+        for change in changes:
+            change(node)
+
+    return apply
+
+
+NOT_A_MAP = "options are not a FlexBuffer map"
+MISSING = "is missing"
+
+# In each row: a good node, a change, and the message behind "<op>: ".
+OPTION_CASES = [
+    # Bytes that are no map.
+    (quantize, option_bytes(lambda b: b""), "options are missing"),
+    (conv2d, option_bytes(lambda b: b""), "options are missing"),
+    (max_pool2d, option_bytes(lambda b: b[-2:]), "options are missing"),
+    (fully_connected, option_bytes(lambda b: bytes(64)), NOT_A_MAP),
+    (fully_connected, option_bytes(lambda b: b"\xff" * 64), NOT_A_MAP),
+    (conv2d, option_bytes(lambda b: bytes(range(200))), NOT_A_MAP),
+    (quantize, option_bytes(lambda b: b[:-1]), NOT_A_MAP),
+    (conv2d, option_bytes(lambda b: b[:-3]), NOT_A_MAP),
+    (max_pool2d, option_bytes(lambda b: b[: len(b) // 2]), NOT_A_MAP),
+    (quantize, option_bytes(lambda b: b[-12:]), NOT_A_MAP),
+    (conv2d, option_bytes(lambda b: bytes(flexbuffers.Dumps([1, 2, 3]))), NOT_A_MAP),
+    (conv2d, option_bytes(lambda b: bytes(flexbuffers.Dumps("map"))), NOT_A_MAP),
+    (conv2d, option_bytes(lambda b: bytes(flexbuffers.Dumps({}))), "option 'version' is missing"),
+    # Every key.
+    *[(f, without(key), f"option '{key}' {MISSING}") for f in (quantize, max_pool2d) for key in f().options],
+    *[(conv2d, without(key), f"option '{key}' {MISSING}") for key in CONV_OPTIONS],
+    *[(fully_connected, without(key), f"option '{key}' {MISSING}") for key in ("version", "units", "channels")],
+    (fully_connected, without("output"), "option 'output' is missing"),
+    *[(f, options(version=2), "option 'version' is 2, expected 1") for f in GOOD],
+    (conv2d, options(version=0), "option 'version' is 0, expected 1"),
+    # Wrong types.
+    (quantize, options(version="1"), "option 'version' is not an integer"),
+    (quantize, options(channels=40.0), "option 'channels' is not an integer"),
+    (quantize, options(encoding=1), "option 'encoding' is not a string"),
+    (conv2d, options(kernel_h=[3]), "option 'kernel_h' is not an integer"),
+    (conv2d, options(padding=0), "option 'padding' is not a string"),
+    (conv2d, options(activation_min="0"), "option 'activation_min' is not a number"),
+    (conv2d, options(activation_max=math.nan), "option 'activation_max' is not a number (NaN)"),
+    (fully_connected, options(units={}), "option 'units' is not an integer"),
+    (max_pool2d, options(pool_w=None), "option 'pool_w' is not an integer"),
+    # Wrong values.
+    (quantize, options(bits=2), "option 'bits' is 2, expected 1"),
+    (quantize, options(encoding="ternary"), "option 'encoding' is not \"bipolar\""),
+    (quantize, options(channels=0), "option 'channels' is 0, expected 1 to 2147483647"),
+    (quantize, options(channels=2**31), "option 'channels' is 2147483648, expected 1 to 2147483647"),
+    (conv2d, options(filters=-8), "option 'filters' is -8, expected 1 to 16777216"),
+    (conv2d, options(stride_w=0), "option 'stride_w' is 0, expected 1 to 16777216"),
+    (conv2d, options(dilation_h=2**63 - 1), "option 'dilation_h' is 9223372036854775807, expected 1 to 16777216"),
+    (conv2d, options(dilation_h=-(2**63)), "option 'dilation_h' is -9223372036854775808, expected 1 to 16777216"),
+    (conv2d, options(groups=0), "option 'groups' is 0, expected 1 to 16777216"),
+    (conv2d, options(pad_value=2), "option 'pad_value' is 2, expected 0 to 1"),
+    (conv2d, options(padding="SAME"), 'option \'padding\' is not "valid" or "same"'),
+    (conv2d, options(output="int8"), 'option \'output\' is not "float32" or "packed"'),
+    (conv2d_int8, options(input_zero_point=256), "option 'input_zero_point' is 256, expected -128 to 255"),
+    (fully_connected, options(units=2**28 + 1), "option 'units' is 268435457, expected 1 to 268435456"),
+    (fully_connected, options(pixels=0), "option 'pixels' is 0, expected 1 to 268435456"),
+    (fully_connected, options(input_axes=7), "option 'input_axes' is 7, expected 1 to 6"),
+    (max_pool2d, options(channels=0), "option 'channels' is 0, expected 1 to 16777216"),
+    (max_pool2d, options(stride_h=0), "option 'stride_h' is 0, expected 1 to 16777216"),
+    (max_pool2d, options(padding="causal"), 'option \'padding\' is not "valid" or "same"'),
+    # Values that do not go together.
+    (conv2d, options(groups=3), "channels and filters must be multiples of groups"),
+    (conv2d, options(groups=16), "channels and filters must be multiples of groups"),
+    (conv2d, options(activation_min=1, activation_max=0.5), "activation_min is greater than activation_max"),
+    (
+        conv2d_packed,
+        options(activation_min=0),
+        "activation_min and activation_max must be absent where the output is packed",
+    ),
+    (
+        conv2d,
+        options(kernel_h=2**24, kernel_w=2**24, padding="same"),
+        "the kernel has 2^31 weights or more",
+    ),
+    (
+        conv2d_int8,
+        options(kernel_h=2**10, kernel_w=2**10, padding="same"),
+        "the sum of products may exceed 32 bits",
+    ),
+    (
+        fully_connected,
+        both(options(channels=2**28, pixels=2**3), tensor(0, shape=(1, 8, 2**23))),
+        "a row has 2^31 elements or more",
+    ),
+    (
+        conv2d_int8,
+        both(
+            options(channels=2**24, groups=2**23, filters=2**23, kernel_h=1, kernel_w=2**8, padding="same"),
+            tensor(0, shape=(1, 1, 1, 2**24)),
+        ),
+        "the pixels under a row of the kernel have 2^31 elements or more",
+    ),
+    (
+        conv2d,
+        both(options(filters=2**24, padding="same", stride_w=1), tensor(0, shape=(1, 16, 8, 2))),
+        "the output has 2^31 elements or more",
+    ),
+]
+
+
+def expected(i, role, name):
+    return lambda text: f"input {i} ({role}, '{name}'): expected {text}"
+
+
+X, F, M = expected(0, "input", "x"), expected(1, "filter", "f"), expected(2, "multiplier", "m")
+B, T, MIN = expected(3, "bias", "b"), expected(4, "thresholds", "t"), expected(1, "minimum", "min")
+CHANNELS_LAST = "a last dimension equal to option 'channels'"
+PIXELS = "INT32 (packed), FLOAT32, INT8 or UINT8"
+IMAGE = "an image at least as large as the"
+ZERO_POINT = "a type that can hold input_zero_point"
+ROWS = "rows of as many pixels as option 'pixels' says"
+HOLDS_CHANNELS = "a last dimension that holds 'channels' channels"
+COUNTABLE = "positive dimensions with a product below 2^31"
+ABSENT = "must be absent where the output is"
+LONG = "n" * 1000
+
+TENSOR_CASES = [
+    # The number of inputs.
+    (quantize, inputs(0, constant("more", 1)), "expected 1 input, got 2"),
+    (quantize, inputs(), "expected 1 input, got 0"),
+    (max_pool2d, inputs(0, 1, constant("more", 1)), "expected 1 to 2 inputs, got 3"),
+    (conv2d, inputs(0), "expected 2 to 5 inputs, got 1"),
+    (conv2d, inputs(0, 1, 2, 3, None, None), "expected at most 5 inputs and 1 output, got 6 and 1"),
+    (conv2d, output(Tensor("y", (1,)), Tensor("z", (1,))), "expected at most 5 inputs and 1 output, got 4 and 2"),
+    (quantize, output(), "expected at most 5 inputs and 1 output, got 1 and 0"),
+    # Missing ones.
+    (quantize, put(0, None), "input 0 (input): is missing"),
+    (conv2d, put(0, None), "input 0 (input): is missing"),
+    (conv2d, put(1, None), "input 1 (filter): is missing"),
+    (conv2d_packed, put(4, None), "input 4 (thresholds): is missing"),
+    (conv2d_packed, inputs(0, 1), "input 4 (thresholds): is missing"),
+    (fully_connected, put(0, None), "input 0 (input): is missing"),
+    (fully_connected, put(1, None), "input 1 (filter): is missing"),
+    (max_pool2d, put(0, None), "input 0 (input): is missing"),
+    # Those that must not be there.
+    (conv2d, inputs(0, 1, 2, 3, constant("t", 8)), f"input 4 (thresholds, 't'): {ABSENT} float32"),
+    (conv2d_packed, put(2, constant("m", 8, np.float32)), f"input 2 (multiplier, 'm'): {ABSENT} packed"),
+    (fully_connected_float, put(3, constant("b", 8, np.float32)), f"input 3 (bias, 'b'): {ABSENT} packed"),
+    # Types.
+    (quantize, tensor(0, dtype=np.int8), X("FLOAT32, got INT8 [1, 3, 40]")),
+    (conv2d, tensor(0, dtype=np.int64), X(f"{PIXELS}, got another type [1, 5, 4, 2]")),
+    (conv2d, tensor(0, dtype=np.float32), X("[1, 5, 4, 40], got FLOAT32 [1, 5, 4, 2]")),
+    (conv2d, options(input_zero_point=1), X(f"{ZERO_POINT}, got INT32 [1, 5, 4, 2]")),
+    (conv2d_int8, options(input_zero_point=128), X(f"{ZERO_POINT}, got INT8 [1, 5, 4, 40]")),
+    (conv2d, put(1, constant("f", (8, 3, 2, 2), np.float32)), F("INT32, got FLOAT32 [8, 3, 2, 2]")),
+    (conv2d, put(2, constant("m", 8)), M("FLOAT32, got INT32 [8]")),
+    (conv2d, put(3, constant("b", 8, np.int8)), B("FLOAT32, got INT8 [8]")),
+    (conv2d_packed, put(4, constant("t", 8, np.float32)), T("INT32, got FLOAT32 [8]")),
+    (fully_connected_float, put(4, constant("t", 8)), T("FLOAT32, got INT32 [8]")),
+    (fully_connected, tensor(0, dtype=np.int64), X(f"{PIXELS}, got another type [1, 6, 2]")),
+    (max_pool2d, tensor(0, dtype=np.uint8), X("INT32, got UINT8 [1, 4, 4, 2]")),
+    (max_pool2d, put(1, constant("min", 2, np.float32)), MIN("INT32, got FLOAT32 [2]")),
+    # Ranks.
+    (quantize, tensor(0, shape=()), X(f"{CHANNELS_LAST}, got FLOAT32 []")),
+    (quantize, tensor(0, shape=(1,) * 6 + (40,)), X("at most 6 dimensions, got FLOAT32 [1, 1, 1, 1, 1, 1, ...]")),
+    (conv2d, tensor(0, shape=(5, 4, 2)), X("rank 4, got INT32 [5, 4, 2]")),
+    (conv2d_int8, tensor(0, shape=(1, 1, 5, 4, 40)), X("rank 4, got INT8 [1, 1, 5, 4, 40]")),
+    (conv2d, put(1, constant("f", (8, 12))), F("[8, 3, 2, 2], got INT32 [8, 12]")),
+    (conv2d, put(2, constant("m", (2, 4), np.float32)), M("[8], got FLOAT32 [2, 4]")),
+    (conv2d, put(3, constant("b", (1, 8), np.float32)), B("[8], got FLOAT32 [1, 8]")),
+    (fully_connected, tensor(0, shape=(2,)), X("at least input_axes dimensions, got INT32 [2]")),
+    (fully_connected, tensor(0, shape=(1,) * 7), X("at most 6 dimensions, got INT32 [1, 1, 1, 1, 1, 1, ...]")),
+    (max_pool2d, tensor(0, shape=(4, 4)), X("rank 4, got INT32 [4, 4]")),
+    # Shapes.
+    (quantize, tensor(0, shape=(1, 3, 41)), X(f"{CHANNELS_LAST}, got FLOAT32 [1, 3, 41]")),
+    (conv2d, tensor(0, shape=(1, 5, 4, 3)), X("[1, 5, 4, 2], got INT32 [1, 5, 4, 3]")),
+    (conv2d, tensor(0, shape=(1, 2, 4, 2)), X(f"{IMAGE} dilated kernel, got INT32 [1, 2, 4, 2]")),
+    (conv2d, options(dilation_w=4), X(f"{IMAGE} dilated kernel, got INT32 [1, 5, 4, 2]")),
+    (conv2d, put(1, constant("f", (8, 2, 3, 2))), F("[8, 3, 2, 2], got INT32 [8, 2, 3, 2]")),
+    (conv2d_int8, put(1, constant("f", (8, 7))), F("[8, 8], got INT32 [8, 7]")),
+    (conv2d, put(2, constant("m", 9, np.float32)), M("[8], got FLOAT32 [9]")),
+    (conv2d, put(3, constant("b", 7, np.float32)), B("[8], got FLOAT32 [7]")),
+    (conv2d_packed, put(4, constant("t", 1)), T("[8], got INT32 [1]")),
+    (conv2d, options(channels=41, groups=41), "channels and filters must be multiples of groups"),
+    (fully_connected, tensor(0, shape=(1, 5, 2)), X(f"{ROWS}, got INT32 [1, 5, 2]")),
+    (fully_connected, tensor(0, shape=(1, 6, 3)), X(f"{HOLDS_CHANNELS}, got INT32 [1, 6, 3]")),
+    (fully_connected, put(1, constant("f", (9, 12))), F("[8, 12], got INT32 [9, 12]")),
+    (max_pool2d, tensor(0, shape=(1, 4, 4, 1)), X("[1, 4, 4, 2], got INT32 [1, 4, 4, 1]")),
+    (max_pool2d, tensor(0, shape=(1, 1, 4, 2)), X(f"{IMAGE} pooling window, got INT32 [1, 1, 4, 2]")),
+    (max_pool2d, put(1, constant("min", 1)), MIN("[2], got INT32 [1]")),
+    # Dimensions of 0.
+    (quantize, tensor(0, shape=(0, 3, 40)), X(f"{COUNTABLE}, got FLOAT32 [0, 3, 40]")),
+    (conv2d, tensor(0, shape=(1, 0, 4, 2)), X(f"{COUNTABLE}, got INT32 [1, 0, 4, 2]")),
+    (fully_connected, tensor(0, shape=(1, 0, 2)), X(f"{COUNTABLE}, got INT32 [1, 0, 2]")),
+    (max_pool2d, tensor(0, shape=(1, 4, 4, 0)), X(f"{COUNTABLE}, got INT32 [1, 4, 4, 0]")),
+    # Inputs that must be constant.
+    (conv2d, tensor(1, data=None), F("a constant tensor, got INT32 [8, 3, 2, 2]")),
+    (conv2d, tensor(2, data=None), M("a constant tensor, got FLOAT32 [8]")),
+    (conv2d, tensor(3, data=None), B("a constant tensor, got FLOAT32 [8]")),
+    (conv2d_packed, tensor(4, data=None), T("a constant tensor, got INT32 [8]")),
+    (fully_connected, tensor(1, data=None), F("a constant tensor, got INT32 [8, 12]")),
+    (max_pool2d, tensor(1, data=None), MIN("a constant tensor, got INT32 [2]")),
+    # The output.
+    (quantize, output(Tensor("y", (1, 3, 2))), "output 'y': expected INT32 (packed)"),
+    (quantize, output(Tensor("y", (1, 3, 2), np.uint8)), "output 'y': expected INT32 (packed)"),
+    (conv2d, output(Tensor("y", (1, 3, 2, 8), np.int32)), "output 'y': expected FLOAT32"),
+    (conv2d_packed, output(Tensor("y", (1, 3, 2, 1))), "output 'y': expected INT32 (packed)"),
+    (fully_connected, output(Tensor("y", (1, 8), np.int8)), "output 'y': expected FLOAT32"),
+    (max_pool2d, output(Tensor("y", (1, 2, 2, 2), np.int64)), "output 'y': expected INT32 (packed)"),
+    # Names that are long, or in no language.
+    (
+        quantize,
+        tensor(0, name=LONG, shape=(1, 3, 41)),
+        f"input 0 (input, '{LONG[:100]}...'): expected {CHANNELS_LAST}, got FLOAT32 [1, 3, 41]",
+    ),
+    (
+        max_pool2d,
+        tensor(0, name="größe%s\n", shape=(4, 4)),
+        "input 0 (input, 'gr????e%s?'): expected rank 4, got INT32 [4, 4]",
+    ),
+]  # fmt: skip
+
+
+def bad_nodes():
+    """Yields (name of the case, node, expected message)."""
+    for number, (good, change, message) in enumerate(OPTION_CASES + TENSOR_CASES):
+        node = good()
+        change(node)
+        yield f"{number}-{good.__name__}-{message[:60]}", node, f"{node.op}: {message}"
