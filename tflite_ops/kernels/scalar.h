@@ -1,5 +1,5 @@
-// Results that must not be computed in vectors of floats. Arm's MVE (Cortex-M55 and M85) takes subnormal numbers for zero
-// in vectors though not in scalars; compilers use it all the same, and then a board rounds unlike every other machine.
+// Results that must not be computed in vectors of floats. Arm's MVE (Cortex-M55 and M85) takes subnormal numbers for
+// zero in vectors though not in scalars; compilers use it all the same, and then a board computes unlike all others.
 //
 // Internal linkage, for the reason given in bits.h.
 #ifndef KERAS_STE_KERNELS_SCALAR_H_

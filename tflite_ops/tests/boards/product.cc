@@ -5,7 +5,8 @@
 namespace keras_ste {
 namespace {
 
-constexpr int32_t kMostBytes = 2900;  // of the tensors and of what the tiled kernels keep, which leaves some for options
+// Of the tensors and of what the tiled kernels keep, which leaves some for options.
+constexpr int32_t kMostBytes = 2900;
 
 int32_t RoundUp(int32_t a, int32_t b) { return (a + b - 1) / b * b; }
 int32_t Words(int32_t bits) { return (bits + 31) / 32; }
@@ -45,8 +46,8 @@ int32_t FilterWords(const Product& p) {
   return PackedInput(p) ? Taps(p) * TapWords(p) : Words(Taps(p) * GroupChannels(p));
 }
 
-// At least what the tiled kernels take: blocks of 16 filters, and starting sums for each kind of border. Computed here so
-// that the nodes are the same whether or not the program has those kernels.
+// At least what the tiled kernels take: blocks of 16 filters, and starting sums for each kind of border. Computed here
+// so that the nodes are the same whether or not the program has those kernels.
 int32_t TiledBytes(const Product& p) {
   const int32_t step = PackedInput(p) ? 4 * TapWords(p) : 2 * GroupChannels(p) / 16 + 2;
   const int32_t blocks = p.groups * RoundUp(GroupFilters(p), 16) * Taps(p) * step;
@@ -90,9 +91,10 @@ void RandomShape(Product* p, Random* random) {
     p->groups = random->OneIn(2) ? 1 : Pick(2, 4, random);
   }
   p->batch = Pick(1, 3, random);
-  // Every other time whole words, which have kernels of their own where there are groups.
+  // Every other time whole words, which have kernels of their own where there are groups, as have eight in a row.
   const bool whole = PackedInput(*p) && random->OneIn(2);
-  p->channels = p->groups * (whole ? 32 * Pick(1, 4, random) : Pick(1, wide ? 100 : 8, random));
+  const int32_t most_words = p->fully_connected ? 12 : 4;
+  p->channels = p->groups * (whole ? 32 * Pick(1, most_words, random) : Pick(1, wide ? 100 : 8, random));
   p->filters = p->groups * (random->OneIn(4) ? 32 : Pick(1, 40, random));
 }
 

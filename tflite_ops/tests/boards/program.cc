@@ -1,6 +1,6 @@
 // Random nodes of every op, the same on every machine, computed from the file's weights ("direct") and, unless
-// KERAS_STE_DIRECT_ONLY is defined, by the portable tiled kernels ("tiled"). Each output is compared bit for bit with its
-// plain definition; the lines that are printed are to be the same on a board as on the computer that compiled for it.
+// KERAS_STE_DIRECT_ONLY is defined, by the portable tiled kernels ("tiled"). Each output is compared bit for bit with
+// its plain definition; the lines printed are to be the same on a board as on the computer that compiled for it.
 //
 // No heap and no stdio: the smallest board has 16 KB of RAM.
 #include <stdint.h>
