@@ -146,8 +146,7 @@ def _wheel() -> Any:
         version = importlib.metadata.version(WHEEL)
     except importlib.metadata.PackageNotFoundError as error:
         raise ImportError(
-            f"keras_ste.MicroInterpreter needs the package {WHEEL}, of which there are builds for Python 3.11 and 3.12: "
-            f"{INSTALL}"
+            f"keras_ste.MicroInterpreter needs the package {WHEEL}, which is there for Python 3.11 and 3.12: {INSTALL}"
         ) from error
     if version != WHEEL_VERSION:
         raise ImportError(
@@ -165,8 +164,8 @@ def _library() -> Any:
     path = library_path().with_name(LIBRARY)
     if not path.is_file():
         raise FileNotFoundError(
-            f"the native library '{path}' is missing. It is built when the package is installed: in the source tree run "
-            "`pip install .`, or `pip install -e .` to use the tree in place (both need a C++17 compiler)"
+            f"the native library '{path}' is missing. It is built when the package is installed: in the source "
+            "tree run `pip install .`, or `pip install -e .` to use the tree in place (both need a C++17 compiler)"
         )
     library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
     library.KerasSteTakeError.restype = ctypes.c_char_p

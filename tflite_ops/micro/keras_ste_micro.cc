@@ -1,5 +1,5 @@
-// TFLite Micro frees nothing and moves nothing: what a node keeps lies in the arena for as long as the interpreter lives,
-// and a tensor has the shape the file says.
+// TFLite Micro frees nothing and moves nothing: what a node keeps lies in the arena for as long as the interpreter
+// lives, and a tensor has the shape the file says.
 #include "micro/keras_ste_micro.h"
 
 #include <stdint.h>

@@ -1,6 +1,6 @@
-// What the adapter calls, over the interpreter inside the PyPI wheel `tflite-micro`, and the entry point that the wheel looks
-// for. The wheel's C++ symbols cannot be linked against, but each TfLiteContext carries pointers to its functions. Their
-// places are those of the one version that keras_ste/runtime/micro.py accepts.
+// What the adapter calls, over the interpreter inside the PyPI wheel `tflite-micro`, and the entry point that the wheel
+// looks for. The wheel's C++ symbols cannot be linked against, but each TfLiteContext carries pointers to its functions.
+// Their places are those of the one version that keras_ste/runtime/micro.py accepts.
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -53,8 +53,8 @@ struct PythonOpsResolver {
   }
 };
 
-// The reason of this thread's last failure, which Python puts into its exception; and whether that was the arena's size,
-// which Python tries to mend first.
+// The reason of this thread's last failure, which Python puts into its exception; and whether that was the arena's
+// size, which Python tries to mend first.
 thread_local char last_error[512];
 thread_local bool arena_was_full;
 
