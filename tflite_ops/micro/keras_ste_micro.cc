@@ -104,18 +104,17 @@ bool Align(TfLiteContext* context, Tensor* tensor) {
   return true;
 }
 
-TfLiteStatus CheckOutput(const Op& op, const TfLiteEvalTensor* t, const Output& output) {
+TfLiteStatus CheckOutput(const Op& op, const TfLiteEvalTensor* t, const Output& output, Error* error) {
   bool same = t != nullptr && TypeOf(t->type) == output.type && t->dims->size == output.rank;
   for (int32_t d = 0; same && d < output.rank; ++d) same = t->dims->data[d] == output.dims[d];
   if (same) return kTfLiteOk;
-  Error error;
-  error.Text(op.name).Text(": output: expected ").Text(TypeName(output.type));
-  ShapeText(output.rank, output.dims, &error);
-  if (t == nullptr) return Fail(error.Text(", got none"));
+  error->Text(op.name).Text(": output: expected ").Text(TypeName(output.type));
+  ShapeText(output.rank, output.dims, error);
+  if (t == nullptr) return Fail(error->Text(", got none"));
   const Tensor got = Describe(*t);
-  error.Text(", got ").Text(TypeName(got.type));
-  ShapeText(got.rank, got.dims, &error);
-  return Fail(error);
+  error->Text(", got ").Text(TypeName(got.type));
+  ShapeText(got.rank, got.dims, error);
+  return Fail(*error);
 }
 
 #if defined(KERAS_STE_DIRECT_ONLY)
@@ -183,7 +182,7 @@ TfLiteStatus PrepareNode(TfLiteContext* context, const Op& op, TfLiteNode* tflm_
   if (!op.prepare(node->options, node->options_size, tensors, inputs->size, Kernels(), node->state, &output, &error)) {
     return Fail(error);
   }
-  const TfLiteStatus status = CheckOutput(op, TensorAt(context, outputs, 0), output);
+  const TfLiteStatus status = CheckOutput(op, TensorAt(context, outputs, 0), output, &error);
   return status == kTfLiteOk ? FillMemory(context, op, node) : status;
 }
 

@@ -1,5 +1,5 @@
 // What the adapter calls, over the interpreter inside the PyPI wheel `tflite-micro`, and the entry point that the wheel
-// looks for. The wheel's C++ symbols cannot be linked against, but each TfLiteContext carries pointers to its functions.
+// looks for. The wheel's C++ symbols cannot be linked against, but each TfLiteContext has pointers to its functions.
 // Their places are those of the one version that keras_ste/runtime/micro.py accepts.
 #include <stdarg.h>
 #include <stdio.h>
