@@ -2,8 +2,8 @@
 
     run_models.py LIBRARY FOLDER
 
-Every model of the folder is run with random inputs, on 1 and 3 threads, at the file's shape and with one row more. Prints
-how many models ran and how many were refused, and nothing else unless an error is no RuntimeError.
+Every model of the folder is run with random inputs, on 1 and 3 threads, at the file's shape and with one row more; an
+error that is no refusal ends the program. Prints how many models ran and how many were refused.
 """
 
 import pathlib

@@ -39,7 +39,8 @@ def single_op_model(op, options, inputs, output, *, misalign=0):
         options: dict for the op's FlexBuffer map, or bytes to put there as they are.
         inputs: list of `Tensor` or None (absent).
         output: `Tensor`, or a list of them.
-        misalign: number of bytes put before the first constant, to move all of them.
+        misalign: the constants' addresses modulo 4. Where it is not 0 they lie behind the flatbuffer, as in files of
+            more than 2 GB.
     """
     model = schema.ModelT()
     model.version = 3
@@ -79,8 +80,24 @@ def single_op_model(op, options, inputs, output, *, misalign=0):
     operator.customOptions = np.frombuffer(raw, np.uint8)
     graph.operators = [operator]
     model.subgraphs = [graph]
-    model.description = "x" * misalign
+    return pack(model) if misalign == 0 else pack_misaligned(model, misalign)
 
+
+def pack(model):
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def pack_misaligned(model, misalign):
+    buffers = [buffer for buffer in model.buffers if buffer.data is not None]
+    data = [buffer.data.tobytes() for buffer in buffers]
+    for buffer, content in zip(buffers, data, strict=True):
+        buffer.data, buffer.size, buffer.offset = None, len(content), 2  # any offset, to see how long the rest is
+    end = -(-len(pack(model)) // 4) * 4
+    behind = b""
+    for buffer, content in zip(buffers, data, strict=True):
+        behind += b"\0" * ((misalign - len(behind)) % 4)
+        buffer.offset = end + len(behind)
+        behind += content
+    return pack(model).ljust(end, b"\0") + behind

@@ -81,11 +81,12 @@ def write_models(folder):
 def test_whole_models(sanitized, tmp_path):
     """The adapter too: the library is loaded into LiteRT with the sanitizer's own allocator."""
     bad, good, count = write_models(tmp_path)
-    preload = [native_build.run("c++", f"-print-file-name={name}").strip() for name in ("libasan.so", "libstdc++.so.6")]
+    libraries = ["libasan.so", "libstdc++.so.6"]
+    preload = [native_build.run("c++", f"-print-file-name={name}").strip() for name in libraries]
     done = subprocess.run(
         [sys.executable, HERE / "run_models.py", sanitized / "libkeras_ste.so", tmp_path],
         env=os.environ
-        | {"LD_PRELOAD": " ".join(preload), "ASAN_OPTIONS": "detect_leaks=0"},  # Python leaves much behind
+        | {"LD_PRELOAD": " ".join(preload), "ASAN_OPTIONS": "detect_leaks=0"},  # Python leaves some
         capture_output=True,
         text=True,
     )
@@ -96,7 +97,7 @@ def test_whole_models(sanitized, tmp_path):
 
 
 def test_machine_without_wide_instructions(plain):
-    """What is built on any x86-64 machine runs on any other: here on one from 2008, which has only the portable kernels."""
+    """What is built on any x86-64 machine runs on any other: here on one from 2008, with portable kernels only."""
     if os.uname().machine != "x86_64":
         pytest.skip("this machine is no x86-64")
     qemu = native_build.find_tool("qemu-x86_64", "apt-get install qemu-user")
