@@ -46,4 +46,5 @@ def main(library, folder):
     print(f"{sum(taken) // 2} models ran, {(len(taken) - sum(taken)) // 2} were refused")
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
