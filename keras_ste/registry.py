@@ -38,7 +38,9 @@ class Registry:
         """Class decorator: makes `cls` known here and to Keras's own (de)serialization."""
         self._classes[cls.__name__] = cls
         self._classes[snake_case(cls.__name__)] = cls
-        return keras.saving.register_keras_serializable(package=PACKAGE)(cls)
+        # A package for each kind: there is a quantizer ApproxSign and a surrogate of that name, and of
+        # two classes registered as the same, Keras would silently keep the later one.
+        return keras.saving.register_keras_serializable(package=f"{PACKAGE}.{self.kind}")(cls)
 
     def names(self) -> list[str]:
         """The names `get` knows, without the class names that mean the same."""
