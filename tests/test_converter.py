@@ -377,6 +377,15 @@ def test_the_report_names_what_stayed_in_float_and_why():
     assert f"{report.file_bytes:,} bytes" in table
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(value):
+    model = keras.Sequential([keras.Input((40,)), QuantDense(3, name="broken", **BINARY)])
+    kernel = model.layers[0].kernel
+    kernel.assign(tf.tensor_scatter_nd_update(kernel.value, [[3, 1]], [value]))
+    with pytest.raises(ValueError, match="layer 'broken' has a NaN or an infinite value"):
+        keras_ste.convert(model)
+
+
 def test_strict_names_every_layer_that_is_not_packed():
     with pytest.raises(ValueError, match="strict") as error:
         keras_ste.convert(partly_packed(), strict=True)

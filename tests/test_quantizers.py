@@ -73,10 +73,11 @@ def test_compiled_with_xla():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_signs_of_zeros_and_of_nan(dtype):
     x = tf.cast([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-4, -1e-4], dtype)
-    expected = [1, 1, -1, 1, -1, 1, -1]
-    assert SteSign()(x).numpy().tolist() == expected
-    assert (2 * SteSign().encode(x) - 1).numpy().tolist() == expected
-    assert tf.function(SteSign(), jit_compile=True)(x).numpy().tolist() == expected
+    expected = [1, 1, np.nan, 1, -1, 1, -1]
+    np.testing.assert_array_equal(tf.cast(SteSign()(x), tf.float32), expected)
+    compiled = tf.function(SteSign(), jit_compile=True)(x)
+    np.testing.assert_array_equal(tf.cast(compiled, tf.float32), expected)
+    assert (2 * SteSign().encode(x) - 1).numpy().tolist() == [1, 1, -1, 1, -1, 1, -1]
 
 
 def gradient_of(quantizer, x, upstream):
@@ -203,7 +204,7 @@ def test_registered_functions_by_name_and_config():
 
 
 def test_errors_say_what_was_wrong():
-    with pytest.raises(ValueError, match="Unknown quantizer 'sgn'.*ste_sign, xnor_sign"):
+    with pytest.raises(ValueError, match="Unknown quantizer 'sgn'.*ste_sign.*xnor_sign"):
         quantizers.get("sgn")
     with pytest.raises(TypeError, match="quantizer must be.*3 of type int"):
         quantizers.get(3)

@@ -39,9 +39,10 @@ def export_scope() -> Iterator[list[dict[str, Any]]]:
         * `quantized`: the layer has a quantizer;
         * `packed`: it was emitted as a custom op;
         * `reason`: why it was not, or `None`;
-        * `op`: `"SteConv2D"` or `"SteFullyConnected"`;
+        * `op`: `"SteConv2D"`, `"SteFullyConnected"`, or `""` for a layer that has no custom op;
         * `input`, `kernel`: what is multiplied: `"bipolar1"`, `"custom"` for a callable without a
-          code book, or the dtype where there is no quantizer;
+          code book, or the dtype where there is no quantizer; of several kernels, one after the
+          other;
         * `weights`: their number, and that of multiplications for each output position.
 
     >>> import keras
@@ -171,6 +172,18 @@ def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     return _composite("SteFullyConnected", options, body, x, codes.transpose(), multiplier, bias)
 
 
+def leave_in_float(layer: Any, inputs: tf.Tensor, reason: str) -> None:
+    """Leaves a row about a layer that has no custom op, and which TensorFlow's converter takes.
+
+    Args:
+        layer: the layer, built.
+        inputs: its inputs.
+        reason: why it is not packed.
+    """
+    if _exporting():
+        _add_row(layer, inputs.dtype, "", reason)
+
+
 def _exporting():
     # Computing eagerly is nobody's export: the composite functions have no values of their own.
     return _recorder.get() is not None and not tf.executing_eagerly()
@@ -178,21 +191,27 @@ def _exporting():
 
 def _record(layer, inputs, op, reason):
     """Adds the layer's row. Returns its label, and whether it can be packed."""
-    recorder = _recorder.get()
     reason = reason or _obstacle(layer)
+    return _add_row(layer, inputs.dtype, op, reason), reason is None
+
+
+def _add_row(layer, dtype, op, reason):
+    """Adds the layer's row. Returns its label."""
+    recorder = _recorder.get()
+    weights = layer.quantized_weights
     row = {
         "layer": recorder.label(layer),
         "class_name": type(layer).__name__,
-        "quantized": layer.input_quantizer is not None or layer.kernel_quantizer is not None,
+        "quantized": any(getattr(layer, name) is not None for name in layer.quantizer_arguments),
         "packed": reason is None,
         "reason": reason,
         "op": op,
-        "input": _describe(layer.input_quantizer, inputs.dtype),
-        "kernel": _describe(layer.kernel_quantizer, layer.dtype),
-        "weights": math.prod(layer.kernel.shape),
+        "input": _describe(getattr(layer, "input_quantizer", None), dtype),
+        "kernel": ", ".join(_describe(getattr(layer, name), layer.dtype) for name in weights),
+        "weights": sum(math.prod(getattr(layer, name).shape) for name in weights.values()),
     }
     recorder.add(row)
-    return row["layer"], reason is None
+    return row["layer"]
 
 
 def _describe(quantizer, dtype):
@@ -230,6 +249,10 @@ def _constants(layer):
     # Out of the graph that is being traced: these are values, not computations.
     with tf.init_scope():
         kernel = tf.convert_to_tensor(layer.kernel)
+        if not tf.reduce_all(tf.math.is_finite(kernel)):
+            raise ValueError(
+                f"the kernel of layer '{layer.name}' has a NaN or an infinite value, which no code stands for"
+            )
         codes = layer.kernel_quantizer.encode(kernel)
         scale = tf.ones([])
         if layer.kernel_quantizer.spec.dynamic_scale:
