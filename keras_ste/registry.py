@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -33,18 +34,39 @@ class Registry:
         self.kind = kind
         self.base = base
         self._classes: dict[str, type] = {}
+        self._names: dict[type, tuple[str, ...]] = {}
 
-    def register(self, cls: type) -> type:
-        """Class decorator: makes `cls` known here and to Keras's own (de)serialization."""
-        self._classes[cls.__name__] = cls
-        self._classes[snake_case(cls.__name__)] = cls
+    def register(
+        self, cls: type | None = None, *, name: str | None = None, aliases: tuple[str, ...] = ()
+    ) -> Callable:
+        """Class decorator: makes `cls` known here and to Keras's own (de)serialization.
+
+        Args:
+            cls: the class.
+            name: its name, where snake_case makes an ugly one of the class's.
+            aliases: further names that `get` takes.
+
+        Raises:
+            ValueError: a name that is taken.
+        """
+        if cls is None:
+            return functools.partial(self.register, name=name, aliases=aliases)
+        self._names[cls] = (name or snake_case(cls.__name__), *aliases)
+        for known in {cls.__name__, *self._names[cls]}:
+            if known in self._classes:
+                raise ValueError(f"There is a {self.kind} {known!r} already.")
+            self._classes[known] = cls
         # A package for each kind: there is a quantizer ApproxSign and a surrogate of that name, and of
         # two classes registered as the same, Keras would silently keep the later one.
         return keras.saving.register_keras_serializable(package=f"{PACKAGE}.{self.kind}")(cls)
 
     def names(self) -> list[str]:
-        """The names `get` knows, without the class names that mean the same."""
-        return sorted({snake_case(cls.__name__) for cls in self._classes.values()})
+        """The names `get` knows, without the class names and aliases that mean the same."""
+        return sorted(names[0] for names in self._names.values())
+
+    def names_of(self, cls: type) -> tuple[str, ...]:
+        """The name of a registered class, followed by its aliases."""
+        return self._names[cls]
 
     def get(self, identifier: Any) -> Callable:
         """The object that `identifier` stands for.
@@ -67,7 +89,7 @@ class Registry:
                     f"{', '.join(self.names())}, or the name of a registered Keras object."
                 )
         elif isinstance(identifier, dict):
-            found = self._from_config(identifier)
+            found = self.from_config(identifier)
         else:
             found = identifier
         if inspect.isclass(found) and issubclass(found, self.base):
@@ -84,7 +106,8 @@ class Registry:
         """The config dict (or, for a plain function, Keras's description of it) of `value`."""
         return keras.saving.serialize_keras_object(value)
 
-    def _from_config(self, config: dict) -> Any:
+    def from_config(self, config: dict) -> Any:
+        """The object that a config dict describes."""
         # The short form, written by hand: a class name of ours and its arguments.
         if "module" not in config and config.get("class_name") in self._classes:
             return self._classes[config["class_name"]](**config.get("config", {}))
