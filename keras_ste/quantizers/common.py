@@ -61,6 +61,6 @@ def scaled(
     """
     wide = widened(x)
     inverse = tf.math.divide_no_nan(tf.ones_like(scale), scale)
-    inverse = tf.cast(tf.stop_gradient(inverse), wide.dtype)
+    inverse = tf.broadcast_to(tf.cast(tf.stop_gradient(inverse), wide.dtype), tf.shape(wide))
     through = straight_through(lambda _: integers, lambda w: derivative(w) * inverse)
     return tf.cast(through(wide), x.dtype), tf.cast(tf.stop_gradient(scale), x.dtype)
