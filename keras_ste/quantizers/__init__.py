@@ -8,13 +8,23 @@ from keras_ste.quantizers.base import (
     register,
     serialize,
 )
+from keras_ste.quantizers.heaviside import SteHeaviside
+from keras_ste.quantizers.irnet import IRNetSign
+from keras_ste.quantizers.rsign import RSign
 from keras_ste.quantizers.sign import SteSign, XnorSign
+from keras_ste.quantizers.smooth_sign import ApproxSign, MagnitudeAwareSign, SwishSign
 from keras_ste.quantizers.spec import QuantSpec
 
 __all__ = [
+    "ApproxSign",
+    "IRNetSign",
+    "MagnitudeAwareSign",
     "QuantSpec",
     "Quantizer",
+    "RSign",
+    "SteHeaviside",
     "SteSign",
+    "SwishSign",
     "VariableQuantizer",
     "XnorSign",
     "get",

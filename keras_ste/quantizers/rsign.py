@@ -44,7 +44,7 @@ class RSign(VariableQuantizer):
 
     def __init__(
         self,
-        surrogate: Any = "approx_sign",
+        surrogate: Any = "clipped_identity",
         axis: int | None = -1,
         threshold_initializer: Any = "zeros",
         name: str | None = None,

@@ -1,0 +1,105 @@
+"""IR-Net's binary weights: standardized, and scaled by powers of two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_ste.estimators import straight_through, surrogates
+from keras_ste.quantizers.base import Quantizer, register
+from keras_ste.quantizers.common import float_tensor, shared_axes, widened
+from keras_ste.quantizers.sign import _sign
+from keras_ste.quantizers.spec import QuantSpec
+
+
+def nearest_power_of_two(x: tf.Tensor) -> tf.Tensor:
+    """2^round(log2 x) of float32 numbers that are not negative, 0 for 0.
+
+    >>> nearest_power_of_two(tf.constant([0.0, 0.7, 0.8, 1.0, 1.4, 1.5, 6.0])).numpy().tolist()
+    [0.0, 0.5, 1.0, 1.0, 1.0, 2.0, 8.0]
+    """
+    # 2^floor(log2(x·√2)): the mantissa cleared. No logarithm, which every device rounds its own way.
+    bits = tf.bitcast(x * 2**0.5, tf.int32)
+    power = tf.bitcast(tf.bitwise.bitwise_and(bits, 0x7F800000), tf.float32)
+    return tf.where(tf.math.is_nan(x), x, power)
+
+
+@register
+class IRNetSign(Quantizer):
+    """IR-Net's balanced binary weights: the sign of standardized weights times a power of two.
+
+        u = (w - mean w) / σ(w)                  q(w) = 2^s · sign(u)        sign(0) = +1
+        s = round(log2(mean |u|))
+        dL/dw = (h - mean h - u · mean(h · u)) / σ(w)       h = dL/dq · 2^s · d(u)
+
+    where means and σ are over the weights that share a scale. H. Qin et al., *Forward and Backward
+    Information Retention for Accurate Binary Neural Networks*, arXiv:1909.10788; its gradient
+    estimator, a tanh that steepens, is a surrogate of its own. Half of the weights are about +1, and
+    a scale is a shift for an integer device.
+
+    Where all weights are equal, values and gradient are 0. A NaN makes NaN of all that share its
+    scale; its code is that of -1.
+
+    Args:
+        surrogate: the derivative `d`: a name, a `Surrogate`, or a callable.
+        scale_axis: the axis that keeps a mean, a deviation and a scale of its own for each index
+            (for a kernel -1, the output channels), or `None` for one.
+        name: by default `"irnet_sign"`.
+
+    Raises:
+        ValueError: an unknown surrogate; and, when called, a `scale_axis` the input lacks.
+        TypeError: when called, an input that is not floating point.
+
+    >>> IRNetSign()([[5.0, 0.0], [6.0, 0.0], [7.0, 0.0], [8.0, 4.0]]).numpy().tolist()
+    [[-1.0, -1.0], [-1.0, -1.0], [1.0, -1.0], [1.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        surrogate: Any = "clipped_identity",
+        scale_axis: int | None = -1,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self.surrogate = surrogates.get(surrogate)
+        self.scale_axis = scale_axis
+
+    @property
+    def spec(self) -> QuantSpec:
+        return QuantSpec(bits=1, encoding="bipolar", scale_axis=self.scale_axis, dynamic_scale=True)
+
+    def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        x = float_tensor(x)
+        u, scale = self._standardized_and_scale(x)
+        signs = straight_through(_sign, self.surrogate)(u)
+        return tf.cast(signs, x.dtype), tf.cast(scale, x.dtype)
+
+    def encode(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        u, scale = self._standardized_and_scale(float_tensor(x))
+        return tf.cast(u >= 0, tf.int8), scale
+
+    def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
+        codes, scale = codes
+        return (2 * tf.cast(codes, dtype) - 1) * tf.cast(scale, dtype)
+
+    def _standardized_and_scale(self, x):
+        """u, in float32 at least, and 2^s, float32, through which no gradient goes."""
+        wide = widened(x)
+        axes = shared_axes(self, wide, self.scale_axis)
+        centered = wide - tf.reduce_mean(wide, axis=axes, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centered), axis=axes, keepdims=True)
+        # What equal weights differ from their mean by is rounding, not to be blown up.
+        size = tf.reduce_mean(tf.square(tf.stop_gradient(wide)), axis=axes, keepdims=True)
+        varies = ~(variance <= 2.0**-40 * size)
+        inverse = tf.math.rsqrt(tf.where(varies, variance, tf.ones_like(variance)))
+        u = tf.where(varies, centered * inverse, tf.zeros_like(centered))
+        mean = tf.reduce_mean(tf.abs(tf.stop_gradient(u)), axis=axes, keepdims=True)
+        return u, nearest_power_of_two(tf.cast(mean, tf.float32))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "surrogate": surrogates.serialize(self.surrogate),
+            "scale_axis": self.scale_axis,
+            **super().get_config(),
+        }
