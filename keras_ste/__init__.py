@@ -24,6 +24,7 @@ from keras_ste.layers import QuantConv2D, QuantDense
 from keras_ste.quantizers import Quantizer, QuantSpec, SteSign, XnorSign
 from keras_ste.version import __version__
 
+_MODULES = ("runtime", "training")
 _LAZY = {
     "ConvertedModel": "keras_ste.converter.convert",
     "convert": "keras_ste.converter.convert",
@@ -48,12 +49,13 @@ __all__ = [
     "quantizers",
     "runtime",
     "straight_through",
+    "training",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "runtime":
-        return importlib.import_module("keras_ste.runtime")
+    if name in _MODULES:
+        return importlib.import_module(f"keras_ste.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'keras_ste' has no attribute {name!r}")
     value = getattr(importlib.import_module(_LAZY[name]), name)
@@ -62,4 +64,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, "runtime"})
+    return sorted({*globals(), *_LAZY, *_MODULES})

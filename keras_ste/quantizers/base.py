@@ -99,7 +99,7 @@ class VariableQuantizer(Quantizer, keras.layers.Layer):
     It is a Keras layer, so that the layer it is given to tracks, saves and trains its variables.
     A subclass makes them in `build(shape)` with `add_weight`, where they are float32 unless it says
     otherwise, and calls `_ensure_built(x)` before it uses them. Called by itself, a quantizer makes
-    its variables for the first input it gets.
+    its variables for the first input it gets. A second layer that is given it makes a copy.
 
     Args:
         name: by default the class's name in snake_case.
@@ -109,6 +109,18 @@ class VariableQuantizer(Quantizer, keras.layers.Layer):
         keras.layers.Layer.__init__(
             self, name=name or snake_case(type(self).__name__), dtype="float32", autocast=False
         )
+        self._taken = False
+
+    def for_layer(self) -> VariableQuantizer:
+        """This quantizer for the first layer that asks, a copy with variables of its own for others.
+
+        So one quantizer can be among the arguments of many layers, and every layer learns a scale
+        of its own.
+        """
+        if self._taken:
+            return type(self).from_config(self.get_config())
+        self._taken = True
+        return self
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         # Half precision would round the scale that the device computes with.

@@ -1,0 +1,35 @@
+"""Training tools: optimizers for binary weights, gradual quantization, schedules, measurements."""
+
+from keras_ste.training.bop import Bop, Bop2
+from keras_ste.training.case_optimizer import CaseOptimizer, is_binary
+from keras_ste.training.gradual import Gradual, GradualQuantization, TwoStageTraining, gradual_quantizers
+from keras_ste.training.monitor import (
+    QuantizationMonitor,
+    code_histogram,
+    codes_of,
+    flip_ratio,
+    saturated_share,
+    weight_quantizers,
+)
+from keras_ste.training.regularizers import Bipolar, WeightClip
+from keras_ste.training.scheduler import HyperparameterScheduler
+
+__all__ = [
+    "Bipolar",
+    "Bop",
+    "Bop2",
+    "CaseOptimizer",
+    "Gradual",
+    "GradualQuantization",
+    "HyperparameterScheduler",
+    "QuantizationMonitor",
+    "TwoStageTraining",
+    "WeightClip",
+    "code_histogram",
+    "codes_of",
+    "flip_ratio",
+    "gradual_quantizers",
+    "is_binary",
+    "saturated_share",
+    "weight_quantizers",
+]
