@@ -8,15 +8,20 @@ from keras_ste.quantizers.base import (
     register,
     serialize,
 )
+from keras_ste.quantizers.bitnet import BitnetActivation, BitnetBinary, BitnetTernary
 from keras_ste.quantizers.heaviside import SteHeaviside
 from keras_ste.quantizers.irnet import IRNetSign
 from keras_ste.quantizers.rsign import RSign
 from keras_ste.quantizers.sign import SteSign, XnorSign
 from keras_ste.quantizers.smooth_sign import ApproxSign, MagnitudeAwareSign, SwishSign
 from keras_ste.quantizers.spec import QuantSpec
+from keras_ste.quantizers.ternary import TTQ, TWN, SteTern
 
 __all__ = [
     "ApproxSign",
+    "BitnetActivation",
+    "BitnetBinary",
+    "BitnetTernary",
     "IRNetSign",
     "MagnitudeAwareSign",
     "QuantSpec",
@@ -24,7 +29,10 @@ __all__ = [
     "RSign",
     "SteHeaviside",
     "SteSign",
+    "SteTern",
     "SwishSign",
+    "TTQ",
+    "TWN",
     "VariableQuantizer",
     "XnorSign",
     "get",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_ste.estimators import straight_through, surrogates
@@ -19,8 +21,26 @@ def _ternary(x, threshold):
     return tf.where(tf.math.is_nan(x), x, values)
 
 
+def _choose(signs, positive, zero, negative):
+    """`positive`, `zero` or `negative`, by the sign of `signs`."""
+    return tf.where(signs > 0, positive, tf.where(signs < 0, negative, zero))
+
+
 def _twn_threshold(x, axes, factor=0.7):
     return factor * tf.reduce_mean(tf.abs(x), axis=axes, keepdims=True)
+
+
+def _with_gradient(values, x, derivative: Callable):
+    """`values`, whose own gradient goes on, and which are given the gradient `d(x)` to `x` besides."""
+
+    @tf.custom_gradient
+    def both(values, x):
+        def gradient(upstream):
+            return upstream, upstream * derivative(x)
+
+        return tf.identity(values), gradient
+
+    return both(values, x)
 
 
 @register
@@ -226,34 +246,58 @@ class TTQ(VariableQuantizer):
         return QuantSpec(2, "lookup", scale_axis=self.scale_axis)
 
     def build(self, shape: Any) -> None:
-        size = scale_shape(self, shape, self.scale_axis)
-        for attribute in ("positive_scale", "negative_scale"):
-            weight = self.add_weight(
-                shape=size, initializer=keras.initializers.clone_initializer(self.scale_initializer),
-                name=attribute,
-            )
-            setattr(self, attribute, weight)
+        size = ()
+        if self.scale_axis is not None:
+            if not -len(shape) <= self.scale_axis < len(shape) or shape[self.scale_axis] is None:
+                raise ValueError(
+                    f"TTQ has scale_axis={self.scale_axis}, whose size has to be known. Its input has "
+                    f"the shape {tuple(shape)}."
+                )
+            size = [1] * len(shape)
+            size[self.scale_axis] = shape[self.scale_axis]
+        self.positive_scale, self.negative_scale = (
+            self.add_weight(shape=size, initializer=self.scale_initializer, name=name)
+            for name in ("positive_scale", "negative_scale")
+        )
+        self.built = True
 
     def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
         x = float_tensor(x)
         self._ensure_built(x)
         wide = widened(x)
         signs = self._signs(wide)
-        positive, negative = (tf.cast(scale, wide.dtype) for scale in self._scales())
-        between = tf.where(tf.math.is_nan(wide), wide, tf.zeros_like(wide))
-        values = tf.where(signs > 0, positive, tf.where(signs < 0, -negative, between))
-        ones = tf.ones_like(wide)
-        slope = tf.where(signs > 0, positive * ones, tf.where(signs < 0, negative * ones, ones))
-        slope = tf.stop_gradient(slope)
-        return tf.cast(_plus_nothing(values, wide, lambda w: self.surrogate(w) * slope), x.dtype), None
+        positive, negative = self._scales(wide.dtype)
+        values = _choose(signs, positive, tf.zeros_like(positive), -negative)
+        values = tf.where(tf.math.is_nan(wide), wide, values)
+        slopes = tf.stop_gradient(_choose(signs, positive, tf.ones_like(positive), negative))
+        values = _with_gradient(values, wide, lambda w: self.surrogate(w) * slopes)
+        return tf.cast(values, x.dtype), None
 
     def encode(self, x: Any) -> tf.Tensor:
-        x = float_tensor(x)
-        self._ensure_built(x)
-        return integer_codes(self._signs(widened(x))) + 1
+        return integer_codes(self._signs(widened(float_tensor(x)))) + 1
 
     def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
-        codes = tf.cast(codes, tf.int32)
-        positive, negative = (tf.cast(scale, dtype) for scale in self._scales())
-        zero = tf.zeros([], dtype)
-        return tf.where(codes == 2, positive, tf.where(codes == 0, -negative, zero))
+        if not self.built:
+            raise ValueError(f"{self.name} has no scales yet: call it on data, or build it.")
+        positive, negative = self._scales(dtype)
+        signs = tf.convert_to_tensor(codes) - 1
+        return _choose(signs, positive, tf.zeros_like(positive), -negative)
+
+    def _signs(self, wide):
+        wide = tf.stop_gradient(wide)
+        axes = shared_axes(self, wide, self.scale_axis)
+        largest = tf.reduce_max(tf.abs(wide), axis=axes, keepdims=True)
+        return _ternary(wide, self.threshold * largest)
+
+    def _scales(self, dtype):
+        scales = (self.positive_scale, self.negative_scale)
+        return [tf.cast(tf.convert_to_tensor(scale), dtype) for scale in scales]
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "threshold": self.threshold,
+            "surrogate": surrogates.serialize(self.surrogate),
+            "scale_axis": self.scale_axis,
+            "scale_initializer": keras.initializers.serialize(self.scale_initializer),
+            **super().get_config(),
+        }

@@ -1,0 +1,249 @@
+"""BitNet's quantizers: ternary and binary weights, and activations scaled for each token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from keras_ste.estimators import surrogates
+from keras_ste.quantizers.base import Quantizer, register
+from keras_ste.quantizers.common import float_tensor, scaled, shared_axes, widened
+from keras_ste.quantizers.sign import _sign
+from keras_ste.quantizers.spec import QuantSpec
+
+
+def integer_codes(integers: tf.Tensor) -> tf.Tensor:
+    """Integers as int8 codes; a NaN, which no code stands for, as 0."""
+    return tf.cast(tf.where(tf.math.is_nan(integers), tf.zeros_like(integers), integers), tf.int8)
+
+
+def _rounded(x, low, high):
+    """`x` rounded to integers between `low` and `high`, halves to even; all zeros are +0.0."""
+    integers = tf.clip_by_value(tf.round(x), low, high)
+    return tf.where(tf.equal(integers, 0), tf.zeros_like(integers), integers)
+
+
+class _MeanScaled(Quantizer):
+    """What the two quantizers of weights share: the scale γ = mean |x|, and their arguments."""
+
+    def __init__(
+        self, surrogate: Any = "identity", scale_axis: int | None = None, name: str | None = None
+    ):
+        super().__init__(name=name)
+        self.surrogate = surrogates.get(surrogate)
+        self.scale_axis = scale_axis
+
+    def _integers(self, wide, scale):
+        """The integers of `wide`, which is float32 at least, given γ."""
+        raise NotImplementedError
+
+    def _scale(self, wide):
+        axes = shared_axes(self, wide, self.scale_axis)
+        mean = tf.reduce_mean(tf.abs(tf.stop_gradient(wide)), axis=axes, keepdims=True)
+        return tf.cast(mean, tf.float32)
+
+    def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
+        x = float_tensor(x)
+        wide = widened(x)
+        scale = self._scale(wide)
+        return scaled(x, self._integers(wide, scale), scale, self.surrogate)
+
+    def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
+        codes, scale = codes
+        return self._values(tf.cast(codes, dtype)) * tf.cast(scale, dtype)
+
+    def _values(self, codes):
+        """What codes stand for before they are scaled."""
+        return codes
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "surrogate": surrogates.serialize(self.surrogate),
+            "scale_axis": self.scale_axis,
+            **super().get_config(),
+        }
+
+
+@register
+class BitnetTernary(_MeanScaled):
+    """BitNet b1.58's weights: -1, 0 or +1, scaled by the mean of the absolute weights.
+
+        γ = mean |x|        q(x) = γ · clip(round(x / (γ + ε)), -1, 1)        dL/dx = dL/dq · d(x)
+
+    with d = 1, the straight-through estimator itself, and halves rounded to even, so that a
+    quotient of exactly 0.5 becomes 0. S. Ma et al., *The Era of 1-bit LLMs: All Large Language
+    Models are in 1.58 Bits*, arXiv:2402.17764, where one γ is the whole matrix's.
+
+    Where γ is 0, so is the gradient. A NaN makes all values NaN that share its γ; its code is 0.
+
+    Args:
+        surrogate: the derivative `d`: a name, a `Surrogate`, or a callable.
+        scale_axis: `None` for one γ, or the axis that keeps a γ of its own for each index (for a
+            kernel -1, the output channels).
+        epsilon: ε, a positive number.
+        name: by default `"bitnet_ternary"`.
+
+    Raises:
+        ValueError: an `epsilon` that is not positive, an unknown surrogate; and, when called, a
+            `scale_axis` the input lacks.
+        TypeError: when called, an input that is not floating point.
+
+    >>> BitnetTernary()([[0.25, -1.0], [0.0, 2.75]]).numpy().tolist()
+    [[0.0, -1.0], [0.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        surrogate: Any = "identity",
+        scale_axis: int | None = None,
+        epsilon: float = 1e-5,
+        name: str | None = None,
+    ):
+        super().__init__(surrogate, scale_axis, name=name)
+        if not epsilon > 0:
+            raise ValueError(f"BitnetTernary's epsilon must be positive. Received: {epsilon!r}.")
+        self.epsilon = float(epsilon)
+
+    @property
+    def spec(self) -> QuantSpec:
+        return QuantSpec(2, "ternary", scale_axis=self.scale_axis, dynamic_scale=True)
+
+    def _integers(self, wide, scale):
+        return _rounded(wide / tf.cast(scale + self.epsilon, wide.dtype), -1.0, 1.0)
+
+    def encode(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        wide = widened(float_tensor(x))
+        scale = self._scale(wide)
+        return integer_codes(self._integers(wide, scale)), scale
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+@register
+class BitnetBinary(_MeanScaled):
+    """BitNet b1's weights: the sign of the centred weights, scaled by the mean absolute weight.
+
+        γ = mean |x|        q(x) = γ · sign(x - mean x)        dL/dx = dL/dq · d(x)
+
+    with d = 1, the straight-through estimator itself, and sign(0) = +1 as everywhere here (the paper
+    has -1). H. Wang et al., *BitNet: Scaling 1-bit Transformers for Large Language Models*,
+    arXiv:2310.11453, where one γ is the whole matrix's.
+
+    Where γ is 0, so is the gradient. A NaN makes all values NaN that share its γ; their codes are 0.
+
+    Args:
+        surrogate: the derivative `d`: a name, a `Surrogate`, or a callable.
+        scale_axis: `None` for one mean and one γ, or the axis that keeps its own for each index
+            (for a kernel -1, the output channels).
+        name: by default `"bitnet_binary"`.
+
+    Raises:
+        ValueError: an unknown surrogate; and, when called, a `scale_axis` the input lacks.
+        TypeError: when called, an input that is not floating point.
+
+    >>> BitnetBinary()([[1.0, 2.0], [3.0, 6.0]]).numpy().tolist()
+    [[-3.0, -3.0], [3.0, 3.0]]
+    """
+
+    @property
+    def spec(self) -> QuantSpec:
+        return QuantSpec(1, "bipolar", scale_axis=self.scale_axis, dynamic_scale=True)
+
+    def _integers(self, wide, scale):
+        axes = shared_axes(self, wide, self.scale_axis)
+        return _sign(wide - tf.reduce_mean(wide, axis=axes, keepdims=True))
+
+    def encode(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        wide = widened(float_tensor(x))
+        scale = self._scale(wide)
+        return tf.cast(self._integers(wide, scale) >= 0, tf.int8), scale
+
+    def _values(self, codes):
+        return 2 * codes - 1
+
+
+@register
+class BitnetActivation(Quantizer):
+    """BitNet's activations: small integers, scaled by the largest absolute value of each token.
+
+        a = max(max |x|, ε)        Q = 2^(bits - 1) - 1
+        c = clip(round(x · (Q / a)), -Q - 1, Q)        q(x) = c · (a / Q)        dL/dx = dL/dq · d(x)
+
+    with d = 1, the straight-through estimator itself, and halves rounded to even. With 8 bits, Q is
+    127. Everything is computed in float32, in this order. H. Wang et al., *BitNet: Scaling 1-bit
+    Transformers for Large Language Models*, arXiv:2310.11453; S. Ma et al., *The Era of 1-bit LLMs*,
+    arXiv:2402.17764. In both, the layer normalizes its inputs before.
+
+    Where a scale is infinite or NaN, so are the values, or they are NaN; the code of a NaN is 0.
+
+    Args:
+        surrogate: the derivative `d`: a name, a `Surrogate`, or a callable.
+        bits: width of a code, 2 to 8.
+        axis: the axis, or the axes, whose values share a scale: -1, the channels of a token.
+        epsilon: ε, a positive number: below it, the scale does not shrink any further.
+        name: by default `"bitnet_activation"`.
+
+    Raises:
+        ValueError: `bits` outside of 2 to 8, an `epsilon` that is not positive, an unknown surrogate.
+        TypeError: when called, an input that is not floating point.
+
+    >>> codes, scale = BitnetActivation().encode([[0.5, -2.0, 1.0], [0.0, 0.0, 4.0]])
+    >>> codes.numpy().tolist(), (127 * scale).numpy().tolist()
+    ([[32, -127, 64], [0, 0, 127]], [[2.0], [4.0]])
+    """
+
+    def __init__(
+        self,
+        surrogate: Any = "identity",
+        bits: int = 8,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-5,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        if bits not in range(2, 9):
+            raise ValueError(f"BitnetActivation's bits must be 2 to 8. Received: bits={bits!r}.")
+        if not epsilon > 0:
+            raise ValueError(f"BitnetActivation's epsilon must be positive. Received: {epsilon!r}.")
+        self.surrogate = surrogates.get(surrogate)
+        self.bits = int(bits)
+        self.axis = axis if isinstance(axis, int) else tuple(axis)
+        self.epsilon = float(epsilon)
+
+    @property
+    def spec(self) -> QuantSpec:
+        return QuantSpec(self.bits, "signed", dynamic_scale=True)
+
+    def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
+        x = float_tensor(x)
+        integers, scale = self._parts(x)
+        return scaled(x, integers, scale, self.surrogate)
+
+    def encode(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        integers, scale = self._parts(float_tensor(x))
+        return integer_codes(integers), scale
+
+    def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
+        codes, scale = codes
+        return tf.cast(codes, dtype) * tf.cast(scale, dtype)
+
+    def _parts(self, x):
+        """The integers, and the scale a / Q in float32."""
+        wide = widened(tf.stop_gradient(x))
+        largest = tf.reduce_max(tf.abs(wide), axis=self.axis, keepdims=True)
+        largest = tf.maximum(largest, tf.cast(self.epsilon, wide.dtype))
+        limit = 2.0 ** (self.bits - 1) - 1
+        integers = _rounded(wide * (limit / largest), -limit - 1, limit)
+        return integers, tf.cast(largest / limit, tf.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "surrogate": surrogates.serialize(self.surrogate),
+            "bits": self.bits,
+            "axis": self.axis,
+            "epsilon": self.epsilon,
+            **super().get_config(),
+        }
