@@ -26,13 +26,17 @@ def twin(layer, x):
     if getattr(layer, "pad_values", 0):
         x = tf.pad(x, same_padding(layer, x.shape), constant_values=1)
         config["padding"] = "valid"
-    base = next(cls for cls in type(layer).__mro__ if cls.__module__.startswith("keras.src.layers"))
-    result = base.from_config({**config, "name": f"{layer.name}_twin"})
+    result = float_class(type(layer)).from_config({**config, "name": f"{layer.name}_twin"})
     result.build(x.shape)
     result.kernel.assign(layer.quantized_kernel)
     if layer.use_bias:
         result.bias.assign(layer.bias)
     return result, x
+
+
+def float_class(cls):
+    """The Keras layer that a quantized layer derives from."""
+    return next(base for base in cls.__mro__ if base.__module__.startswith("keras.src.layers"))
 
 
 def same_padding(layer, shape):

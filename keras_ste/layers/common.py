@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -10,43 +12,96 @@ import tensorflow as tf
 from keras_ste import quantizers
 
 
-class QuantizedLayer:
-    """Mixed in before a Keras layer that has a `kernel`: adds the two quantizer arguments."""
+def arguments_of(base: type) -> Callable:
+    """Decorator of an `__init__(self, *args, <quantizers>, **kwargs)`: its signature is the base's.
 
-    def _set_quantizers(self, input_quantizer, kernel_quantizer):
-        """To be called at the end of `__init__`."""
+    The arguments of the Keras layer come first, in their order and with their defaults, whatever
+    the version of Keras has; those of the decorated function follow, by keyword.
+    """
+
+    def decorate(function):
+        inherited = inspect.signature(base).parameters.values()
+        own = inspect.signature(function).parameters.values()
+        parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+        parameters += [p for p in inherited if p.kind != p.VAR_KEYWORD]
+        parameters += [p for p in own if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+        function.__signature__ = inspect.Signature(parameters)
+        return function
+
+    return decorate
+
+
+def along_axis(vector: Any, axis: int, rank: int) -> tf.Tensor:
+    """A vector as it broadcasts along one axis of a tensor with `rank` axes."""
+    shape = [1] * rank
+    shape[axis] = -1
+    return keras.ops.reshape(vector, shape)
+
+
+def quantized_weight(argument: str) -> property:
+    """The property that gives a weight as its quantizer, the layer's `argument`, makes it."""
+
+    def get(self) -> tf.Tensor:
+        """The weight the layer computes with, scale included: its shape, the variable dtype."""
+        return self._quantized(argument, getattr(self, self.quantized_weights[argument]))
+
+    return property(get, doc=get.__doc__)
+
+
+class QuantizedLayer:
+    """Mixed in before a Keras layer: adds the quantizer arguments.
+
+    Attributes:
+        quantized_tensors: the arguments that quantize what is computed: inputs, states.
+        quantized_weights: the arguments that quantize weights, and the weight each is for.
+        output_axes: the axes of the kernel that count the output channels.
+    """
+
+    quantized_tensors: tuple[str, ...] = ("input_quantizer",)
+    quantized_weights: dict[str, str] = {"kernel_quantizer": "kernel"}
+    output_axes: tuple[int, ...] = (-1,)
+
+    @property
+    def quantizer_arguments(self) -> tuple[str, ...]:
+        return (*self.quantized_tensors, *self.quantized_weights)
+
+    def _set_quantizers(self, **given):
+        """To be called at the end of `__init__`, with every one of the arguments."""
         if self.quantization_mode is not None:
             raise ValueError(
                 f"{type(self).__name__} quantizes by its own quantizers and takes a float dtype "
                 f"policy. Received: dtype={self.dtype_policy.name!r}."
             )
-        self.input_quantizer = quantizers.get(input_quantizer)
-        self.kernel_quantizer = quantizers.get(kernel_quantizer)
+        for argument in self.quantizer_arguments:
+            quantizer = quantizers.get(given[argument])
+            if isinstance(quantizer, quantizers.VariableQuantizer):
+                quantizer = quantizer.for_layer()
+            setattr(self, argument, quantizer)
 
     def build(self, input_shape):
         super().build(input_shape)
-        for argument, shape in (
-            ("input_quantizer", input_shape),
-            ("kernel_quantizer", self._kernel.shape),
-        ):
+        self._build_quantizers({"input_quantizer": input_shape})
+
+    def _build_quantizers(self, shapes):
+        """Builds the quantizers: those of tensors for the shapes given, those of weights for theirs."""
+        for argument, name in self.quantized_weights.items():
+            shapes[argument] = getattr(self, name).shape
+        for argument in self.quantizer_arguments:
             quantizer = getattr(self, argument)
-            # One quantizer given to several layers is built by the first.
             if isinstance(quantizer, quantizers.Quantizer) and not getattr(quantizer, "built", False):
                 with keras.name_scope(argument):
-                    quantizer.build(tuple(shape))
+                    quantizer.build(tuple(shapes[argument]))
 
     def add_weight(self, *args, name=None, **kwargs):
         # In mixed precision Keras would cast the kernel before the quantizer sees it, and a small
         # negative weight that float16 rounds to -0.0 would become +1.
-        if name == "kernel":
-            kwargs["autocast"] = False
+        for argument, weight in self.quantized_weights.items():
+            if weight == name:
+                variable = super().add_weight(*args, name=name, **{**kwargs, "autocast": False})
+                # By this an optimizer can tell binary variables from others.
+                variable.quantizer = getattr(self, argument)
+                return variable
         return super().add_weight(*args, name=name, **kwargs)
-
-    @property
-    def quantized_kernel(self) -> tf.Tensor:
-        """The kernel the layer computes with, scale included: its shape, the variable dtype."""
-        kernel = tf.convert_to_tensor(self.kernel)
-        return kernel if self.kernel_quantizer is None else self.kernel_quantizer(kernel)
 
     def quantize(self, mode=None, type_check=True, config=None):
         """Keras's post-training quantization, which would replace this layer's own: refused.
@@ -60,38 +115,61 @@ class QuantizedLayer:
         )
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "input_quantizer": quantizers.serialize(self.input_quantizer),
-            "kernel_quantizer": quantizers.serialize(self.kernel_quantizer),
-        }
+        own = {a: quantizers.serialize(getattr(self, a)) for a in self.quantizer_arguments}
+        return {**super().get_config(), **own}
 
-    def _input_factors(self, inputs, training):
+    def _input_factors(self, inputs, training, argument="input_quantizer"):
         """The quantized input as `(integers, scale or None)`, in the compute dtype."""
         inputs = tf.cast(inputs, self.compute_dtype)
-        return self._factors("input_quantizer", inputs, training)
+        return self._factors(argument, inputs, training)
 
     def _kernel_factors(self, training=False):
-        """The quantized kernel as `(integers, scale or None)`, in the compute dtype.
+        """The quantized kernel of a layer whose output channels are the kernel's last axis."""
+        return self._weight_factors("kernel_quantizer", self.kernel, training)
+
+    def _weight_factors(self, argument, weight, training=False, output_axes: Sequence[int] = (-1,)):
+        """A quantized weight as `(integers, scale or None)`, in the compute dtype.
 
         The scale is one number or one for each output channel: a vector to multiply the result by.
         A scale that changes within an output channel cannot wait that long and is multiplied in.
+
+        Args:
+            argument: the quantizer's.
+            weight: the variable, or a tensor made from it.
+            training: passed on to the quantizer.
+            output_axes: the axes of the weight that count the output channels.
         """
-        kernel = tf.convert_to_tensor(self.kernel)
-        integers, scale = self._factors("kernel_quantizer", kernel, training)
-        if scale is not None and any(size != 1 for size in scale.shape[:-1]):
-            integers, scale = integers * scale, None
+        weight = tf.convert_to_tensor(weight)
+        integers, scale = self._factors(argument, weight, training)
+        if scale is not None and scale.shape.rank:
+            outputs = {axis % weight.shape.rank for axis in output_axes}
+            sizes = enumerate(scale.shape)
+            if any(size != 1 for axis, size in sizes if axis not in outputs):
+                integers, scale = integers * scale, None
+            elif len(outputs) > 1 and scale.shape.num_elements() != 1:
+                sizes = enumerate(weight.shape)
+                scale = tf.broadcast_to(scale, [s if axis in outputs else 1 for axis, s in sizes])
         integers = tf.cast(integers, self.compute_dtype)
         if scale is not None:
             scale = tf.cast(tf.reshape(scale, [-1]), self.compute_dtype)
         return integers, scale
 
+    def _quantized(self, argument, x, training=False):
+        """`x` as the quantizer makes it, scale included."""
+        values, scale = self._factors(argument, tf.convert_to_tensor(x), training)
+        return values if scale is None else values * scale
+
     def _factors(self, argument, x, training):
+        """`(values, scale or None)`; the scale has as many axes as `x`, or none."""
         quantizer = getattr(self, argument)
         if quantizer is None:
             return x, None
         if isinstance(quantizer, quantizers.Quantizer):
-            return quantizer.factors(x, training=bool(training))
+            values, scale = quantizer.factors(x, training=bool(training))
+            if scale is not None and 0 < scale.shape.rank < x.shape.rank:
+                for _ in range(x.shape.rank - scale.shape.rank):
+                    scale = scale[tf.newaxis]
+            return values, scale
         values = tf.convert_to_tensor(quantizer(x))
         if values.dtype != x.dtype or not values.shape.is_compatible_with(x.shape):
             raise ValueError(

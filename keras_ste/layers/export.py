@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_ste.quantizers import Quantizer
@@ -83,12 +84,12 @@ class _Recorder:
             self.rows.append(row)
 
 
-def emit_conv2d(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
-    """Emits the convolution of a `QuantConv2D`, up to and including its bias.
+def emit_conv(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """Emits the convolution of a `QuantConv1D` or `QuantConv2D`, up to and including its bias.
 
     Args:
-        layer: the layer, built.
-        inputs: its inputs, `(batch, height, width, channels)`.
+        layer: the layer, built. A sequence is taken as an image of height 1.
+        inputs: its inputs, `(batch, height, width, channels)` or `(batch, width, channels)`.
 
     Returns:
         The float32 result, or `None` where the layer has to compute it itself.
@@ -98,22 +99,28 @@ def emit_conv2d(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     reason = None
     if layer.data_format != "channels_last":
         reason = f"data_format={layer.data_format!r}: only channels_last has a custom op"
-    elif inputs.shape.rank != 4:
-        reason = f"the input has {inputs.shape.rank or 'an unknown number of'} axes, not 4"
+    elif inputs.shape.rank != layer.rank + 2:
+        axes = inputs.shape.rank or "an unknown number of"
+        reason = f"the input has {axes} axes, not {layer.rank + 2}"
+    elif layer.padding == "causal":
+        reason = "padding='causal': only same and valid have a custom op"
     label, packed = _record(layer, inputs, "SteConv2D", reason)
     if not packed:
         return None
     codes, multiplier, bias = _constants(layer)
+    height = (1,) * (2 - layer.rank)
+    kernel_size = (*height, *layer.kernel_size)
+    strides, dilations = (*height, *layer.strides), (*height, *layer.dilation_rate)
     options = {
         "version": VERSION,
-        "channels": layer.kernel.shape[2] * layer.groups,
+        "channels": layer.kernel.shape[-2] * layer.groups,
         "filters": layer.filters,
-        "kernel_h": layer.kernel_size[0],
-        "kernel_w": layer.kernel_size[1],
-        "stride_h": layer.strides[0],
-        "stride_w": layer.strides[1],
-        "dilation_h": layer.dilation_rate[0],
-        "dilation_w": layer.dilation_rate[1],
+        "kernel_h": kernel_size[0],
+        "kernel_w": kernel_size[1],
+        "stride_h": strides[0],
+        "stride_w": strides[1],
+        "dilation_h": dilations[0],
+        "dilation_w": dilations[1],
         "groups": layer.groups,
         "padding": layer.padding,
         "pad_value": layer.pad_values,
@@ -125,7 +132,7 @@ def emit_conv2d(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     def body(x, filters, multiplier, bias):
         shape = [_size(x, 0)]
         for axis, kernel, stride, dilation in zip(
-            (1, 2), layer.kernel_size, layer.strides, layer.dilation_rate, strict=True
+            (1, 2), kernel_size, strides, dilations, strict=True
         ):
             size = _size(x, axis)
             if layer.padding == "valid":
@@ -133,8 +140,13 @@ def emit_conv2d(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
             shape.append(-(-size // stride))
         return tf.zeros(shape + [layer.filters])
 
+    for _ in height:
+        inputs = tf.expand_dims(inputs, 1)
+        codes = codes[np.newaxis]
+    codes = codes.transpose(3, 0, 1, 2)
     x = _emit_input(layer, inputs, options)
-    return _composite("SteConv2D", options, body, x, codes.transpose(3, 0, 1, 2), multiplier, bias)
+    outputs = _composite("SteConv2D", options, body, x, codes, multiplier, bias)
+    return tf.squeeze(outputs, 1) if height else outputs
 
 
 def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
@@ -153,11 +165,49 @@ def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     label, packed = _record(layer, inputs, "SteFullyConnected", reason)
     if not packed:
         return None
+    return _fully_connected(layer, inputs, label)
+
+
+def emit_einsum(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """Emits the product of a `QuantEinsumDense` that is one of matrices, and adds its bias.
+
+    Args:
+        layer: the layer, built.
+        inputs: its inputs.
+
+    Returns:
+        The float32 result, or `None` where the layer has to compute it itself.
+    """
+    if not _exporting():
+        return None
+    rank = inputs.shape.rank
+    reason = None if rank else "the number of axes of the input is unknown"
+    if rank:
+        x, kernel, outputs = layer._letters(rank)
+        summed = "".join(letter for letter in kernel if letter not in outputs)
+        free, kept = x.removesuffix(summed), kernel.removeprefix(summed)
+        if not (summed and kept and x == free + summed and kernel == summed + kept and outputs == free + kept):
+            reason = f"no custom op for the equation {layer.equation}, which is no product of matrices"
+        elif layer.bias is not None and layer.bias.shape.rank > len(kept):
+            reason = "its bias changes along an axis that is no output channel"
+    label, packed = _record(layer, inputs, "SteFullyConnected", reason)
+    if not packed:
+        return None
+    leading = [_size(inputs, axis) for axis in range(len(free))]
+    channels = math.prod(layer.kernel.shape[: len(summed)])
+    outputs = _fully_connected(layer, tf.reshape(inputs, [*leading, channels]), label)
+    return tf.reshape(outputs, [*leading, *layer.kernel.shape[len(summed) :]])
+
+
+def _fully_connected(layer, inputs, label):
+    """The op for `(batch, ..., channels)`, whatever axes the kernel has its outputs in."""
     codes, multiplier, bias = _constants(layer)
+    units = len(bias)
+    codes = codes.reshape(-1, units)
     options = {
         "version": VERSION,
-        "units": layer.units,
-        "channels": layer.kernel.shape[0],
+        "units": units,
+        "channels": codes.shape[0],
         "pixels": 1,
         "input_axes": 1,
         "output": "float32",
@@ -166,7 +216,7 @@ def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     }
 
     def body(x, filters, multiplier, bias):
-        return tf.zeros([_size(x, axis) for axis in range(x.shape.rank - 1)] + [layer.units])
+        return tf.zeros([_size(x, axis) for axis in range(x.shape.rank - 1)] + [units])
 
     x = _emit_input(layer, inputs, options)
     return _composite("SteFullyConnected", options, body, x, codes.transpose(), multiplier, bias)
@@ -237,7 +287,8 @@ def _obstacle(layer):
             return f"no kernel for the codes of its {argument}, {_describe(quantizer, None)}"
     if layer.input_quantizer is not None and layer.input_quantizer.spec.dynamic_scale:
         return "its input_quantizer has a scale"
-    if layer.kernel_quantizer.spec.scale_axis not in (None, -1, len(layer.kernel.shape) - 1):
+    axis, axes = layer.kernel_quantizer.spec.scale_axis, len(layer.kernel.shape)
+    if axis is not None and axis % axes not in {output % axes for output in layer.output_axes}:
         return "the scale of its kernel_quantizer changes within an output channel"
     if layer.compute_dtype != "float32":
         return f"it computes in {layer.compute_dtype}, not in float32"
@@ -246,9 +297,16 @@ def _obstacle(layer):
 
 def _constants(layer):
     """Weights (int8, -1 and +1, as the kernel lies); multiplier and bias (float32, by channel)."""
+    sizes = layer.kernel.shape
+    axes = {axis % len(sizes) for axis in layer.output_axes}
+    outputs = [size for axis, size in enumerate(sizes) if axis in axes]
+    units = math.prod(outputs)
     # Out of the graph that is being traced: these are values, not computations.
     with tf.init_scope():
         kernel = tf.convert_to_tensor(layer.kernel)
+        if kernel.shape != sizes:
+            # Made in this very trace, it has no values yet; the layer is traced again, with them.
+            return np.ones(sizes, np.int8), np.ones(units, np.float32), np.zeros(units, np.float32)
         if not tf.reduce_all(tf.math.is_finite(kernel)):
             raise ValueError(
                 f"the kernel of layer '{layer.name}' has a NaN or an infinite value, which no code stands for"
@@ -257,10 +315,11 @@ def _constants(layer):
         scale = tf.ones([])
         if layer.kernel_quantizer.spec.dynamic_scale:
             codes, scale = codes
-        outputs = kernel.shape[-1:]
-        multiplier = tf.broadcast_to(tf.reshape(scale, [-1]), outputs)
+        multiplier = tf.broadcast_to(scale, [s if axis in axes else 1 for axis, s in enumerate(sizes)])
         bias = tf.zeros(outputs) if layer.bias is None else tf.cast(layer.bias, tf.float32)
-        return (2 * codes - 1).numpy(), multiplier.numpy(), bias.numpy()
+        bias = tf.broadcast_to(bias, outputs)
+        codes = (2 * codes - 1).numpy()
+        return codes, multiplier.numpy().reshape(units), bias.numpy().reshape(units)
 
 
 def _emit_input(layer, inputs, consumer):

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_ste.layers import export
-from keras_ste.layers.common import QuantizedLayer
+from keras_ste.layers.common import QuantizedLayer, quantized_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_ste")
@@ -39,6 +39,8 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
     >>> bool(keras.ops.all(keras.ops.abs(layer.quantized_kernel) == 1.0))
     True
     """
+
+    quantized_kernel = quantized_weight("kernel_quantizer")
 
     def __init__(
         self,
@@ -74,7 +76,7 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
             lora_alpha=lora_alpha,
             **kwargs,
         )
-        self._set_quantizers(input_quantizer, kernel_quantizer)
+        self._set_quantizers(input_quantizer=input_quantizer, kernel_quantizer=kernel_quantizer)
 
     def call(self, inputs, training=None):
         outputs = export.emit_dense(self, inputs)

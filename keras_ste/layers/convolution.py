@@ -1,0 +1,195 @@
+"""What the quantized convolutions share: integers first, scales and bias behind them."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from keras_ste.layers import export
+from keras_ste.layers.common import QuantizedLayer, quantized_weight
+
+
+class QuantizedConvolution(QuantizedLayer):
+    """Mixed in before a Keras convolution.
+
+    Attributes:
+        not_packed: why the converter leaves the layer in float.
+    """
+
+    not_packed: str | None = None
+
+    quantized_kernel = quantized_weight("kernel_quantizer")
+
+    def call(self, inputs, training=None):
+        outputs = self._emit(inputs)
+        if outputs is None:
+            outputs = self._convolve(inputs, training)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def convolution_op(self, inputs, kernel):
+        """The convolution of the integers, padding included."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement convolution_op.")
+
+    def _emit(self, inputs):
+        """The custom op in place of the convolution, or None."""
+        return export.leave_in_float(self, inputs, self.not_packed)
+
+    def _kernel_factors(self, training=False):
+        (argument,) = self.quantized_weights
+        return self._weight_factors(argument, self.kernel, training, self.output_axes)
+
+    def _convolve(self, inputs, training):
+        x, x_scale = self._image_factors(inputs, training)
+        kernel, kernel_scale = self._kernel_factors(training)
+        return self._with_bias(self._scaled(self.convolution_op(x, kernel), kernel_scale, x_scale))
+
+    def _image_factors(self, inputs, training, argument="input_quantizer"):
+        """The quantized input, and its scale where there is one for all or one an image."""
+        x, scale = self._input_factors(inputs, training, argument)
+        if scale is not None and any(size != 1 for size in scale.shape[1:]):
+            if getattr(self, "pad_values", 0):
+                raise ValueError(
+                    f"Layer '{self.name}': pad_values=1 needs an input quantizer with one scale an "
+                    f"image. Received a scale of shape {scale.shape}."
+                )
+            x, scale = x * scale, None
+        return x, scale
+
+    def _scaled(self, outputs, kernel_scale, x_scale):
+        if kernel_scale is not None:
+            outputs = outputs * self._along_channels(kernel_scale)
+        return outputs if x_scale is None else outputs * x_scale
+
+    def _with_bias(self, outputs):
+        if self.bias is None:
+            return outputs
+        return keras.ops.add(outputs, self._along_channels(tf.convert_to_tensor(self.bias)))
+
+    def _along_channels(self, vector):
+        if self.data_format == "channels_last":
+            return vector
+        return tf.reshape(vector, [-1] + [1] * self.rank)
+
+
+class PaddedConvolution(QuantizedConvolution):
+    """A convolution that can pad with ones: the argument `pad_values`."""
+
+    def _set_pad_values(self, pad_values, paddings=("same",)):
+        name = type(self).__name__
+        if pad_values not in (0, 1):
+            raise ValueError(f"{name}'s pad_values must be 0 or 1. Received: {pad_values!r}.")
+        if pad_values and self.padding not in paddings:
+            raise ValueError(
+                f"{name}'s pad_values=1 needs padding={' or '.join(map(repr, paddings))}. "
+                f"Received: padding={self.padding!r}."
+            )
+        self.pad_values = int(pad_values)
+
+    def convolution_op(self, inputs, kernel):
+        padding = self.padding
+        if self.pad_values or padding == "causal":
+            inputs = tf.pad(inputs, self._paddings(inputs), constant_values=self.pad_values)
+            padding = "valid"
+        return self._convolution(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "pad_values": self.pad_values}
+
+    def _convolution(self, inputs, kernel, **arguments):
+        return keras.ops.conv(inputs, kernel, **arguments)
+
+    def _paddings(self, inputs):
+        """Where TensorFlow's `"same"` and Keras's `"causal"` pad, for static and unknown sizes."""
+        first = 1 if self.data_format == "channels_last" else 2
+        paddings = [[0, 0] for _ in range(self.rank + 2)]
+        for i in range(self.rank):
+            reach = (self.kernel_size[i] - 1) * self.dilation_rate[i]
+            if self.padding == "causal":
+                paddings[first + i] = [reach, 0]
+                continue
+            size = inputs.shape[first + i]
+            size = tf.shape(inputs)[first + i] if size is None else size
+            stride = self.strides[i]
+            total = (-(-size // stride) - 1) * stride + reach + 1 - size
+            total = tf.maximum(total, 0) if tf.is_tensor(total) else max(total, 0)
+            paddings[first + i] = [total // 2, total - total // 2]
+        return paddings
+
+
+class DepthwiseConvolution(PaddedConvolution):
+    """A convolution of each channel by itself."""
+
+    quantized_weights = {"depthwise_quantizer": "kernel"}
+    output_axes = (-2, -1)
+    not_packed = "there is no custom op for depthwise convolutions"
+
+    quantized_kernel = quantized_weight("depthwise_quantizer")
+
+    def _convolution(self, inputs, kernel, **arguments):
+        return keras.ops.depthwise_conv(inputs, kernel, **arguments)
+
+
+class TransposedConvolution(QuantizedConvolution):
+    """The gradient of a convolution, whose kernel has the output channels before the inputs'."""
+
+    output_axes = (-2,)
+    not_packed = "there is no custom op for transposed convolutions"
+
+    def convolution_op(self, inputs, kernel):
+        return keras.ops.conv_transpose(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+
+
+class SeparableConvolution(QuantizedConvolution):
+    """A depthwise convolution, then one of size 1 over the channels."""
+
+    quantized_tensors = ("input_quantizer", "intermediate_quantizer")
+    quantized_weights = {
+        "depthwise_quantizer": "depthwise_kernel",
+        "pointwise_quantizer": "pointwise_kernel",
+    }
+    not_packed = "there is no custom op for depthwise convolutions"
+
+    quantized_depthwise_kernel = quantized_weight("depthwise_quantizer")
+    quantized_pointwise_kernel = quantized_weight("pointwise_quantizer")
+
+    def _build_quantizers(self, shapes):
+        # The image between the two convolutions has the output's size and channels of its own.
+        shape = list(self.compute_output_shape(shapes["input_quantizer"]))
+        shape[-1 if self.data_format == "channels_last" else 1] = self.pointwise_kernel.shape[-2]
+        super()._build_quantizers({**shapes, "intermediate_quantizer": shape})
+
+    def _convolve(self, inputs, training):
+        x, x_scale = self._image_factors(inputs, training)
+        kernel, kernel_scale = self._weight_factors(
+            "depthwise_quantizer", self.depthwise_kernel, training, (-2, -1)
+        )
+        between = keras.ops.depthwise_conv(
+            x,
+            kernel,
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+        between = self._scaled(between, kernel_scale, x_scale)
+        z, z_scale = self._image_factors(between, training, "intermediate_quantizer")
+        kernel, kernel_scale = self._weight_factors(
+            "pointwise_quantizer", self.pointwise_kernel, training
+        )
+        outputs = keras.ops.conv(z, kernel, padding="valid", data_format=self.data_format)
+        return self._with_bias(self._scaled(outputs, kernel_scale, z_scale))

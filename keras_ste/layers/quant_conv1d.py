@@ -1,0 +1,56 @@
+"""`QuantConv1D`: the 1-D convolution on quantized inputs and weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_ste.layers import export
+from keras_ste.layers.common import arguments_of
+from keras_ste.layers.convolution import PaddedConvolution
+
+
+@keras.saving.register_keras_serializable(package="keras_ste")
+class QuantConv1D(PaddedConvolution, keras.layers.Conv1D):
+    """`keras.layers.Conv1D` with a quantizer for its inputs and one for its kernel.
+
+        y = activation(conv(integers(x), integers(kernel)) · scales + bias)
+
+    Scales of one number, or of one number an output channel, are multiplied in behind the integers;
+    others before. `kernel` stays the float variable that is trained; `quantized_kernel` is what the
+    layer computes with.
+
+    Args:
+        *args, **kwargs: as for `keras.layers.Conv1D`.
+        input_quantizer: `None`, or a quantizer for the inputs: its name, a config dict, a
+            `Quantizer`, or a callable (see `keras_ste.quantizers.get`).
+        kernel_quantizer: the same for the kernel, of shape `(size, channels, filters)`.
+        pad_values: what stands outside of the quantized sequence with padding="same" or "causal": 0, as in
+            Keras, or the integer 1, which keeps a binary sequence binary.
+
+    Raises:
+        ValueError: an unknown quantizer, `pad_values` that do not fit, or a dtype policy that is
+            itself a quantization.
+        TypeError: a quantizer that cannot be called.
+
+    >>> layer = QuantConv1D(4, 3, padding="causal", kernel_quantizer="ste_sign")
+    >>> layer(keras.ops.ones((1, 5, 2))).shape
+    TensorShape([1, 5, 4])
+    """
+
+    @arguments_of(keras.layers.Conv1D)
+    def __init__(
+        self,
+        *args: Any,
+        input_quantizer: Any = None,
+        kernel_quantizer: Any = None,
+        pad_values: int = 0,
+        **kwargs: Any,
+    ):
+        super().__init__(*args, **kwargs)
+        self._set_quantizers(input_quantizer=input_quantizer, kernel_quantizer=kernel_quantizer)
+        self._set_pad_values(pad_values, ("same", "causal"))
+
+    def _emit(self, inputs):
+        return export.emit_conv(self, inputs)

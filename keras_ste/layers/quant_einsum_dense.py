@@ -1,0 +1,98 @@
+"""`QuantEinsumDense`: a product by an equation, on quantized inputs and weights."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_ste.layers import export
+from keras_ste.layers.common import QuantizedLayer, arguments_of, quantized_weight
+
+
+@keras.saving.register_keras_serializable(package="keras_ste")
+class QuantEinsumDense(QuantizedLayer, keras.layers.EinsumDense):
+    """`keras.layers.EinsumDense` with a quantizer for its inputs and one for its kernel.
+
+        y = activation(einsum(equation, integers(x), integers(kernel)) · scales + bias)
+
+    A scale that does not change along an axis that is summed over is multiplied in behind the
+    integers, others before. `kernel` stays the float variable that is trained; `quantized_kernel` is
+    what the layer computes with.
+
+    Args:
+        *args, **kwargs: as for `keras.layers.EinsumDense`.
+        input_quantizer: `None`, or a quantizer for the inputs: its name, a config dict, a
+            `Quantizer`, or a callable (see `keras_ste.quantizers.get`).
+        kernel_quantizer: the same for the kernel, whose axes are those of the equation.
+
+    Raises:
+        ValueError: an unknown quantizer, or a dtype policy that is itself a quantization.
+        TypeError: a quantizer that cannot be called.
+
+    >>> layer = QuantEinsumDense("btc,chd->bthd", (None, 2, 4), kernel_quantizer="ste_sign")
+    >>> layer(keras.ops.ones((1, 5, 3))).shape
+    TensorShape([1, 5, 2, 4])
+    """
+
+    quantized_kernel = quantized_weight("kernel_quantizer")
+
+    @arguments_of(keras.layers.EinsumDense)
+    def __init__(
+        self,
+        *args: Any,
+        input_quantizer: Any = None,
+        kernel_quantizer: Any = None,
+        **kwargs: Any,
+    ):
+        super().__init__(*args, **kwargs)
+        self._set_quantizers(input_quantizer=input_quantizer, kernel_quantizer=kernel_quantizer)
+
+    @property
+    def output_axes(self) -> tuple[int, ...]:
+        """The axes of the kernel that count the output channels."""
+        _, kernel, outputs = self._letters(self.input_spec.ndim)
+        return tuple(axis for axis, letter in enumerate(kernel) if letter in outputs)
+
+    def call(self, inputs, training=None):
+        outputs = export.emit_einsum(self, inputs)
+        if outputs is None:
+            outputs = self._multiply(inputs, training)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def _multiply(self, inputs, training):
+        letters = self._letters(inputs.shape.rank)
+        x, x_scale = _behind(*self._input_factors(inputs, training), letters[0], letters[2])
+        kernel, kernel_scale = _behind(
+            *self._factors("kernel_quantizer", tf.convert_to_tensor(self.kernel), training),
+            letters[1],
+            letters[2],
+        )
+        outputs = keras.ops.einsum(self.equation, x, tf.cast(kernel, self.compute_dtype))
+        for scale in (kernel_scale, x_scale):
+            if scale is not None:
+                outputs = outputs * tf.cast(scale, self.compute_dtype)
+        return outputs if self.bias is None else keras.ops.add(outputs, self.bias)
+
+    def _letters(self, rank):
+        """The axes of input, kernel and output, each a letter; those behind an ellipsis included."""
+        inputs, kernel, outputs = self.equation.replace(" ", "").replace("->", ",").split(",")
+        unused = [letter for letter in string.ascii_letters if letter not in self.equation]
+        elided = "".join(unused[: rank - len(inputs.replace("...", ""))])
+        return inputs.replace("...", elided), kernel, outputs.replace("...", elided)
+
+
+def _behind(values, scale, letters, outputs):
+    """Values and scale; the scale so that it broadcasts against the output, or multiplied in."""
+    if scale is None or not scale.shape.rank:
+        return values, scale
+    kept = [letter for letter, size in zip(letters, scale.shape, strict=True) if size != 1]
+    if not set(kept) <= set(outputs):
+        return values * scale, None
+    ones = [axis for axis, size in enumerate(scale.shape) if size == 1]
+    if ones:
+        scale = tf.squeeze(scale, ones)
+    scale = tf.transpose(scale, sorted(range(len(kept)), key=lambda i: outputs.index(kept[i])))
+    return values, scale[tuple(slice(None) if letter in kept else tf.newaxis for letter in outputs)]

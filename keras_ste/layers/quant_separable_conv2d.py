@@ -1,0 +1,58 @@
+"""`QuantSeparableConv2D`: the 2-D separable convolution on quantized inputs and weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_ste.layers.common import arguments_of
+from keras_ste.layers.convolution import SeparableConvolution
+
+
+@keras.saving.register_keras_serializable(package="keras_ste")
+class QuantSeparableConv2D(SeparableConvolution, keras.layers.SeparableConv2D):
+    """`keras.layers.SeparableConv2D` with quantizers for its inputs, both kernels, and in between.
+
+        z = depthwise_conv(integers(x), integers(depthwise_kernel)) · scales
+        y = activation(conv(integers(z), integers(pointwise_kernel)) · scales + bias)
+
+    Scales of one number, or of one number an output channel, are multiplied in behind the integers;
+    others before. `depthwise_kernel` and `pointwise_kernel` stay the float variables that are trained;
+    `quantized_depthwise_kernel` and `quantized_pointwise_kernel` are what the layer computes with.
+
+    Args:
+        *args, **kwargs: as for `keras.layers.SeparableConv2D`.
+        input_quantizer: `None`, or a quantizer for the inputs: its name, a config dict, a
+            `Quantizer`, or a callable (see `keras_ste.quantizers.get`).
+        depthwise_quantizer: the same for the depthwise kernel, `(*sizes, channels, depth_multiplier)`;
+            its output channels are axes -2 and -1.
+        pointwise_quantizer: the same for the pointwise kernel.
+        intermediate_quantizer: the same for what the depthwise convolution gives to the pointwise one.
+
+    Raises:
+        ValueError: an unknown quantizer, or a dtype policy that is itself a quantization.
+        TypeError: a quantizer that cannot be called.
+
+    >>> layer = QuantSeparableConv2D(4, 3, depthwise_quantizer="ste_sign", pointwise_quantizer="ste_sign")
+    >>> layer(keras.ops.ones((1, 5, 5, 2))).shape
+    TensorShape([1, 3, 3, 4])
+    """
+
+    @arguments_of(keras.layers.SeparableConv2D)
+    def __init__(
+        self,
+        *args: Any,
+        input_quantizer: Any = None,
+        depthwise_quantizer: Any = None,
+        pointwise_quantizer: Any = None,
+        intermediate_quantizer: Any = None,
+        **kwargs: Any,
+    ):
+        super().__init__(*args, **kwargs)
+        self._set_quantizers(
+            input_quantizer=input_quantizer,
+            depthwise_quantizer=depthwise_quantizer,
+            pointwise_quantizer=pointwise_quantizer,
+            intermediate_quantizer=intermediate_quantizer,
+        )
