@@ -1,5 +1,6 @@
 """Quantizers: estimators that can say which integer code a value gets, and what it is worth."""
 
+from keras_ste.quantizers.ada_bin import AdaBin, AdaBinActivation
 from keras_ste.quantizers.base import (
     Quantizer,
     VariableQuantizer,
@@ -15,9 +16,12 @@ from keras_ste.quantizers.rsign import RSign
 from keras_ste.quantizers.sign import SteSign, XnorSign
 from keras_ste.quantizers.smooth_sign import ApproxSign, MagnitudeAwareSign, SwishSign
 from keras_ste.quantizers.spec import QuantSpec
+from keras_ste.quantizers.stochastic import StochasticBinary, StochasticTernary
 from keras_ste.quantizers.ternary import TTQ, TWN, SteTern
 
 __all__ = [
+    "AdaBin",
+    "AdaBinActivation",
     "ApproxSign",
     "BitnetActivation",
     "BitnetBinary",
@@ -30,6 +34,8 @@ __all__ = [
     "SteHeaviside",
     "SteSign",
     "SteTern",
+    "StochasticBinary",
+    "StochasticTernary",
     "SwishSign",
     "TTQ",
     "TWN",

@@ -116,6 +116,9 @@ class SteSign(Quantizer):
         values = 2 * tf.cast(codes, dtype) - 1
         return values if scale is None else values * tf.cast(scale, dtype)
 
+    def sign_argument(self, x: Any) -> Any:
+        return x if self.scale is None else None
+
     def _mean_abs(self, x):
         """α, float32, with the axes of `x` kept."""
         axes = list(range(x.shape.rank))
