@@ -95,7 +95,7 @@ class SteSign(Quantizer):
             return straight_through(_sign, self.surrogate)(x), None
         wide = _widened(x)
         scale = self._mean_abs(wide)
-        shared = tf.cast(tf.size(wide) // tf.size(scale), tf.float32)
+        shared = tf.cast(tf.size(wide) // tf.maximum(tf.size(scale), 1), tf.float32)
         # The layer multiplies by α behind the integers, which contributes the factor α to their
         # gradient: what is left to do here is d(x) + 1/(n α).
         through_scale = tf.cast(tf.math.divide_no_nan(1.0, shared * scale), wide.dtype)

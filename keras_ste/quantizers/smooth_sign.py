@@ -94,10 +94,10 @@ class SwishSign(SteSign):
         super().__init__(self._swish, scale=scale, scale_axis=scale_axis, name=name)
 
     def _swish(self, x):
-        # 1 + cosh(z) = 2 cosh²(z/2), here as 1/cosh²(z/2) = 1 - tanh²(z/2): cosh would overflow.
-        z = self.beta * x
-        t = tf.tanh(z / 2)
-        return self.beta * (1 - z * t / 2) * (1 - t * t)
+        # By e = exp(-|z|), cosh would overflow: 1/(1 + cosh z) = 2e/(1 + e)², tanh |z/2| = (1 - e)/(1 + e).
+        z = tf.minimum(self.beta * tf.abs(x), 200.0)
+        e = tf.exp(-z)
+        return self.beta * (2 - z * (1 - e) / (1 + e)) * 2 * e / tf.square(1 + e)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
