@@ -13,6 +13,8 @@ from keras_ste.layers.quant_depthwise_conv1d import QuantDepthwiseConv1D
 from keras_ste.layers.quant_depthwise_conv2d import QuantDepthwiseConv2D
 from keras_ste.layers.quant_einsum_dense import QuantEinsumDense
 from keras_ste.layers.quant_embedding import QuantEmbedding
+from keras_ste.layers.quant_gru import QuantGRU, QuantGRUCell
+from keras_ste.layers.quant_lstm import QuantLSTM, QuantLSTMCell
 from keras_ste.layers.quant_separable_conv1d import QuantSeparableConv1D
 from keras_ste.layers.quant_separable_conv2d import QuantSeparableConv2D
 from keras_ste.layers.rprelu import RPReLU
@@ -31,6 +33,10 @@ __all__ = [
     "QuantDepthwiseConv2D",
     "QuantEinsumDense",
     "QuantEmbedding",
+    "QuantGRU",
+    "QuantGRUCell",
+    "QuantLSTM",
+    "QuantLSTMCell",
     "QuantSeparableConv1D",
     "QuantSeparableConv2D",
     "RPReLU",
