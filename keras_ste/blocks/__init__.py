@@ -1,0 +1,5 @@
+"""Blocks of published networks, as functions from Keras tensors to Keras tensors."""
+
+from keras_ste.blocks.bitnet import bit_linear, bitnet_attention, bitnet_block, bitnet_mlp
+
+__all__ = ["bit_linear", "bitnet_attention", "bitnet_block", "bitnet_mlp"]
