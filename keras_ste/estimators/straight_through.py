@@ -18,7 +18,8 @@ def straight_through(
     """Gives an element-wise function a surrogate gradient.
 
     The result computes `y = forward(x)`, and its gradient is `dL/dx = dL/dy · d(x)`, where `d` is
-    the surrogate. The values are those of `forward` bit for bit in every float dtype, at infinities
+    the surrogate (an `UpstreamSurrogate`, such as `EWGS`, says how it is computed from `dL/dy`
+    instead). The values are those of `forward` bit for bit in every float dtype, at infinities
     too; `x + stop_gradient(forward(x) - x)`, the way it is mostly written, rounds twice. A second
     gradient goes through `d`. Whatever `forward` computes with besides `x` gets no gradient.
 
@@ -27,11 +28,13 @@ def straight_through(
 
     Args:
         forward: maps a float tensor to one of the same shape and dtype.
-        surrogate: `"identity"`, `"clipped_identity"`, a `Surrogate`, or a callable that maps `x` to
-            the derivative `d(x)`: a tensor of x's dtype, of x's shape or a scalar.
+        surrogate: a name such as `"clipped_identity"` (see `surrogates.names()`), a `Surrogate`, or
+            a callable that maps `x` to the derivative `d(x)`: a tensor of x's dtype, of x's shape
+            or a scalar.
 
     Returns:
-        A function of one float tensor; without `forward`, a decorator that makes one.
+        A function of one float tensor, whose attribute `surrogate` is the surrogate; without
+        `forward`, a decorator that makes one.
 
     Raises:
         TypeError: `forward` cannot be called; and, when the result is called, for an `x` that is
@@ -72,6 +75,7 @@ def straight_through(
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
         if hasattr(forward, attribute):
             setattr(estimator, attribute, getattr(forward, attribute))
+    estimator.surrogate = derivative
     return estimator
 
 
@@ -79,6 +83,8 @@ def _with_derivative(x, value, derivative):
     @tf.custom_gradient
     def with_derivative(x, value):
         def gradient(upstream):
+            if isinstance(derivative, surrogates.UpstreamSurrogate):
+                return derivative.gradient(upstream, x, value), None
             d = tf.convert_to_tensor(derivative(x), dtype_hint=x.dtype)
             _check_like(x, d, f"The surrogate {_name(derivative)}", allow_scalar=True)
             return upstream * d, None
