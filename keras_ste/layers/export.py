@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ste.quantizers import Quantizer
+from keras_ste.quantizers.common import widened
 
 VERSION = 1
 
@@ -107,6 +108,7 @@ def emit_conv(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     label, packed = _record(layer, inputs, "SteConv2D", reason)
     if not packed:
         return None
+    inputs = _sign_argument(layer, inputs)
     codes, multiplier, bias = _constants(layer)
     height = (1,) * (2 - layer.rank)
     kernel_size = (*height, *layer.kernel_size)
@@ -165,7 +167,7 @@ def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     label, packed = _record(layer, inputs, "SteFullyConnected", reason)
     if not packed:
         return None
-    return _fully_connected(layer, inputs, label)
+    return _fully_connected(layer, _sign_argument(layer, inputs), label)
 
 
 def emit_einsum(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
@@ -195,6 +197,7 @@ def emit_einsum(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
         return None
     leading = [_size(inputs, axis) for axis in range(len(free))]
     channels = math.prod(layer.kernel.shape[: len(summed)])
+    inputs = _sign_argument(layer, inputs)
     outputs = _fully_connected(layer, tf.reshape(inputs, [*leading, channels]), label)
     return tf.reshape(outputs, [*leading, *layer.kernel.shape[len(summed) :]])
 
@@ -241,7 +244,7 @@ def _exporting():
 
 def _record(layer, inputs, op, reason):
     """Adds the layer's row. Returns its label, and whether it can be packed."""
-    reason = reason or _obstacle(layer)
+    reason = reason or _obstacle(layer, inputs)
     return _add_row(layer, inputs.dtype, op, reason), reason is None
 
 
@@ -272,7 +275,7 @@ def _describe(quantizer, dtype):
     return f"{quantizer.spec.encoding}{quantizer.spec.bits}"
 
 
-def _obstacle(layer):
+def _obstacle(layer, inputs):
     """Why the layer cannot be packed, or None."""
     if layer.kernel_quantizer is None:
         return "its kernel is not quantized"
@@ -287,11 +290,56 @@ def _obstacle(layer):
             return f"no kernel for the codes of its {argument}, {_describe(quantizer, None)}"
     if layer.input_quantizer is not None and layer.input_quantizer.spec.dynamic_scale:
         return "its input_quantizer has a scale"
+    if _sign_argument(layer, inputs) is None:
+        return "its input_quantizer does not say what its values are the signs of"
     axis, axes = layer.kernel_quantizer.spec.scale_axis, len(layer.kernel.shape)
     if axis is not None and axis % axes not in {output % axes for output in layer.output_axes}:
         return "the scale of its kernel_quantizer changes within an output channel"
     if layer.compute_dtype != "float32":
         return f"it computes in {layer.compute_dtype}, not in float32"
+    # Out of the graph that is being traced: these are values, not computations.
+    with tf.init_scope():
+        if not _has_values(layer):
+            return None
+        return _kernel_obstacle(layer) or _input_obstacle(layer, inputs.shape)
+
+
+def _has_values(layer):
+    """Whether the kernel was made before this trace; else the layer is traced again, with values."""
+    return tf.convert_to_tensor(layer.kernel).shape == layer.kernel.shape
+
+
+def _kernel_obstacle(layer):
+    """Why the quantized kernel is not one of signs, scaled by output channels, or None."""
+    kernel = tf.convert_to_tensor(layer.kernel)
+    if not tf.reduce_all(tf.math.is_finite(kernel)):
+        raise ValueError(
+            f"the kernel of layer '{layer.name}' has a NaN or an infinite value, which no code stands for"
+        )
+    # Whatever a quantizer says of itself, its values decide.
+    integers, scale = layer._factors("kernel_quantizer", kernel, training=False)
+    outputs = {axis % kernel.shape.rank for axis in layer.output_axes}
+    sizes = [] if scale is None else enumerate(scale.shape)
+    scaled_within = any(size != 1 for axis, size in sizes if axis not in outputs)
+    if scaled_within or not np.array_equal(np.abs(integers), np.ones(kernel.shape)):
+        return "its kernel_quantizer gives other values than signs, scaled by output channels"
+    return None
+
+
+def _input_obstacle(layer, shape):
+    """Why the quantized input is not what its quantizer says it is the sign of, or None."""
+    quantizer = layer.input_quantizer
+    if quantizer is None:
+        return None
+    # Here, what it makes of a sample.
+    probe = np.random.default_rng(0).normal(size=[size or 1 for size in shape]).astype(np.float32)
+    probe.flat[::4] = 0
+    integers, scale = quantizer.factors(tf.constant(probe))
+    if scale is not None:
+        return "its input_quantizer has a scale"
+    argument = quantizer.sign_argument(tf.constant(probe))
+    if not np.array_equal(integers, np.where(argument >= 0, 1, -1)):
+        return "its input_quantizer gives other values than the sign of its sign_argument"
     return None
 
 
@@ -301,34 +349,35 @@ def _constants(layer):
     axes = {axis % len(sizes) for axis in layer.output_axes}
     outputs = [size for axis, size in enumerate(sizes) if axis in axes]
     units = math.prod(outputs)
-    # Out of the graph that is being traced: these are values, not computations.
     with tf.init_scope():
-        kernel = tf.convert_to_tensor(layer.kernel)
-        if kernel.shape != sizes:
-            # Made in this very trace, it has no values yet; the layer is traced again, with them.
+        if not _has_values(layer):
             return np.ones(sizes, np.int8), np.ones(units, np.float32), np.zeros(units, np.float32)
-        if not tf.reduce_all(tf.math.is_finite(kernel)):
-            raise ValueError(
-                f"the kernel of layer '{layer.name}' has a NaN or an infinite value, which no code stands for"
-            )
-        codes = layer.kernel_quantizer.encode(kernel)
-        scale = tf.ones([])
-        if layer.kernel_quantizer.spec.dynamic_scale:
-            codes, scale = codes
+        # The scale of a 16-bit kernel is computed, and used, in float32.
+        kernel = widened(tf.convert_to_tensor(layer.kernel))
+        integers, scale = layer._factors("kernel_quantizer", kernel, training=False)
+        scale = tf.ones([]) if scale is None else tf.cast(scale, tf.float32)
         multiplier = tf.broadcast_to(scale, [s if axis in axes else 1 for axis, s in enumerate(sizes)])
         bias = tf.zeros(outputs) if layer.bias is None else tf.cast(layer.bias, tf.float32)
         bias = tf.broadcast_to(bias, outputs)
-        codes = (2 * codes - 1).numpy()
+        codes = integers.numpy().astype(np.int8)
         return codes, multiplier.numpy().reshape(units), bias.numpy().reshape(units)
 
 
-def _emit_input(layer, inputs, consumer):
-    """The input as the custom op takes it: packed, or float32, int8 or uint8."""
-    if layer.input_quantizer is None and inputs.dtype in (tf.float32, tf.int8, tf.uint8):
-        return inputs
-    inputs = tf.cast(inputs, tf.float32)
+def _sign_argument(layer, inputs):
+    """What the signs of the quantized input are taken of; `inputs` where they are not quantized."""
     if layer.input_quantizer is None:
         return inputs
+    return layer.input_quantizer.sign_argument(tf.cast(inputs, tf.float32))
+
+
+def _emit_input(layer, inputs, consumer):
+    """The input as the custom op takes it: packed, or float32, int8 or uint8.
+
+    `inputs` are what the signs are taken of, where the layer takes signs.
+    """
+    if layer.input_quantizer is None:
+        keep = inputs.dtype in (tf.float32, tf.int8, tf.uint8)
+        return inputs if keep else tf.cast(inputs, tf.float32)
     words = -(-consumer["channels"] // 32)
     options = {
         "version": VERSION,
