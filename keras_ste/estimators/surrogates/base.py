@@ -1,15 +1,14 @@
-"""What a surrogate is, surrogates with parameters, and surrogates by name."""
+"""What every surrogate is, and surrogates by name."""
 
 from __future__ import annotations
 
-import numbers
+import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
-import keras
 import tensorflow as tf
 
-from keras_ste.estimators import schedules
+from keras_ste.estimators import parameters
 from keras_ste.registry import Registry
 
 
@@ -20,37 +19,16 @@ class Surrogate:
     called like the function it is.
 
     Attributes:
-        paper: where it comes from, in a few words.
-        jump: the height of the jump it was published for: 2 for the sign, 1 for the step from 0
-            to 1; `None` where it stands in for something else than one jump.
+        area: the integral of `d`; NaN where there is none, or where the class does not say.
+        peak: the largest value of `d`; NaN where the class does not say.
     """
 
-    paper: ClassVar[str] = ""
-    jump: float | None = None
+    area: float = math.nan
+    peak: float = math.nan
 
     def derivative(self, x: tf.Tensor) -> tf.Tensor:
         """`d(x)`: a tensor of the shape and dtype of `x`."""
         raise NotImplementedError(f"{type(self).__name__} has to implement derivative(x).")
-
-    def gradient(self, upstream: tf.Tensor, x: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-        """`dL/dx`, where `upstream` is `dL/dy` and `value` is `y`: `upstream · d(x)`.
-
-        A surrogate overrides this where its gradient is not proportional to the upstream one.
-        """
-        return upstream * self(x)
-
-    @property
-    def area(self) -> float | None:
-        """The integral of `d` over all real numbers, `inf` if `|d|` has none.
-
-        `None` where it is not known: for a surrogate of one's own, or one that depends on the data.
-        """
-        return None
-
-    @property
-    def peak(self) -> float | None:
-        """The least upper bound of `d`; `None` where it is not known."""
-        return None
 
     def __call__(self, x: Any) -> tf.Tensor:
         return self.derivative(tf.convert_to_tensor(x))
@@ -65,82 +43,91 @@ class Surrogate:
 
     def __repr__(self) -> str:
         arguments = ", ".join(
-            f"{key}={value!r}"
-            for key, value in self.get_config().items()
-            if value is not None or key not in ("normalize", "jump")
+            f"{key}={getattr(self, key, value)!r}" for key, value in self.get_config().items()
         )
         return f"{type(self).__name__}({arguments})"
 
 
-class ParametricSurrogate(Surrogate):
-    """A surrogate given by a formula: with parameters, an area, a peak, and a normalization.
+class UpstreamSurrogate(Surrogate):
+    """A surrogate whose gradient is not a multiple of the upstream gradient.
 
-    A subclass implements `_derivative`, `_area` and `_peak` as functions of its parameters, which
-    come as keywords: Python floats, or scalars of x's dtype for those that may change. `_area` and
-    `_peak` use nothing but arithmetic, so that they take both.
-
-    Args:
-        normalize: what to scale `d` by. `None` leaves it as it was published; `"area"` makes its
-            integral equal to `jump`, as it is for the derivative of a smooth function that
-            climbs as high as the jump it stands in for; `"peak"` makes its peak 1.
-        jump: what `"area"` makes of the area. By default the height of the jump that the surrogate
-            was published for: 2 for the sign, 1 for the step from 0 to 1.
-        **parameters: by name: a number, a variable, or a `Schedule`, whose variable is read. No
-            gradient goes to a parameter. The config has the value that a variable has at the time.
-
-    Raises:
-        ValueError: an unknown normalization; `"area"` where the area is infinite; a parameter that
-            is not positive.
-        TypeError: a parameter that is none of these; or a variable where a number has to be known.
+    Subclasses implement `gradient`, which `straight_through` calls in place of `derivative`.
     """
 
-    # Parameters that shape the formula itself, and so cannot be variables.
-    _constant: ClassVar[tuple[str, ...]] = ()
-    # Parameters that may be zero or negative.
-    _any_sign: ClassVar[tuple[str, ...]] = ()
-    # Comparisons and constants are exact in 16 bits; everything else is computed in 32.
-    _exact_in_16_bits: ClassVar[bool] = False
+    def gradient(self, upstream: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """`dL/dx` for `upstream = dL/dy` and `y`, the forward value of `x`."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has to implement gradient(upstream, x, y)."
+        )
 
-    def __init__(
-        self, normalize: str | None = None, jump: float | None = None, **parameters: Any
-    ):
+    def derivative(self, x: tf.Tensor) -> tf.Tensor:
+        raise TypeError(
+            f"{type(self).__name__} has no derivative of x alone: its gradient depends on the "
+            "upstream gradient and on the forward value. Use it with straight_through."
+        )
+
+
+class ParametricSurrogate(Surrogate):
+    """A surrogate with parameters, whose area and peak are known.
+
+    A parameter is a number, a `tf.Variable` or `keras.Variable`, or a schedule of
+    `keras_ste.estimators.schedules`; variables are read at every step, so that nothing is traced
+    again when they change. In a config a variable is its present value.
+
+    `normalize=None` leaves `d` as published. `"area"` multiplies it by `jump / area`, where `jump`
+    is the height of the step that it was published for: 2 for a sign (-1, +1), 1 for a Heaviside
+    step (0, 1) or a rounding. `"peak"` multiplies it by `1 / peak`. The attributes `area` and
+    `peak` are those of the function as it is, normalized or not.
+
+    Subclasses pass their parameters to `__init__`, and implement `_formula`, `_area` and `_peak`,
+    which get the parameters by name: floats, or scalar tensors for variables. 16-bit floats are
+    computed with in float32, so that `d` is rounded once.
+
+    Raises:
+        ValueError: another `normalize`, or one by an area or peak that is not finite.
+    """
+
+    jump: float = 1.0
+    # The interval that `area` is the integral over. Only a periodic function has bounds here.
+    support: tuple[float, float] = (-math.inf, math.inf)
+
+    def __init__(self, normalize: str | None = None, **values: Any):
         if normalize not in (None, "area", "peak"):
             raise ValueError(
                 f"{type(self).__name__}'s normalize must be None, 'area' or 'peak'. "
                 f"Received: normalize={normalize!r}."
             )
-        self.normalize = normalize
-        self._jump_argument = None if jump is None else self._checked("jump", jump, constant=True)
-        self.parameters = {
-            name: self._checked(name, value, constant=name in self._constant)
-            for name, value in parameters.items()
-        }
-        if jump is not None:
-            self.jump = self._jump_argument
-        if normalize == "area" and not _is_finite(self._area(**self._numbers())):
+        self._parameters = values
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.normalize = None
+        if normalize is not None and not math.isfinite(getattr(self, normalize)):
             raise ValueError(
-                f"{type(self).__name__} cannot be normalized to an area: with "
-                f"{self._numbers()}, its own is infinite."
+                f"{type(self).__name__} cannot be normalized by its {normalize}, which is "
+                f"{getattr(self, normalize)}."
             )
+        self.normalize = normalize
 
-    def _derivative(self, x: tf.Tensor, **parameters: Any) -> tf.Tensor:
-        raise NotImplementedError(f"{type(self).__name__} has to implement _derivative(x).")
+    def _formula(self, x: tf.Tensor, **values: Any) -> tf.Tensor:
+        raise NotImplementedError
 
-    def _area(self, **parameters: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} has to implement _area().")
+    def _area(self, **values: Any) -> Any:
+        raise NotImplementedError
 
-    def _peak(self, **parameters: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} has to implement _peak().")
+    def _peak(self, **values: Any) -> Any:
+        raise NotImplementedError
 
-    def derivative(self, x: tf.Tensor) -> tf.Tensor:
-        wide = x
-        if x.dtype.size < 4 and not self._exact_in_16_bits:
-            wide = tf.cast(x, tf.float32)
-        values = {name: self._value(value, wide.dtype) for name, value in self.parameters.items()}
-        d = self._derivative(wide, **values)
-        if self.normalize is not None:
-            d = d * self._factor(values)
-        return tf.cast(d, x.dtype)
+    def _factor(self, values):
+        if self.normalize == "area":
+            return self.jump / self._area(**values)
+        return 1.0 / self._peak(**values)
+
+    def _present(self):
+        return {name: parameters.present(value) for name, value in self._parameters.items()}
+
+    def _scaled(self, quantity):
+        values = self._present()
+        return float(quantity(**values) * (1.0 if self.normalize is None else self._factor(values)))
 
     @property
     def area(self) -> float:
@@ -150,80 +137,19 @@ class ParametricSurrogate(Surrogate):
     def peak(self) -> float:
         return self._scaled(self._peak)
 
+    def derivative(self, x: tf.Tensor) -> tf.Tensor:
+        wide = tf.cast(x, tf.float32) if x.dtype.size < 4 else x
+        values = {
+            name: parameters.in_dtype(value, wide.dtype) for name, value in self._parameters.items()
+        }
+        d = self._formula(wide, **values)
+        if self.normalize is not None:
+            d *= self._factor(values)
+        return tf.cast(d, x.dtype)
+
     def get_config(self) -> dict[str, Any]:
-        config = {
-            name: schedules.serialize(value) if isinstance(value, schedules.Schedule) else number
-            for (name, value), number in zip(
-                self.parameters.items(), self._numbers().values(), strict=True
-            )
-        }
-        return {**config, "normalize": self.normalize, "jump": self._jump_argument}
-
-    def __repr__(self) -> str:
-        arguments = {name: value for name, value in self.parameters.items()}
-        arguments["normalize"], arguments["jump"] = self.normalize, self._jump_argument
-        shown = (
-            f"{name}={value!r}"
-            for name, value in arguments.items()
-            if value is not None or name not in ("normalize", "jump")
-        )
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-    def __getattr__(self, name: str) -> Any:
-        # Only asked for what is nowhere else: the parameters are attributes too.
-        parameters = self.__dict__.get("parameters", {})
-        if name not in parameters:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        return parameters[name]
-
-    def _numbers(self):
-        return {
-            name: value if isinstance(value, int) else float(value)
-            for name, value in self.parameters.items()
-        }
-
-    def _factor(self, values):
-        """What `d` is multiplied by to be normalized."""
-        if self.normalize == "area":
-            return self.jump / self._area(**values)
-        return 1 / self._peak(**values)
-
-    def _scaled(self, measure):
-        values = self._numbers()
-        factor = 1.0 if self.normalize is None else self._factor(values)
-        return float(measure(**values) * factor)
-
-    def _checked(self, name, value, constant):
-        if isinstance(value, dict):
-            value = schedules.get(value)
-        if isinstance(value, bool) or not isinstance(
-            value, (numbers.Real, schedules.Schedule, tf.Variable, keras.Variable)
-        ):
-            raise TypeError(
-                f"{type(self).__name__}'s {name} must be a number, a variable or a schedule. "
-                f"Received: {name}={value!r} of type {type(value).__name__}."
-            )
-        if not isinstance(value, numbers.Real):
-            if constant:
-                raise TypeError(f"{type(self).__name__}'s {name} must be a number. Received: {value!r}.")
-            return value
-        if name not in self._any_sign and not (value > 0 and _is_finite(value)):
-            raise ValueError(
-                f"{type(self).__name__} needs a positive {name}. Received: {name}={value!r}."
-            )
-        return value if isinstance(value, int) and constant else float(value)
-
-    @staticmethod
-    def _value(value, dtype):
-        if isinstance(value, numbers.Real):
-            return value
-        if isinstance(value, schedules.Schedule):
-            value = value.variable
-        return tf.cast(tf.stop_gradient(tf.convert_to_tensor(value)), dtype)
-
-
-def _is_finite(value):
-    return abs(value) < float("inf")
+        config = {name: parameters.serialize(value) for name, value in self._parameters.items()}
+        return {**config, "normalize": self.normalize}
 
 
 _REGISTRY = Registry("surrogate", Surrogate)
@@ -231,21 +157,17 @@ register = _REGISTRY.register
 
 
 def names() -> list[str]:
-    """The names `get` knows.
+    """The names `get` knows, each surrogate's once.
 
-    >>> {"clipped_identity", "identity", "approx_sign"} <= set(names())
+    >>> 'clipped_identity' in names()
     True
     """
     return _REGISTRY.names()
 
 
-def aliases(surrogate: Surrogate) -> list[str]:
-    """Other names of a registered surrogate's class.
-
-    >>> aliases(get("gaussian"))
-    ['erf']
-    """
-    return list(_REGISTRY.names_of(type(surrogate))[1:])
+def names_of(surrogate: type) -> tuple[str, ...]:
+    """The name of a registered class, followed by its aliases."""
+    return _REGISTRY.names_of(surrogate)
 
 
 def get(identifier: Any) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -259,7 +181,7 @@ def get(identifier: Any) -> Callable[[tf.Tensor], tf.Tensor]:
         TypeError: something that cannot be called.
 
     >>> get("clipped_identity")
-    ClippedIdentity(width=1.0)
+    ClippedIdentity(width=1.0, normalize=None)
     """
     return _REGISTRY.get(identifier)
 
@@ -267,7 +189,8 @@ def get(identifier: Any) -> Callable[[tf.Tensor], tf.Tensor]:
 def serialize(surrogate: Any) -> Any:
     """What `get` takes to make the surrogate again.
 
-    >>> get(serialize(get("sigmoid")))
-    Sigmoid(alpha=4.0)
+    >>> from keras_ste.estimators import ClippedIdentity
+    >>> get(serialize(ClippedIdentity(0.5))).width
+    0.5
     """
     return _REGISTRY.serialize(surrogate)

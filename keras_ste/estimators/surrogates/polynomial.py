@@ -1,4 +1,4 @@
-"""Surrogates that are polynomials in pieces: triangles and their relatives."""
+"""Surrogates that are polynomials of |x| on an interval, and 0 outside."""
 
 from __future__ import annotations
 
@@ -6,36 +6,32 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_ste.estimators import parameters
 from keras_ste.estimators.surrogates.base import ParametricSurrogate, register
 
 
-@register(aliases=("bi_real",))
+@register(aliases=("bireal", "bi_real"))
 class ApproxSign(ParametricSurrogate):
-    """A triangle of area 2: the derivative of Bi-Real net's piecewise quadratic sign.
+    """Bi-Real Net's triangle, for the sign: the derivative of a piecewise quadratic function.
 
-        d(x) = max(0, 2 - 2 |x|)
+        d(x) = max(0, 2 - 2 |x|)        area 2, peak 2
 
-    Area `2`, peak `2`.
-
-    Z. Liu et al.: *Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved
-    Representational Capability and Advanced Training Algorithm*, arXiv:1808.00278, for the sign.
+    Z. Liu et al.: *Bi-Real Net*, arXiv:1808.00278. Larq's `approx_sign`.
 
     Args:
-        normalize: `None`, `"area"` or `"peak"`.
-        jump: the area that `"area"` gives.
+        normalize: `None`, `"area"` or `"peak"`; see `ParametricSurrogate`.
 
-    >>> ApproxSign()([-1.5, -0.5, 0.0, 0.5]).numpy().tolist()
-    [0.0, 1.0, 2.0, 1.0]
+    >>> ApproxSign()([-1.5, -0.75, 0.0, 0.5]).numpy().tolist()
+    [0.0, 0.5, 2.0, 1.0]
     """
 
-    paper = "arXiv:1808.00278"
     jump = 2.0
 
-    def __init__(self, normalize: str | None = None, jump: float | None = None):
-        super().__init__(normalize, jump)
+    def __init__(self, normalize: str | None = None):
+        super().__init__(normalize)
 
-    def _derivative(self, x):
-        return tf.nn.relu(2 - 2 * tf.abs(x))
+    def _formula(self, x):
+        return tf.nn.relu(2.0 - 2.0 * tf.abs(x))
 
     def _area(self):
         return 2.0
@@ -46,32 +42,27 @@ class ApproxSign(ParametricSurrogate):
 
 @register(aliases=("triangle",))
 class PiecewiseQuadratic(ParametricSurrogate):
-    """A triangle of area 1.
+    """A triangle of area 1, for the step: the derivative of a piecewise quadratic function.
 
-        d(x) = max(0, alpha - alpha^2 |x|)
+        d(x) = max(0, alpha - alpha² |x|)        area 1, peak alpha
 
-    Area `1`, peak `alpha`.
-
-    S. K. Esser et al.: *Convolutional Networks for Fast, Energy-Efficient Neuromorphic Computing*,
-    arXiv:1603.08270, and many after it, for the step from 0 to 1; this form as in SpikingJelly.
+    As in SpikingJelly. S. Esser et al.: *Convolutional networks for fast, energy-efficient
+    neuromorphic computing*, PNAS 113, 2016, arXiv:1603.08270, train with a triangle.
 
     Args:
-        alpha: the height, one over half the width; a positive number, a variable or a schedule.
-        normalize: `None`, `"area"` or `"peak"`.
-        jump: the area that `"area"` gives.
+        alpha: height, and the inverse of half the width; positive.
+        normalize: `None`, `"area"` or `"peak"`; see `ParametricSurrogate`.
 
-    >>> PiecewiseQuadratic()([-1.5, -0.5, 0.0]).numpy().tolist()
-    [0.0, 0.5, 1.0]
+    >>> PiecewiseQuadratic(2.0)([-1.0, -0.25, 0.0]).numpy().tolist()
+    [0.0, 1.0, 2.0]
     """
 
-    paper = "arXiv:1603.08270"
-    jump = 1.0
+    def __init__(self, alpha: Any = 1.0, normalize: str | None = None):
+        alpha = parameters.check("PiecewiseQuadratic", "alpha", alpha, above=0)
+        super().__init__(normalize, alpha=alpha)
 
-    def __init__(self, alpha: Any = 1.0, normalize: str | None = None, jump: float | None = None):
-        super().__init__(normalize, jump, alpha=alpha)
-
-    def _derivative(self, x, alpha):
-        return alpha * tf.nn.relu(1 - alpha * tf.abs(x))
+    def _formula(self, x, alpha):
+        return tf.nn.relu(alpha - alpha * alpha * tf.abs(x))
 
     def _area(self, alpha):
         return 1.0
@@ -82,53 +73,41 @@ class PiecewiseQuadratic(ParametricSurrogate):
 
 @register
 class Polynomial(ParametricSurrogate):
-    """The derivative of a piecewise polynomial sign of any degree.
+    """A power of the distance to the edge, for the sign; of degree 1 it is the triangle.
 
-        d(x) = (degree / width) (1 - |x| / width)^(degree - 1) if |x| < width else 0
+        d(x) = (degree + 1) / width · max(0, 1 - |x| / width)^degree
 
-    Area `2`, peak `degree / width`.
-
-    The derivative of `sign(x) (1 - (1 - |x| / width)^degree)`. Degree 2 and width 1 are Bi-Real
-    net's ApproxSign, arXiv:1808.00278, which this continues to other degrees: towards 1 the clipped
-    identity, above 2 a sharper peak.
+    area 2, peak `(degree + 1) / width`. The antiderivative goes from -1 to 1 as a piecewise
+    polynomial of one degree more. Degree 1 is `ApproxSign`: Z. Liu et al., *Bi-Real Net*,
+    arXiv:1808.00278, who approximate the sign so.
 
     Args:
-        degree: a number of at least 1.
-        width: the bound; a positive number, a variable or a schedule.
-        normalize: `None`, `"area"` or `"peak"`.
-        jump: the area that `"area"` gives.
+        degree: a positive number.
+        width: where the gradient ends; positive.
+        normalize: `None`, `"area"` or `"peak"`; see `ParametricSurrogate`.
 
-    Raises:
-        ValueError: a degree below 1.
-
-    >>> Polynomial(degree=3)([-2.0, -0.5, 0.0]).numpy().tolist()
+    >>> Polynomial(degree=2)([-1.5, -0.5, 0.0]).numpy().tolist()
     [0.0, 0.75, 3.0]
     """
 
-    paper = "arXiv:1808.00278, continued"
     jump = 2.0
-    _constant = ("degree",)
 
-    def __init__(
-        self,
-        degree: float = 3,
-        width: Any = 1.0,
-        normalize: str | None = None,
-        jump: float | None = None,
-    ):
-        if isinstance(degree, (int, float)) and not degree >= 1:
-            raise ValueError(f"Polynomial needs a degree of at least 1. Received: degree={degree!r}.")
-        super().__init__(normalize, jump, degree=degree, width=width)
+    def __init__(self, degree: Any = 2.0, width: Any = 1.0, normalize: str | None = None):
+        super().__init__(
+            normalize,
+            degree=parameters.check("Polynomial", "degree", degree, above=0),
+            width=parameters.check("Polynomial", "width", width, above=0),
+        )
 
-    def _derivative(self, x, degree, width):
-        inside = tf.abs(x) < width
-        # The other branch of tf.where gets a gradient too, and must not have an infinite one.
-        rest = tf.where(inside, 1 - tf.abs(x) / width, tf.ones_like(x))
-        power = rest ** tf.constant(degree - 1, x.dtype)
-        return tf.where(inside, degree / width * power, tf.zeros_like(x))
+    def _formula(self, x, degree, width):
+        base = 1.0 - tf.abs(x) / width
+        inside = base > 0
+        # The power of 0 has an infinite derivative where the degree is below 1.
+        power = tf.where(inside, base, tf.ones_like(base)) ** degree
+        return (degree + 1.0) / width * tf.where(inside, power, tf.zeros_like(power))
 
     def _area(self, degree, width):
         return 2.0
 
     def _peak(self, degree, width):
-        return degree / width
+        return (degree + 1.0) / width
