@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_ste.estimators import straight_through, surrogates
@@ -14,15 +15,17 @@ from keras_ste.quantizers.spec import QuantSpec
 
 
 def nearest_power_of_two(x: tf.Tensor) -> tf.Tensor:
-    """2^round(log2 x) of float32 numbers that are not negative, 0 for 0.
+    """2^round(log2 x) of float32 numbers from 2^-24 to 1, 0 for 0.
 
-    >>> nearest_power_of_two(tf.constant([0.0, 0.7, 0.8, 1.0, 1.4, 1.5, 6.0])).numpy().tolist()
-    [0.0, 0.5, 1.0, 1.0, 1.0, 2.0, 8.0]
+    >>> nearest_power_of_two(tf.constant([0.0, 0.17, 0.18, 0.7, 0.75, 1.0])).numpy().tolist()
+    [0.0, 0.125, 0.25, 0.5, 1.0, 1.0]
     """
-    # 2^floor(log2(x·√2)): the mantissa cleared. No logarithm, which every device rounds its own way.
-    bits = tf.bitcast(x * 2**0.5, tf.int32)
-    power = tf.bitcast(tf.bitwise.bitwise_and(bits, 0x7F800000), tf.float32)
-    return tf.where(tf.math.is_nan(x), x, power)
+    # 1 - 1/2 - 1/4 - ...: exact in every order, where a logarithm and a power are not, and made of what
+    # TFLite has, too.
+    halvings = np.arange(1, 25)
+    below = x[..., tf.newaxis] < tf.constant(2.0 ** (0.5 - halvings), tf.float32)
+    power = 1 - tf.reduce_sum(tf.cast(below, tf.float32) * tf.constant(2.0**-halvings, tf.float32), axis=-1)
+    return tf.where(x > 0, power, x)
 
 
 @register

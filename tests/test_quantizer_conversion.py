@@ -1,0 +1,168 @@
+"""What the converter makes of every quantizer: packed and equal bit for bit, or named in the report and close."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_ste
+from keras_ste import QuantConv2D, QuantDense
+from keras_ste.quantizers import (
+    AdaBin,
+    AdaBinActivation,
+    ApproxSign,
+    BitnetActivation,
+    BitnetBinary,
+    BitnetTernary,
+    IRNetSign,
+    MagnitudeAwareSign,
+    RSign,
+    SteHeaviside,
+    SteTern,
+    StochasticBinary,
+    StochasticTernary,
+    SwishSign,
+    TTQ,
+    TWN,
+)
+
+NORMAL = keras.initializers.RandomNormal(stddev=1.0, seed=5)
+KERNELS = {
+    "approx_sign": ApproxSign,
+    "approx_sign_scaled": lambda: ApproxSign(scale="mean_abs"),
+    "swish_sign": SwishSign,
+    "swish_sign_one_scale": lambda: SwishSign(scale="mean_abs", scale_axis=None),
+    "magnitude_aware_sign": MagnitudeAwareSign,
+    "irnet_sign": IRNetSign,
+    "bitnet_binary": BitnetBinary,
+    "stochastic_binary": StochasticBinary,
+}
+INPUTS = {
+    "approx_sign": ApproxSign,
+    "swish_sign": SwishSign,
+    "stochastic_binary": StochasticBinary,
+    "rsign": lambda: RSign(threshold_initializer=NORMAL),
+    "rsign_one_threshold": lambda: RSign(axis=None, threshold_initializer=NORMAL),
+}
+NOT_PACKED = {
+    "ternary": {"kernel_quantizer": SteTern},
+    "twn": {"kernel_quantizer": TWN},
+    "ttq": {"kernel_quantizer": TTQ},
+    "bitnet": {"kernel_quantizer": BitnetTernary, "input_quantizer": BitnetActivation},
+    "stochastic_ternary": {"kernel_quantizer": StochasticTernary},
+    "ada_bin": {"kernel_quantizer": AdaBin, "input_quantizer": AdaBinActivation},
+    "heaviside": {"kernel_quantizer": "ste_sign", "input_quantizer": SteHeaviside},
+    "scaled_inputs": {"kernel_quantizer": "ste_sign", "input_quantizer": MagnitudeAwareSign},
+    "standardized_kernel": {"kernel_quantizer": IRNetSign, "input_quantizer": SteHeaviside},
+    "centered_inputs": {"kernel_quantizer": "ste_sign", "input_quantizer": BitnetBinary},
+    "scale_within_channels": {"kernel_quantizer": lambda: MagnitudeAwareSign(scale_axis=0)},
+}
+
+
+def network(**make):
+    """A convolution on pixels, one on signs, pooling and a dense layer, with batch norms as training leaves them."""
+
+    def quantizers():
+        return {name: value if isinstance(value, str) else value() for name, value in make.items()}
+
+    layers = [
+        keras.Input((8, 8, 3), name="image"),
+        QuantConv2D(40, 3, kernel_quantizer="ste_sign", name="first"),
+        keras.layers.BatchNormalization(name="norm"),
+        QuantConv2D(33, 3, padding="same", pad_values=int(packs(make)), name="conv", **quantizers()),
+        keras.layers.MaxPooling2D(2),
+        keras.layers.BatchNormalization(),
+        keras.layers.Flatten(),
+        QuantDense(5, name="dense", **quantizers()),
+    ]
+    model = keras.Sequential(layers, name="net")
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            n = layer.gamma.shape[0]
+            layer.gamma.assign(rng.choice([-1.5, 0, 0.2, 1], n))
+            layer.beta.assign(rng.normal(size=n))
+            layer.moving_mean.assign(3 * rng.normal(size=n))
+            layer.moving_variance.assign(rng.uniform(0.01, 60, n))
+        elif getattr(layer, "bias", None) is not None:
+            layer.bias.assign(rng.normal(size=layer.bias.shape))
+    return model
+
+
+def packs(make):
+    return make not in NOT_PACKED.values()
+
+
+def images(count=3):
+    # Multiples of 1/8, so that float sums are exact in any order.
+    return (np.random.default_rng(1).integers(-128, 128, (count, 8, 8, 3)) / 8).astype("float32")
+
+
+def run(converted, x):
+    interpreter = keras_ste.Interpreter(model_content=converted.model_content)
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, x.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(index, x)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+def ops(converted):
+    return [row.op for row in converted.report.rows]
+
+
+@pytest.mark.parametrize("make", KERNELS.values(), ids=KERNELS)
+def test_binary_kernels_are_packed_and_equal_bit_for_bit(make):
+    model = network(kernel_quantizer=make, input_quantizer="ste_sign")
+    converted = keras_ste.convert(model, strict=True)
+    assert set(ops(converted)) == {"SteConv2D", "SteMaxPool2D", "SteFullyConnected"}
+    x = images()
+    np.testing.assert_array_equal(run(converted, x), model(x, training=False))
+
+
+@pytest.mark.parametrize("make", INPUTS.values(), ids=INPUTS)
+def test_binary_inputs_are_packed_and_equal_bit_for_bit(make):
+    model = network(kernel_quantizer="xnor_sign", input_quantizer=make)
+    converted = keras_ste.convert(model, strict=True)
+    x = images()
+    np.testing.assert_array_equal(run(converted, x), model(x, training=False))
+    # Thresholds behind the flattening keep the dense layer's signs from being taken before it.
+    left = [row.layer for row in converted.report.rows if row.op == "SteQuantize"]
+    assert left == (["net/dense"] if isinstance(make(), RSign) else [])
+
+
+def test_a_learned_threshold_becomes_one_of_the_sums_exactly():
+    """Thresholds that the batch norm's values hit: one rounding more or less would change the bits."""
+    model = network(kernel_quantizer="ste_sign", input_quantizer=RSign)
+    conv = model.get_layer("conv")
+    x = images(4)
+    before = keras.Model(model.inputs, model.get_layer("norm").output)([x]).numpy()
+    for image in range(4):
+        conv.input_quantizer.threshold.assign(before[image, 1, 2])
+        converted = keras_ste.convert(model, strict=True)
+        assert ops(converted)[:2] == ["SteConv2D", "SteConv2D"]
+        np.testing.assert_array_equal(run(converted, x), model(x, training=False))
+
+
+def test_thresholds_on_the_model_inputs():
+    layer = QuantDense(7, input_quantizer=RSign(threshold_initializer=NORMAL), kernel_quantizer="ste_sign")
+    model = keras.Sequential([keras.Input((40,)), layer])
+    converted = keras_ste.convert(model, strict=True)
+    assert ops(converted) == ["SUB", "SteQuantize", "SteFullyConnected"]
+    x = np.random.default_rng(0).normal(size=(50, 40)).astype("float32")
+    x[::2] = layer.input_quantizer.threshold
+    np.testing.assert_array_equal(run(converted, x), model(x))
+
+
+@pytest.mark.parametrize("make", NOT_PACKED.values(), ids=NOT_PACKED)
+def test_what_has_no_kernel_is_named_and_computes_the_same(make):
+    model = network(**make)
+    x = images()
+    if "ada_bin" in str(make).lower() or make is NOT_PACKED["bitnet"]:
+        model(x, training=True)  # scales that are taken from the first data
+    converted = keras_ste.convert(model)
+    assert [layer for layer, _ in converted.report.unpacked] == ["net/conv", "net/dense"]
+    with pytest.raises(ValueError, match="strict=True.*\n.*net/conv.*\n.*net/dense"):
+        keras_ste.convert(model, strict=True)
+    np.testing.assert_allclose(run(converted, x), model(x, training=False), rtol=1e-4, atol=1e-3)
