@@ -13,8 +13,10 @@ from keras_ste.layers.quant_depthwise_conv1d import QuantDepthwiseConv1D
 from keras_ste.layers.quant_depthwise_conv2d import QuantDepthwiseConv2D
 from keras_ste.layers.quant_einsum_dense import QuantEinsumDense
 from keras_ste.layers.quant_embedding import QuantEmbedding
+from keras_ste.layers.quant_grouped_query_attention import QuantGroupedQueryAttention
 from keras_ste.layers.quant_gru import QuantGRU, QuantGRUCell
 from keras_ste.layers.quant_lstm import QuantLSTM, QuantLSTMCell
+from keras_ste.layers.quant_multi_head_attention import QuantMultiHeadAttention
 from keras_ste.layers.quant_separable_conv1d import QuantSeparableConv1D
 from keras_ste.layers.quant_separable_conv2d import QuantSeparableConv2D
 from keras_ste.layers.rprelu import RPReLU
@@ -35,8 +37,10 @@ __all__ = [
     "QuantEmbedding",
     "QuantGRU",
     "QuantGRUCell",
+    "QuantGroupedQueryAttention",
     "QuantLSTM",
     "QuantLSTMCell",
+    "QuantMultiHeadAttention",
     "QuantSeparableConv1D",
     "QuantSeparableConv2D",
     "RPReLU",

@@ -1,0 +1,95 @@
+"""What the quantized attention layers share: projections that quantize, and attention on quantized numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_ste import quantizers
+from keras_ste.layers import export
+from keras_ste.layers.common import QuantizedLayer
+from keras_ste.layers.quant_einsum_dense import QuantEinsumDense
+
+NOT_PACKED = "there is no custom op for the products of attention"
+
+
+class QuantizedAttention(QuantizedLayer):
+    """Mixed in before a Keras attention layer.
+
+    `input_quantizer` and `kernel_quantizer` are for the projections, each of which has quantizers of its
+    own, made from their configs; the others are for the two products of attention.
+    """
+
+    in_attention = ("query_quantizer", "key_quantizer", "value_quantizer", "scores_quantizer")
+    quantized_tensors = in_attention
+    quantized_weights: dict[str, str] = {}
+    _of_projections = ("input_quantizer", "kernel_quantizer")
+
+    def _set_attention(self, input_quantizer, kernel_quantizer, **given):
+        self._set_quantizers(**given)
+        # Not quantizers themselves, which would be layers of this one: what the projections' are made from.
+        self._projection_quantizers = {
+            "input_quantizer": quantizers.serialize(quantizers.get(input_quantizer)),
+            "kernel_quantizer": quantizers.serialize(quantizers.get(kernel_quantizer)),
+        }
+        if self._flash_attention and self._quantizes_attention:
+            raise ValueError(
+                f"{type(self).__name__}: flash attention knows no quantizers of query, key, value and scores. "
+                "Received: flash_attention=True."
+            )
+
+    @property
+    def _quantizes_attention(self):
+        return any(getattr(self, argument) is not None for argument in self.in_attention)
+
+    def _projection(self, name, equation, output_shape, bias_axes, input_shape, activation=None):
+        """A built projection; `name` and shapes as in the Keras layer."""
+        given = {
+            argument: quantizers.get(config) for argument, config in self._projection_quantizers.items()
+        }
+        projection = QuantEinsumDense(
+            equation,
+            output_shape=output_shape,
+            bias_axes=bias_axes,
+            activation=activation,
+            name=name,
+            **given,
+            **self._get_common_kwargs_for_sublayer(),
+        )
+        projection.build(input_shape)
+        return projection
+
+    def _compute_attention(
+        self, query, key, value, attention_mask=None, training=None, return_attention_scores=False, **options
+    ):
+        if not self._quantizes_attention:
+            return self._float_attention(
+                query, key, value, attention_mask, training, return_attention_scores, **options
+            )
+        export.leave_in_float(self, query, NOT_PACKED)
+        query, query_scale = self._one_scale("query_quantizer", query, training)
+        key, key_scale = self._one_scale("key_quantizer", key, training)
+        value, value_scale = self._one_scale("value_quantizer", value, training)
+        scores = self._dot_product(query, key)
+        for scale in (query_scale, key_scale, self._temperature):
+            if scale is not None:
+                scores = scores * keras.ops.cast(scale, scores.dtype)
+        scores = self._masked_softmax(scores, attention_mask)
+        weights, weights_scale = self._one_scale("scores_quantizer", scores, training)
+        weights = self._dropout_layer(weights, training=training)
+        outputs = keras.ops.einsum(self._combine_equation, weights, value)
+        for scale in (weights_scale, value_scale):
+            if scale is not None:
+                outputs = outputs * scale
+        return outputs, scores
+
+    def _one_scale(self, argument, x, training):
+        """Integers and a scale that is one number, or the values and no scale."""
+        values, scale = self._input_factors(x, training, argument)
+        if scale is None or scale.shape.num_elements() != 1:
+            return values if scale is None else values * scale, None
+        return values, keras.ops.reshape(scale, ())
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self._projection_quantizers}
