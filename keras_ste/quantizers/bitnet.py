@@ -170,7 +170,8 @@ class BitnetActivation(Quantizer):
     """BitNet's activations: small integers, scaled by the largest absolute value of each token.
 
         a = max(max |x|, ε)        Q = 2^(bits - 1) - 1
-        c = clip(round(x · (Q / a)), -Q - 1, Q)        q(x) = c · (a / Q)        dL/dx = dL/dq · d(x)
+        c = clip(round(x · (Q / a)), -Q - 1, Q)        q(x) = c · (a · (1 / Q))
+        dL/dx = dL/dq · d(x)
 
     with d = 1, the straight-through estimator itself, and halves rounded to even. With 8 bits, Q is
     127. Everything is computed in float32, in this order. H. Wang et al., *BitNet: Scaling 1-bit
@@ -231,13 +232,14 @@ class BitnetActivation(Quantizer):
         return tf.cast(codes, dtype) * tf.cast(scale, dtype)
 
     def _parts(self, x):
-        """The integers, and the scale a / Q in float32."""
+        """The integers, and the scale in float32."""
         wide = widened(tf.stop_gradient(x))
         largest = tf.reduce_max(tf.abs(wide), axis=self.axis, keepdims=True)
         largest = tf.maximum(largest, tf.cast(self.epsilon, wide.dtype))
         limit = 2.0 ** (self.bits - 1) - 1
         integers = _rounded(wide * (limit / largest), -limit - 1, limit)
-        return integers, tf.cast(largest / limit, tf.float32)
+        # Times 1 / Q: what graph optimizers make of a division by a constant, and eager does not.
+        return integers, tf.cast(largest * (1 / limit), tf.float32)
 
     def get_config(self) -> dict[str, Any]:
         return {

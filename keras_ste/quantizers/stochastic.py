@@ -46,6 +46,13 @@ class _Drawn(VariableQuantizer):
 
         return straight_through(forward, self.surrogate)(x), None
 
+    # Keras saves no generator's state; with it, a training that is resumed draws what it would have.
+    def save_own_variables(self, store: Any) -> None:
+        store["state"] = self.seed_generator.state.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        self.seed_generator.state.assign(store["state"])
+
     def _nearest(self, wide):
         """The values that are the most probable."""
         raise NotImplementedError
