@@ -301,8 +301,10 @@ def test_values_and_gradients_between(seed, strength, inner):
 def test_a_warm_up_ends_in_the_plain_quantizer_and_converts(jit_compile, tmp_path):
     x, y = data(256)
     model = compiled(classifier(kernel_quantizer=Gradual("xnor_sign")), "adam", jit_compile=jit_compile)
+    with pytest.raises(ValueError, match="its kernel_quantizer gives other values than signs"):
+        keras_ste.convert(model, strict=True)
     with pytest.raises(ValueError, match="strength 1 only; its strength is 0"):
-        keras_ste.convert(model)
+        training.gradual_quantizers(model)[0].encode(model.layers[2].kernel)
     warm_up = GradualQuantization(4, 12)
     history = model.fit(x, y, batch_size=64, epochs=4, verbose=0, callbacks=[warm_up]).history
     # Steps are counted from 0, and a step's strength is set before it: the last of 16 is number 15.
