@@ -10,14 +10,18 @@ from keras_ste.quantizers.base import (
     serialize,
 )
 from keras_ste.quantizers.bitnet import BitnetActivation, BitnetBinary, BitnetTernary
+from keras_ste.quantizers.dorefa import DorefaActivation, DorefaWeight
 from keras_ste.quantizers.heaviside import SteHeaviside
 from keras_ste.quantizers.irnet import IRNetSign
+from keras_ste.quantizers.lsq import Lsq
+from keras_ste.quantizers.pact import Pact
 from keras_ste.quantizers.rsign import RSign
 from keras_ste.quantizers.sign import SteSign, XnorSign
 from keras_ste.quantizers.smooth_sign import ApproxSign, MagnitudeAwareSign, SwishSign
 from keras_ste.quantizers.spec import QuantSpec
 from keras_ste.quantizers.stochastic import StochasticBinary, StochasticTernary
 from keras_ste.quantizers.ternary import TTQ, TWN, SteTern
+from keras_ste.quantizers.uniform import UniformQuantizer
 
 __all__ = [
     "AdaBin",
@@ -26,8 +30,12 @@ __all__ = [
     "BitnetActivation",
     "BitnetBinary",
     "BitnetTernary",
+    "DorefaActivation",
+    "DorefaWeight",
     "IRNetSign",
+    "Lsq",
     "MagnitudeAwareSign",
+    "Pact",
     "QuantSpec",
     "Quantizer",
     "RSign",
@@ -39,6 +47,7 @@ __all__ = [
     "SwishSign",
     "TTQ",
     "TWN",
+    "UniformQuantizer",
     "VariableQuantizer",
     "XnorSign",
     "get",

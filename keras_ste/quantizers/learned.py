@@ -1,0 +1,72 @@
+"""What learned scales share: a start from the first data, a positive value, a gradient's factor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_ste.quantizers.base import VariableQuantizer
+from keras_ste.quantizers.common import float_tensor, widened
+
+SMALLEST_STEP = 2.0**-30
+
+
+class AtLeast(keras.constraints.Constraint):
+    """Keeps a variable from falling below a bound.
+
+    >>> AtLeast(0.5)(tf.constant([0.0, 1.0])).numpy().tolist()
+    [0.5, 1.0]
+    """
+
+    def __init__(self, least: float):
+        self.least = least
+
+    def __call__(self, w):
+        return keras.ops.maximum(w, self.least)
+
+
+def gradient_times(x: tf.Tensor, factor: Any) -> tf.Tensor:
+    """`x`, whose gradient is multiplied by `factor`."""
+
+    @tf.custom_gradient
+    def identity(x):
+        return tf.identity(x), lambda upstream: upstream * tf.cast(factor, upstream.dtype)
+
+    return identity(x)
+
+
+class StartsFromData(VariableQuantizer):
+    """A quantizer whose variables are set from the first values it is trained with.
+
+    A subclass makes the variable `initialized` with `_add_initialized` in its `build`, implements
+    `_start_from`, and calls `_start` before it reads a variable.
+    """
+
+    def initialize(self, x: Any) -> None:
+        """Sets the variables from `x`, as the first step of training does: to calibrate by hand."""
+        x = widened(float_tensor(x))
+        self._ensure_built(x)
+        self._start_from(x)
+        self.initialized.assign(1.0)
+
+    def _add_initialized(self, given: bool) -> None:
+        self.initialized = self.add_weight(
+            shape=(),
+            initializer="ones" if given else "zeros",
+            trainable=False,
+            name="initialized",
+        )
+
+    def _start(self, x: tf.Tensor) -> None:
+        def start():
+            self._start_from(tf.stop_gradient(x))
+            self.initialized.assign(1.0)
+            return tf.constant(True)
+
+        tf.cond(tf.equal(self.initialized, 0.0), start, lambda: tf.constant(False))
+
+    def _start_from(self, x: tf.Tensor) -> None:
+        """Assigns the variables their values for the float32 or float64 `x`."""
+        raise NotImplementedError
