@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from keras_ste import QuantDense, quantizers
+from keras_ste.estimators import surrogates
 from keras_ste.quantizers import (
     ApproxSign,
     IRNetSign,
@@ -141,6 +142,7 @@ KINKS = np.array([0.0, -0.0, 1.0, -1.0, np.nextafter(1, 2), -np.nextafter(1, 2),
         (ApproxSign(), triangle),
         (SwishSign(), lambda x: swish(x, 5)),
         (SwishSign(2.0), lambda x: swish(x, 2)),
+        (SwishSign(tf.Variable(3.0)), lambda x: swish(x, 3)),
         (SteHeaviside(), clipped),
         (SteHeaviside("identity"), np.ones_like),
     ],
@@ -213,7 +215,7 @@ def test_the_threshold_of_rsign_gets_minus_the_sum(axis, dtype, tolerance):
     rng = np.random.default_rng(4)
     x = tf.cast(rng.normal(size=(3, 5, 6, 4)), dtype)
     g = tf.cast(rng.normal(size=x.shape), dtype)
-    quantizer = RSign(ApproxSign().surrogate, axis, threshold_initializer=keras.initializers.RandomNormal(seed=1))
+    quantizer = RSign(axis=axis, threshold_initializer=keras.initializers.RandomNormal(seed=1))
     quantizer.build(x.shape)
     t = quantizer.threshold.numpy().astype("float64")
     assert quantizer.threshold.dtype == "float32"
@@ -282,8 +284,16 @@ def test_the_nearest_power_of_two():
     assert np.isnan(nearest_power_of_two(tf.constant(np.nan)))
 
 
+def ede(x, t=1.0):
+    return max(1 / t, 1) * t * (1 - np.tanh(t * x) ** 2)
+
+
 @pytest.mark.parametrize("axis", [-1, None])
-def test_irnet_by_the_papers_formulas(axis):
+@pytest.mark.parametrize(
+    "surrogate, derivative",
+    [("clipped_identity", clipped), ("ede", ede), (surrogates.EDE(3.0), lambda x: ede(x, 3.0))],
+)
+def test_irnet_by_the_papers_formulas(axis, surrogate, derivative):
     rng = np.random.default_rng(5)
     # A channel of few large weights: its standardized ones have a mean magnitude far below 1.
     w = rng.normal(size=(3, 3, 8, 4)) * [1, 0.01, 30, 0.1] + 0.02
@@ -299,9 +309,9 @@ def test_irnet_by_the_papers_formulas(axis):
     u = (w - mean(w)) / sigma
     scale = 2.0 ** np.round(np.log2(mean(np.abs(u))))
     assert len(np.unique(scale)) == (2 if axis == -1 else 1)
-    quantizer = IRNetSign(scale_axis=axis)
+    quantizer = IRNetSign(surrogate, axis)
     np.testing.assert_array_equal(quantizer(np.float32(w)), scale * np.where(u >= 0, 1, -1))
-    h = g * scale * clipped(u)
+    h = g * scale * derivative(u)
     expected = (h - mean(h) - u * mean(h * u)) / sigma
     gradient = gradient_of(quantizer, np.float32(w), g)
     np.testing.assert_allclose(gradient * sigma, expected * sigma, rtol=1e-4, atol=2e-5)

@@ -37,9 +37,9 @@ class IRNetSign(Quantizer):
         dL/dw = (h - mean h - u · mean(h · u)) / σ(w)       h = dL/dq · 2^s · d(u)
 
     where means and σ are over the weights that share a scale. H. Qin et al., *Forward and Backward
-    Information Retention for Accurate Binary Neural Networks*, arXiv:1909.10788; its gradient
-    estimator, a tanh that steepens, is a surrogate of its own. Half of the weights are about +1, and
-    a scale is a shift for an integer device.
+    Information Retention for Accurate Binary Neural Networks*, arXiv:1909.10788, whose d is the error
+    decay estimator, a tanh that steepens in the course of training: `EDE(schedules.EDESchedule())`.
+    About half of the weights are +1, and the scale is a shift for an integer device.
 
     Where all weights are equal, values and gradient are 0. A NaN makes NaN of all that share its
     scale; its code is that of -1.
@@ -60,7 +60,7 @@ class IRNetSign(Quantizer):
 
     def __init__(
         self,
-        surrogate: Any = "clipped_identity",
+        surrogate: Any = "ede",
         scale_axis: int | None = -1,
         name: str | None = None,
     ):

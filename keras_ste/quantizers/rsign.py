@@ -38,13 +38,13 @@ class RSign(VariableQuantizer):
     >>> quantizer = RSign(threshold_initializer=keras.initializers.Constant(1.0))
     >>> quantizer([[0.5, 1.0, 1.5]]).numpy().tolist()
     [[-1.0, 1.0, 1.0]]
-    >>> quantizer.threshold.shape
+    >>> tuple(quantizer.threshold.shape)
     (3,)
     """
 
     def __init__(
         self,
-        surrogate: Any = "clipped_identity",
+        surrogate: Any = "approx_sign",
         axis: int | None = -1,
         threshold_initializer: Any = "zeros",
         name: str | None = None,

@@ -6,14 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_ste.estimators import straight_through
+from keras_ste.estimators import straight_through, surrogates
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.common import float_tensor, widened
 from keras_ste.quantizers.sign import SteSign, _sign
-
-
-def _triangle(x):
-    return tf.nn.relu(2 - 2 * tf.abs(x))
 
 
 @register
@@ -45,7 +41,7 @@ class ApproxSign(SteSign):
     def __init__(
         self, scale: str | None = None, scale_axis: int | None = -1, name: str | None = None
     ):
-        super().__init__(_triangle, scale=scale, scale_axis=scale_axis, name=name)
+        super().__init__("approx_sign", scale=scale, scale_axis=scale_axis, name=name)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -64,7 +60,7 @@ class SwishSign(SteSign):
     `scale="mean_abs"` α is that of `SteSign`, and so is its part in the gradient.
 
     Args:
-        beta: the steepness β; d(0) = β.
+        beta: the steepness β, d(0) = β: a number, a variable or a schedule.
         scale, scale_axis: as for `SteSign`.
         name: by default `"swish_sign"`.
 
@@ -83,26 +79,22 @@ class SwishSign(SteSign):
 
     def __init__(
         self,
-        beta: float = 5.0,
+        beta: Any = 5.0,
         scale: str | None = None,
         scale_axis: int | None = -1,
         name: str | None = None,
     ):
-        if not beta > 0:
-            raise ValueError(f"SwishSign needs a positive beta. Received: beta={beta!r}.")
-        self.beta = float(beta)
-        super().__init__(self._swish, scale=scale, scale_axis=scale_axis, name=name)
+        super().__init__(surrogates.SwishSign(beta), scale=scale, scale_axis=scale_axis, name=name)
 
-    def _swish(self, x):
-        # By e = exp(-|z|), cosh would overflow: 1/(1 + cosh z) = 2e/(1 + e)², tanh |z/2| = (1 - e)/(1 + e).
-        z = tf.minimum(self.beta * tf.abs(x), 200.0)
-        e = tf.exp(-z)
-        return self.beta * (2 - z * (1 - e) / (1 + e)) * 2 * e / tf.square(1 + e)
+    @property
+    def beta(self) -> Any:
+        return self.surrogate.beta
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
+        beta = self.surrogate.get_config()["beta"]
         del config["surrogate"]
-        return {"beta": self.beta, **config}
+        return {"beta": beta, **config}
 
 
 @register

@@ -10,6 +10,15 @@ from keras_ste.estimators import parameters
 from keras_ste.estimators.surrogates.base import ParametricSurrogate, register
 
 
+def sech_squared(z: tf.Tensor) -> tf.Tensor:
+    """`1 - tanh²(z)`, without the cancellation that makes the tails 0.
+
+    >>> float(sech_squared(tf.constant(12.0))) > 0
+    True
+    """
+    return 4.0 * tf.sigmoid(2.0 * z) * tf.sigmoid(-2.0 * z)
+
+
 @register
 class Tanh(ParametricSurrogate):
     """The derivative of tanh, for the sign.
@@ -33,7 +42,7 @@ class Tanh(ParametricSurrogate):
         super().__init__(normalize, alpha=parameters.check("Tanh", "alpha", alpha, above=0))
 
     def _formula(self, x, alpha):
-        return alpha * (1.0 - tf.tanh(alpha * x) ** 2)
+        return alpha * sech_squared(alpha * x)
 
     def _area(self, alpha):
         return 2.0
@@ -67,7 +76,7 @@ class EDE(ParametricSurrogate):
         super().__init__(normalize, t=parameters.check("EDE", "t", t, above=0))
 
     def _formula(self, x, t):
-        return parameters.maximum(1.0, t) * (1.0 - tf.tanh(t * x) ** 2)
+        return parameters.maximum(1.0, t) * sech_squared(t * x)
 
     def _area(self, t):
         return 2.0 * parameters.maximum(1.0 / t, 1.0)
@@ -99,10 +108,11 @@ class SwishSign(ParametricSurrogate):
         super().__init__(normalize, beta=parameters.check("SwishSign", "beta", beta, above=0))
 
     def _formula(self, x, beta):
-        # 1 + cosh(z) = 2 / (1 - tanh²(z / 2)) does not overflow; beyond 100 the result is 0.
-        z = tf.clip_by_value(beta * x, -100.0, 100.0)
-        t = tf.tanh(0.5 * z)
-        return 0.5 * beta * (2.0 - z * t) * (1.0 - t * t)
+        # By e = exp(-|z|), tanh |z / 2| = (1 - e) / (1 + e) and 1 + cosh(z) = (1 + e)² / 2e, which neither
+        # overflows nor, as 1 - tanh² does, loses its digits; beyond 100 the result is 0.
+        z = tf.minimum(tf.abs(beta * x), 100.0)
+        e = tf.exp(-z)
+        return 2.0 * beta * (2.0 - z * (1.0 - e) / (1.0 + e)) * e / tf.square(1.0 + e)
 
     def _area(self, beta):
         return 2.0
