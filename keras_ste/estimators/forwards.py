@@ -55,7 +55,9 @@ def ternary_sign(x: Any, threshold: float = 0.0) -> tf.Tensor:
     if not threshold >= 0:
         raise ValueError(f"ternary_sign's threshold must be at least 0. Received: {threshold!r}.")
     x = tf.convert_to_tensor(x)
-    return tf.sign(x) * tf.cast(tf.abs(x) > tf.cast(threshold, x.dtype), x.dtype)
+    # Not a product with 0 or 1: XLA makes a choice of it, and of a NaN a 0.
+    inside = tf.abs(x) <= tf.cast(threshold, x.dtype)
+    return tf.where(inside, tf.zeros_like(x), tf.sign(x))
 
 
 def round_half_even(x: Any) -> tf.Tensor:

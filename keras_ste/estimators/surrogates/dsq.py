@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_ste.estimators import parameters
 from keras_ste.estimators.surrogates.base import ParametricSurrogate, register
+from keras_ste.estimators.surrogates.hyperbolic import sech_squared
 
 
 @register
@@ -46,7 +47,7 @@ class DSQ(ParametricSurrogate):
 
     def _soft(self, distance, alpha):
         k = parameters.log(2.0 / alpha - 1.0) / self._cell
-        return self._peak(alpha) * (1.0 - tf.tanh(k * distance) ** 2)
+        return self._peak(alpha) * sech_squared(k * distance)
 
     def _area(self, alpha):
         return self._cell
