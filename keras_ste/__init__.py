@@ -30,6 +30,7 @@ _LAZY = {
     "convert": "keras_ste.converter.convert",
     "Interpreter": "keras_ste.runtime.interpreter",
     "MicroInterpreter": "keras_ste.runtime.micro",
+    "plot": "keras_ste.plotting",
 }
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "convert",
     "estimators",
     "layers",
+    "plot",
     "quantizers",
     "runtime",
     "straight_through",

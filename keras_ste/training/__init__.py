@@ -13,6 +13,7 @@ from keras_ste.training.monitor import (
 )
 from keras_ste.training.regularizers import Bipolar, WeightClip
 from keras_ste.training.scheduler import HyperparameterScheduler
+from keras_ste.training.surrogate_scheduler import SurrogateScheduler, schedules_of
 
 __all__ = [
     "Bipolar",
@@ -23,6 +24,7 @@ __all__ = [
     "GradualQuantization",
     "HyperparameterScheduler",
     "QuantizationMonitor",
+    "SurrogateScheduler",
     "TwoStageTraining",
     "WeightClip",
     "code_histogram",
@@ -31,5 +33,6 @@ __all__ = [
     "gradual_quantizers",
     "is_binary",
     "saturated_share",
+    "schedules_of",
     "weight_quantizers",
 ]
