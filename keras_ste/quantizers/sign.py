@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_ste.estimators import straight_through, surrogates
 from keras_ste.quantizers.base import Quantizer, register
+from keras_ste.quantizers.common import float_tensor, shared_axes, widened
 from keras_ste.quantizers.spec import QuantSpec
 
 
@@ -15,18 +16,6 @@ def _sign(x):
     # tf.sign has three values; here 0 and -0.0 are +1. A NaN stays one. Two of the three operations
     # work in place: a comparison and a choice between constants takes a third longer.
     return tf.sign(tf.sign(x) + 0.5)
-
-
-def _float_tensor(x):
-    x = tf.convert_to_tensor(x)
-    if not x.dtype.is_floating:
-        raise TypeError(f"A sign quantizer takes floating-point values. Received: {x.dtype.name}.")
-    return x
-
-
-def _widened(x):
-    # 16-bit floats hold neither the sum of many |x| nor 1/(n α).
-    return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
 
 
 @register
@@ -90,10 +79,10 @@ class SteSign(Quantizer):
         return QuantSpec(bits=1, encoding="bipolar", scale_axis=self.scale_axis, dynamic_scale=True)
 
     def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
-        x = _float_tensor(x)
+        x = float_tensor(x)
         if self.scale is None:
             return straight_through(_sign, self.surrogate)(x), None
-        wide = _widened(x)
+        wide = widened(x)
         scale = self._mean_abs(wide)
         shared = tf.cast(tf.size(wide) // tf.maximum(tf.size(scale), 1), tf.float32)
         # The layer multiplies by α behind the integers, which contributes the factor α to their
@@ -107,9 +96,9 @@ class SteSign(Quantizer):
         return tf.cast(integers, x.dtype), tf.cast(scale, x.dtype)
 
     def encode(self, x: Any) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        x = _float_tensor(x)
+        x = float_tensor(x)
         codes = tf.cast(x >= 0, tf.int8)
-        return codes if self.scale is None else (codes, self._mean_abs(_widened(x)))
+        return codes if self.scale is None else (codes, self._mean_abs(widened(x)))
 
     def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
         codes, scale = (codes, None) if self.scale is None else codes
@@ -121,14 +110,7 @@ class SteSign(Quantizer):
 
     def _mean_abs(self, x):
         """α, float32, with the axes of `x` kept."""
-        axes = list(range(x.shape.rank))
-        if self.scale_axis is not None:
-            if not -len(axes) <= self.scale_axis < len(axes):
-                raise ValueError(
-                    f"{type(self).__name__} has scale_axis={self.scale_axis}, but its input has "
-                    f"the shape {x.shape}."
-                )
-            del axes[self.scale_axis]
+        axes = shared_axes(self, x, self.scale_axis)
         mean = tf.reduce_mean(tf.abs(tf.stop_gradient(x)), axis=axes, keepdims=True)
         return tf.cast(mean, tf.float32)
 
