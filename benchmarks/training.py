@@ -6,6 +6,7 @@ Graph mode, Adam, mean squared error; the steps alternate, and the figure is the
 Where qkeras-v3 is installed (pip install qkeras-v3), its layer is timed against the same float layer too.
 """
 
+import functools
 import importlib.util
 import statistics
 import time
@@ -16,18 +17,22 @@ import numpy as np
 import tensorflow as tf
 
 import keras_ste
+from keras_ste.blocks import bitnet_block
 
 CONV = {"filters": 128, "kernel_size": 3, "padding": "same"}
 CONV_INPUT = (32, 28, 28, 128)
 DENSE = {"units": 1024}
 DENSE_INPUT = (256, 1024)
+BLOCK = {"heads": 4, "hidden": 768}
+BLOCK_INPUT = (16, 128, 256)
+FLOAT = {"kernel_quantizer": None, "input_quantizer": None}
 
 
 def both(quantizer):
     return {"input_quantizer": quantizer, "kernel_quantizer": quantizer}
 
 
-# case, shape of a batch, quantized layer, float layer, at most
+# case, shape of a batch, quantized layer or block, float layer or block, at most
 CASES = [
     (
         "Conv2D 3x3x128, W1A1",
@@ -42,6 +47,27 @@ CASES = [
         lambda: keras_ste.QuantDense(**DENSE, **both("ste_sign")),
         lambda: keras.layers.Dense(**DENSE),
         1.10,
+    ),
+    (
+        "Dense 1024, W4A4 uniform",
+        DENSE_INPUT,
+        lambda: keras_ste.QuantDense(**DENSE, **both({"class_name": "UniformQuantizer", "config": {"bits": 4}})),
+        lambda: keras.layers.Dense(**DENSE),
+        1.20,
+    ),
+    (
+        "Dense 1024, W4A4 LSQ",
+        DENSE_INPUT,
+        lambda: keras_ste.QuantDense(**DENSE, **both({"class_name": "Lsq", "config": {"bits": 4}})),
+        lambda: keras.layers.Dense(**DENSE),
+        1.25,
+    ),
+    (
+        "BitNet block, d=256",
+        BLOCK_INPUT,
+        lambda: functools.partial(bitnet_block, **BLOCK),
+        lambda: functools.partial(bitnet_block, **BLOCK, **FLOAT),
+        1.25,
     ),
 ]
 
@@ -62,10 +88,11 @@ def qkeras_cases():
 
 
 def training_step(layer, shape):
-    """A compiled step on one fixed batch; called, it returns when the weights are updated."""
+    """A compiled step of a layer or block on one fixed batch; called, it returns when the weights are updated."""
     rng = np.random.default_rng(0)
     x = tf.constant(rng.normal(size=shape).astype(np.float32))
-    model = keras.Sequential([keras.Input(shape[1:]), layer])
+    inputs = keras.Input(shape[1:])
+    model = keras.Model(inputs, layer(inputs))
     target = tf.zeros(tf.shape(model(x)))
     optimizer = keras.optimizers.Adam(1e-4)
     variables = model.trainable_variables
