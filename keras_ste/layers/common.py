@@ -89,8 +89,12 @@ class QuantizedLayer:
         for argument in self.quantizer_arguments:
             quantizer = getattr(self, argument)
             if isinstance(quantizer, quantizers.Quantizer) and not getattr(quantizer, "built", False):
+                shape = tuple(shapes[argument])
+                if argument in self.quantized_tensors:
+                    # The batch: a quantizer must not come to depend on the size of the first one.
+                    shape = (None, *shape[1:])
                 with keras.name_scope(argument):
-                    quantizer.build(tuple(shapes[argument]))
+                    quantizer.build(shape)
 
     def add_weight(self, *args, name=None, **kwargs):
         # In mixed precision Keras would cast the kernel before the quantizer sees it, and a small

@@ -13,9 +13,10 @@ from keras_ste.quantizers.bitnet import BitnetActivation, BitnetBinary, BitnetTe
 from keras_ste.quantizers.dorefa import DorefaActivation, DorefaWeight
 from keras_ste.quantizers.heaviside import SteHeaviside
 from keras_ste.quantizers.irnet import IRNetSign
-from keras_ste.quantizers.lsq import Lsq
+from keras_ste.quantizers.lsq import Lsq, LsqPlus
 from keras_ste.quantizers.pact import Pact
 from keras_ste.quantizers.rsign import RSign
+from keras_ste.quantizers.sawb import Sawb
 from keras_ste.quantizers.sign import SteSign, XnorSign
 from keras_ste.quantizers.smooth_sign import ApproxSign, MagnitudeAwareSign, SwishSign
 from keras_ste.quantizers.spec import QuantSpec
@@ -34,11 +35,13 @@ __all__ = [
     "DorefaWeight",
     "IRNetSign",
     "Lsq",
+    "LsqPlus",
     "MagnitudeAwareSign",
     "Pact",
     "QuantSpec",
     "Quantizer",
     "RSign",
+    "Sawb",
     "SteHeaviside",
     "SteSign",
     "SteTern",

@@ -31,7 +31,7 @@ class Pact(IntegerCodes, VariableQuantizer):
 
     Args:
         bits: the width k: 1 to 15.
-        alpha: where α starts; positive.
+        initial_alpha: where α starts; positive.
         alpha_regularizer: a Keras regularizer for α, e.g. `keras.regularizers.L2(1e-4)`.
         scale_axis: the axis that has an α for each index, or `None` for one α.
         name: by default `"pact"`.
@@ -41,7 +41,7 @@ class Pact(IntegerCodes, VariableQuantizer):
             is not known.
         TypeError: when called, an input that is not floating point.
 
-    >>> Pact(bits=2, alpha=6.0)([-1.0, 0.9, 1.1, 5.5, 9.0]).numpy().tolist()
+    >>> Pact(bits=2, initial_alpha=6.0)([-1.0, 0.9, 1.1, 5.5, 9.0]).numpy().tolist()
     [0.0, 0.0, 2.0, 6.0, 6.0]
     """
 
@@ -50,7 +50,7 @@ class Pact(IntegerCodes, VariableQuantizer):
     def __init__(
         self,
         bits: int = 4,
-        alpha: float = 10.0,
+        initial_alpha: float = 10.0,
         alpha_regularizer: Any = None,
         scale_axis: int | None = None,
         name: str | None = None,
@@ -58,14 +58,14 @@ class Pact(IntegerCodes, VariableQuantizer):
         super().__init__(name=name)
         self.bits = integers.check_bits(self, bits, 1, 15)
         self.low, self.high = integers.code_range(self.bits, signed=False)
-        self.first_alpha = integers.check_positive(self, "alpha", alpha)
+        self.initial_alpha = integers.check_positive(self, "initial_alpha", initial_alpha)
         self.alpha_regularizer = keras.regularizers.get(alpha_regularizer)
         self.scale_axis = scale_axis
 
     def build(self, shape: Any) -> None:
         self.alpha = self.add_weight(
             shape=integers.scale_shape(self, shape, self.scale_axis),
-            initializer=keras.initializers.Constant(self.first_alpha),
+            initializer=keras.initializers.Constant(self.initial_alpha),
             regularizer=self.alpha_regularizer,
             constraint=AtLeast(SMALLEST_STEP),
             name="alpha",
@@ -84,7 +84,7 @@ class Pact(IntegerCodes, VariableQuantizer):
     def get_config(self) -> dict[str, Any]:
         return {
             "bits": self.bits,
-            "alpha": self.first_alpha,
+            "initial_alpha": self.initial_alpha,
             "alpha_regularizer": keras.regularizers.serialize(self.alpha_regularizer),
             "scale_axis": self.scale_axis,
             **super().get_config(),
