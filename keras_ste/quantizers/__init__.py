@@ -1,6 +1,8 @@
 """Quantizers: estimators that can say which integer code a value gets, and what it is worth."""
 
 from keras_ste.quantizers.ada_bin import AdaBin, AdaBinActivation
+from keras_ste.quantizers.affine import AffineQuantizer
+from keras_ste.quantizers.apot import Apot
 from keras_ste.quantizers.base import (
     Quantizer,
     VariableQuantizer,
@@ -10,10 +12,15 @@ from keras_ste.quantizers.base import (
     serialize,
 )
 from keras_ste.quantizers.bitnet import BitnetActivation, BitnetBinary, BitnetTernary
+from keras_ste.quantizers.blockwise import BlockwiseQuantizer
 from keras_ste.quantizers.dorefa import DorefaActivation, DorefaWeight
+from keras_ste.quantizers.fixed_point import FixedPoint
+from keras_ste.quantizers.float8 import Float8
 from keras_ste.quantizers.heaviside import SteHeaviside
 from keras_ste.quantizers.irnet import IRNetSign
+from keras_ste.quantizers.learned_bit_width import LearnedBitWidth
 from keras_ste.quantizers.lsq import Lsq, LsqPlus
+from keras_ste.quantizers.n2uq import N2uq
 from keras_ste.quantizers.pact import Pact
 from keras_ste.quantizers.rsign import RSign
 from keras_ste.quantizers.sawb import Sawb
@@ -27,16 +34,23 @@ from keras_ste.quantizers.uniform import UniformQuantizer
 __all__ = [
     "AdaBin",
     "AdaBinActivation",
+    "AffineQuantizer",
+    "Apot",
     "ApproxSign",
     "BitnetActivation",
     "BitnetBinary",
     "BitnetTernary",
+    "BlockwiseQuantizer",
     "DorefaActivation",
     "DorefaWeight",
+    "FixedPoint",
+    "Float8",
     "IRNetSign",
+    "LearnedBitWidth",
     "Lsq",
     "LsqPlus",
     "MagnitudeAwareSign",
+    "N2uq",
     "Pact",
     "QuantSpec",
     "Quantizer",
