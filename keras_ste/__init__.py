@@ -24,7 +24,7 @@ from keras_ste.layers import QuantConv2D, QuantDense
 from keras_ste.quantizers import Quantizer, QuantSpec, SteSign, XnorSign
 from keras_ste.version import __version__
 
-_MODULES = ("runtime", "training")
+_MODULES = ("blocks", "runtime", "training")
 _LAZY = {
     "ConvertedModel": "keras_ste.converter.convert",
     "convert": "keras_ste.converter.convert",
@@ -44,6 +44,7 @@ __all__ = [
     "SteSign",
     "XnorSign",
     "__version__",
+    "blocks",
     "convert",
     "estimators",
     "layers",
