@@ -31,6 +31,7 @@ _LAZY = {
     "Interpreter": "keras_ste.runtime.interpreter",
     "MicroInterpreter": "keras_ste.runtime.micro",
     "plot": "keras_ste.plotting",
+    "plot_codes": "keras_ste.plotting",
 }
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "estimators",
     "layers",
     "plot",
+    "plot_codes",
     "quantizers",
     "runtime",
     "straight_through",

@@ -148,3 +148,45 @@ def _new_axes():
         ) from error
     # Not by pyplot, which keeps every figure it makes.
     return Figure(figsize=(9, 3.5), layout="constrained").subplots(1, 2)
+
+
+def plot_codes(model: Any) -> Any:
+    """Draws how often each integer code occurs in each quantized weight of a model.
+
+    Args:
+        model: a built Keras model.
+
+    Returns:
+        A matplotlib `Figure` with one histogram for each weight, under the path of its variable.
+
+    Raises:
+        ImportError: matplotlib is missing.
+        ValueError: the model has no weight with a quantizer that has codes.
+
+    >>> import keras
+    >>> from keras_ste import QuantDense
+    >>> model = keras.Sequential([keras.Input((3,)), QuantDense(2, kernel_quantizer="ste_sign")])
+    >>> len(plot_codes(model).axes)
+    1
+    """
+    from keras_ste.training.monitor import code_histogram, weight_quantizers
+
+    weights = weight_quantizers(model)
+    if not weights:
+        raise ValueError(f"Model '{model.name}' has no weight with a quantizer that has codes.")
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "keras_ste.plot_codes needs matplotlib: pip install 'keras_ste[plot]'."
+        ) from error
+    columns = min(3, len(weights))
+    rows = -(-len(weights) // columns)
+    figure = Figure(figsize=(3.5 * columns, 2.5 * rows), layout="constrained")
+    for i, (path, (quantizer, variable)) in enumerate(weights.items()):
+        histogram = code_histogram(quantizer, variable)
+        axes = figure.add_subplot(rows, columns, i + 1)
+        axes.bar(list(histogram), list(histogram.values()))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set(title=path, xlabel="code", ylabel="weights")
+    return figure
