@@ -57,7 +57,7 @@ class Apot(IntegerCodes, VariableQuantizer):
     Args:
         bits: the width k: 2 to 8, or 1 to 8 for unsigned codes.
         signed: whether one of the bits is a sign; if not, negative values become 0.
-        alpha: where α starts; positive. The paper's 3 suits standardized weights.
+        initial_alpha: where α starts; positive. The paper's 3 suits standardized weights.
         scale_axis: the axis that has an α for each index (for a kernel -1, the output channels), or
             `None` for one α.
         standardize: first subtracts the mean of `x` and divides by its standard deviation, as the
@@ -70,7 +70,7 @@ class Apot(IntegerCodes, VariableQuantizer):
             is not known.
         TypeError: when called, an input that is not floating point.
 
-    >>> Apot(bits=3, alpha=1.0)([-2.0, -0.4, 0.1, 0.2, 0.7, 0.8]).numpy().tolist()
+    >>> Apot(bits=3, initial_alpha=1.0)([-2.0, -0.4, 0.1, 0.2, 0.7, 0.8]).numpy().tolist()
     [-1.0, -0.5, 0.0, 0.25, 0.5, 1.0]
     """
 
@@ -78,7 +78,7 @@ class Apot(IntegerCodes, VariableQuantizer):
         self,
         bits: int = 4,
         signed: bool = True,
-        alpha: float = 3.0,
+        initial_alpha: float = 3.0,
         scale_axis: int | None = None,
         standardize: bool = False,
         alpha_regularizer: Any = None,
@@ -87,7 +87,7 @@ class Apot(IntegerCodes, VariableQuantizer):
         super().__init__(name=name)
         self.bits = integers.check_bits(self, bits, 2 if signed else 1, 8)
         self.signed = bool(signed)
-        self.first_alpha = integers.check_positive(self, "alpha", alpha)
+        self.initial_alpha = integers.check_positive(self, "initial_alpha", initial_alpha)
         self.scale_axis = scale_axis
         self.standardize = bool(standardize)
         self.alpha_regularizer = keras.regularizers.get(alpha_regularizer)
@@ -98,7 +98,7 @@ class Apot(IntegerCodes, VariableQuantizer):
     def build(self, shape: Any) -> None:
         self.alpha = self.add_weight(
             shape=integers.scale_shape(self, shape, self.scale_axis),
-            initializer=keras.initializers.Constant(self.first_alpha),
+            initializer=keras.initializers.Constant(self.initial_alpha),
             regularizer=self.alpha_regularizer,
             constraint=AtLeast(SMALLEST_STEP),
             name="alpha",
@@ -154,7 +154,7 @@ class Apot(IntegerCodes, VariableQuantizer):
         return {
             "bits": self.bits,
             "signed": self.signed,
-            "alpha": self.first_alpha,
+            "initial_alpha": self.initial_alpha,
             "scale_axis": self.scale_axis,
             "standardize": self.standardize,
             "alpha_regularizer": keras.regularizers.serialize(self.alpha_regularizer),
