@@ -85,7 +85,7 @@ class Lsq(IntegerCodes, StartsFromData):
 
     def _start_from(self, x):
         mean = tf.reduce_mean(tf.abs(x), shared_axes(self, x, self.scale_axis), keepdims=True)
-        step = tf.cast(2 * mean / self.high**0.5, tf.float32)
+        step = tf.cast(mean * (2 / self.high**0.5), tf.float32)
         self.step.assign(tf.maximum(tf.reshape(step, self.step.shape), SMALLEST_STEP))
 
     def _scale(self, x, training):
@@ -188,7 +188,8 @@ class LsqPlus(StartsFromData):
     def _start_from(self, x):
         axes = shared_axes(self, x, self.scale_axis)
         least = tf.cast(-greatest(-x, axes, signed=False), tf.float32)
-        step = (tf.cast(greatest(x, axes, signed=False), tf.float32) - least) / self.high
+        most = tf.cast(greatest(x, axes, signed=False), tf.float32)
+        step = integers.divided(most - least, self.high)
         self.step.assign(tf.maximum(tf.reshape(step, self.step.shape), SMALLEST_STEP))
         self.offset.assign(tf.reshape(least, self.offset.shape))
 

@@ -74,7 +74,7 @@ class Pact(IntegerCodes, VariableQuantizer):
 
     def _scale(self, x, training):
         self._ensure_built(x)
-        return tf.convert_to_tensor(self.alpha) / self.high
+        return integers.divided(tf.convert_to_tensor(self.alpha), self.high)
 
     def _integers(self, x, scale, training):
         return integers.to_integers(

@@ -66,14 +66,14 @@ class Sawb(BipolarCodes, Quantizer):
         root = tf.sqrt(tf.reduce_mean(tf.square(x), axes, keepdims=True))
         mean = tf.reduce_mean(tf.abs(x), axes, keepdims=True)
         c1, c2 = COEFFICIENTS[self.bits]
-        return integers.bounded(tf.maximum(c1 * root - c2 * mean, mean)) / self.high
+        return integers.divided(integers.bounded(tf.maximum(c1 * root - c2 * mean, mean)), self.high)
 
     def _integers(self, x, scale, training):
         inverse = tf.cast(integers.reciprocal(scale), x.dtype)
 
         @tf.custom_gradient
         def integers_of(x):
-            values = integers.to_odd_integers(x * (inverse / self.high), self.high)
+            values = integers.to_odd_integers(x * integers.divided(inverse, self.high), self.high)
             return values, lambda upstream: upstream * inverse
 
         return integers_of(x)

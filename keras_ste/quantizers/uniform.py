@@ -25,9 +25,9 @@ class UniformQuantizer(IntegerCodes, Quantizer):
     `h = 2^k - 1` for unsigned codes. Halves are rounded to the even integer, d is 1 unless a
     surrogate says otherwise. The scale s is a constant to the gradient:
 
-    * `scale="max_abs"`: the greatest |x|, divided by h, so that nothing is clipped (of unsigned
+    * `scale="max_abs"`: the greatest |x|, times 1/h, so that nothing is clipped (of unsigned
       values the greatest x, where what is negative is clipped, 0 included in the gradient);
-    * `scale="percentile"`: the least number that p % of the |x| do not exceed, divided by h;
+    * `scale="percentile"`: the least number that p % of the |x| do not exceed, times 1/h;
     * a number, or one for each index of `scale_axis`.
 
     R. Krishnamoorthi: *Quantizing deep convolutional networks for efficient inference*,
@@ -129,7 +129,7 @@ class UniformQuantizer(IntegerCodes, Quantizer):
         else:
             values = tf.abs(x) if self.signed else x
             most = percentile(self, values, self.scale_axis, self.percentile)
-        scale = integers.bounded(most) / self.high
+        scale = integers.divided(integers.bounded(most), self.high)
         return power_of_two_from(scale) if self.power_of_two else scale
 
     def _integers(self, x, scale, training):
