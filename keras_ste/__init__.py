@@ -20,7 +20,30 @@ if keras.backend.backend() != "tensorflow":
 
 from keras_ste import estimators, layers, quantizers
 from keras_ste.estimators import straight_through
-from keras_ste.layers import QuantConv2D, QuantDense
+from keras_ste.layers import (
+    LearnableBias,
+    QuantActivation,
+    QuantConv1D,
+    QuantConv1DTranspose,
+    QuantConv2D,
+    QuantConv2DTranspose,
+    QuantConv3D,
+    QuantConv3DTranspose,
+    QuantDense,
+    QuantDepthwiseConv1D,
+    QuantDepthwiseConv2D,
+    QuantEinsumDense,
+    QuantEmbedding,
+    QuantGRU,
+    QuantGRUCell,
+    QuantGroupedQueryAttention,
+    QuantLSTM,
+    QuantLSTMCell,
+    QuantMultiHeadAttention,
+    QuantSeparableConv1D,
+    QuantSeparableConv2D,
+    RPReLU,
+)
 from keras_ste.quantizers import Quantizer, QuantSpec, SteSign, XnorSign
 from keras_ste.version import __version__
 
@@ -37,11 +60,31 @@ _LAZY = {
 __all__ = [
     "ConvertedModel",
     "Interpreter",
+    "LearnableBias",
     "MicroInterpreter",
+    "QuantActivation",
+    "QuantConv1D",
+    "QuantConv1DTranspose",
     "QuantConv2D",
+    "QuantConv2DTranspose",
+    "QuantConv3D",
+    "QuantConv3DTranspose",
     "QuantDense",
+    "QuantDepthwiseConv1D",
+    "QuantDepthwiseConv2D",
+    "QuantEinsumDense",
+    "QuantEmbedding",
+    "QuantGRU",
+    "QuantGRUCell",
+    "QuantGroupedQueryAttention",
+    "QuantLSTM",
+    "QuantLSTMCell",
+    "QuantMultiHeadAttention",
+    "QuantSeparableConv1D",
+    "QuantSeparableConv2D",
     "QuantSpec",
     "Quantizer",
+    "RPReLU",
     "SteSign",
     "XnorSign",
     "__version__",

@@ -5,10 +5,13 @@ quantized kernel and quantized inputs: the same ops on the same numbers, so that
 compared bit for bit wherever no scale is involved.
 """
 
+import inspect
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_ste.layers.common import QuantizedLayer
 from keras_ste.quantizers import Quantizer, SteSign, XnorSign
 
 
@@ -200,3 +203,97 @@ def check_training(layer, x, **compile_arguments):
     history = model.fit(x, targets, epochs=2, batch_size=len(x), verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     assert not np.array_equal(before, layer.kernel.numpy())
+
+
+def randomize_all(layer, seed=0):
+    """All float weights, those of sublayers too, on both sides of zero; learned steps stay positive."""
+    rng = np.random.default_rng(seed)
+    for variable in layer.weights:
+        if keras.backend.is_float_dtype(variable.dtype):
+            values = rng.normal(size=variable.shape)
+            if variable.name in ("step", "gamma") or "variance" in variable.name:
+                values = 0.05 + 0.1 * np.abs(values)
+            variable.assign(values)
+
+
+def path_in_layer(variable):
+    """A variable's path without the names of the model and the layer it is in."""
+    path = variable.path.split("/")
+    start = next((i for i, part in enumerate(path) if part.startswith(("quant_", "twin"))), 0)
+    return "/".join(path[start + 1 :])
+
+
+def _quantized_layers(layer):
+    every = layer._flatten_layers()
+    return [each for each in every if isinstance(each, QuantizedLayer)]
+
+
+def quantizer_arguments(cls):
+    """The arguments that are quantizers."""
+    return [name for name in inspect.signature(cls).parameters if name.endswith("_quantizer")]
+
+
+def weight_arguments(cls):
+    """The arguments that quantize weights."""
+    return tuple(cls.quantized_weights)
+
+
+def quantized_variables(layer):
+    """Quantizer and variable of every weight, in sublayers too, that has a quantizer."""
+    return [
+        (getattr(each, argument), _variable(each, name))
+        for each in _quantized_layers(layer)
+        for argument, name in each.quantized_weights.items()
+        if getattr(each, argument) is not None
+    ]
+
+
+def _variable(layer, name):
+    # With lora, the attribute without the underscore is a sum.
+    return getattr(layer, f"_{name}", None) if hasattr(layer, f"_{name}") else getattr(layer, name)
+
+
+def quantizer_of(layer, path):
+    """The quantizer of the weight with this path."""
+    return {path_in_layer(v): q for q, v in quantized_variables(layer)}[path]
+
+
+def quantized_values(layer):
+    """Path and quantized values of every weight that has a quantizer."""
+    return {path_in_layer(v): q(v.value).numpy() for q, v in quantized_variables(layer)}
+
+
+def sign_masks(layer):
+    """Where the clipped identity lets the gradients of each quantized weight through."""
+    return {path_in_layer(v): np.abs(v.numpy()) <= 1 for _, v in quantized_variables(layer)}
+
+
+def quantized_inputs(layer, inputs):
+    """The inputs as the layer's input quantizer makes them."""
+    quantizer = getattr(layer, "input_quantizer", None)
+    return [x if quantizer is None else quantizer(tf.convert_to_tensor(x)) for x in inputs]
+
+
+def float_twin(layer, shapes, quantized=True, values=None):
+    """The Keras layer that `layer` derives from, with its weights, those that it quantizes quantized."""
+    config = layer.get_config()
+    for argument in (*quantizer_arguments(type(layer)), "pad_values", "lora_rank", "lora_alpha"):
+        config.pop(argument, None)
+    twin = float_class(type(layer)).from_config({**config, "name": f"twin_{layer.name}"})
+    twin.build(*shapes)
+    known = {path_in_layer(v): v.numpy() for v in layer.weights}
+    known.update(quantized_values(layer) if quantized else {})
+    known.update(values or {})
+    for variable in twin.weights:
+        variable.assign(known[path_in_layer(variable)])
+    return twin
+
+
+def upstream(y):
+    """Some numbers of the shape and dtype of `y`, always the same."""
+    return tf.constant(np.random.default_rng(5).normal(size=y.shape), y.dtype)
+
+
+def left_in_float(cls):
+    """The classes that the converter's report names for a layer it cannot pack."""
+    return [getattr(cls, "cell_class", cls).__name__]

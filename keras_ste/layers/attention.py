@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import keras
@@ -17,22 +18,29 @@ NOT_PACKED = "there is no custom op for the products of attention"
 class QuantizedAttention(QuantizedLayer):
     """Mixed in before a Keras attention layer.
 
-    `input_quantizer` and `kernel_quantizer` are for the projections, each of which has quantizers of its
-    own, made from their configs; the others are for the two products of attention.
+    `input_quantizer` and `kernel_quantizer` are for the projections: where they have variables, the first
+    takes them and the others copies. The others are for the two products of attention.
     """
 
     in_attention = ("query_quantizer", "key_quantizer", "value_quantizer", "scores_quantizer")
     quantized_tensors = in_attention
     quantized_weights: dict[str, str] = {}
-    _of_projections = ("input_quantizer", "kernel_quantizer")
+
+    @property
+    def input_quantizer(self) -> Any:
+        return self._of_projections.input_quantizer
+
+    @property
+    def kernel_quantizer(self) -> Any:
+        return self._of_projections.kernel_quantizer
 
     def _set_attention(self, input_quantizer, kernel_quantizer, **given):
         self._set_quantizers(**given)
-        # Not quantizers themselves, which would be layers of this one: what the projections' are made from.
-        self._projection_quantizers = {
-            "input_quantizer": quantizers.serialize(quantizers.get(input_quantizer)),
-            "kernel_quantizer": quantizers.serialize(quantizers.get(kernel_quantizer)),
-        }
+        # In a namespace, because Keras would track what is set on the layer itself.
+        self._of_projections = types.SimpleNamespace(
+            input_quantizer=quantizers.get(input_quantizer),
+            kernel_quantizer=quantizers.get(kernel_quantizer),
+        )
         if self._flash_attention and self._quantizes_attention:
             raise ValueError(
                 f"{type(self).__name__}: flash attention knows no quantizers of query, key, value and scores. "
@@ -45,16 +53,13 @@ class QuantizedAttention(QuantizedLayer):
 
     def _projection(self, name, equation, output_shape, bias_axes, input_shape, activation=None):
         """A built projection; `name` and shapes as in the Keras layer."""
-        given = {
-            argument: quantizers.get(config) for argument, config in self._projection_quantizers.items()
-        }
         projection = QuantEinsumDense(
             equation,
             output_shape=output_shape,
             bias_axes=bias_axes,
             activation=activation,
             name=name,
-            **given,
+            **vars(self._of_projections),
             **self._get_common_kwargs_for_sublayer(),
         )
         projection.build(input_shape)
@@ -63,11 +68,12 @@ class QuantizedAttention(QuantizedLayer):
     def _compute_attention(
         self, query, key, value, attention_mask=None, training=None, return_attention_scores=False, **options
     ):
+        # The projections leave rows of their own; this one says of the products that they are in float.
+        export.leave_in_float(self, query, NOT_PACKED)
         if not self._quantizes_attention:
             return self._float_attention(
                 query, key, value, attention_mask, training, return_attention_scores, **options
             )
-        export.leave_in_float(self, query, NOT_PACKED)
         query, query_scale = self._one_scale("query_quantizer", query, training)
         key, key_scale = self._one_scale("key_quantizer", key, training)
         value, value_scale = self._one_scale("value_quantizer", value, training)
@@ -92,4 +98,5 @@ class QuantizedAttention(QuantizedLayer):
         return values, keras.ops.reshape(scale, ())
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self._projection_quantizers}
+        own = {name: quantizers.serialize(q) for name, q in vars(self._of_projections).items()}
+        return {**super().get_config(), **own}

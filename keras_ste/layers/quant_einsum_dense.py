@@ -74,7 +74,8 @@ class QuantEinsumDense(QuantizedLayer, keras.layers.EinsumDense):
         for scale in (kernel_scale, x_scale):
             if scale is not None:
                 outputs = outputs * tf.cast(scale, self.compute_dtype)
-        return outputs if self.bias is None else keras.ops.add(outputs, self.bias)
+        # Not keras.ops.add: it may take TensorFlow's bias_add, which converts for images only.
+        return outputs if self.bias is None else outputs + tf.convert_to_tensor(self.bias)
 
     def _letters(self, rank):
         """The axes of input, kernel and output, each a letter; those behind an ellipsis included."""

@@ -97,12 +97,17 @@ class QuantizedRNN:
     Attributes:
         cell_class: the cell's.
         quantizer_arguments: as of the cell.
+        quantized_tensors: as of the cell.
         quantized_weights: as of the cell.
     """
 
     cell_class: type
     quantizer_arguments = (*QuantizedCell.quantized_tensors, *QuantizedCell.quantized_weights)
+    quantized_tensors = QuantizedCell.quantized_tensors
     quantized_weights = QuantizedCell.quantized_weights
+
+    # Keras's own quantization is refused, as by the other layers.
+    quantize = QuantizedLayer.quantize
 
     def _make(self, base, args, kwargs, given):
         """In place of the base's `__init__`, which would make a cell that does not quantize."""

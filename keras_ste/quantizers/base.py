@@ -172,4 +172,8 @@ def serialize(quantizer: Any) -> Any:
     >>> get(serialize(get("xnor_sign"))).spec.scale_axis
     -1
     """
-    return None if quantizer is None else _REGISTRY.serialize(quantizer)
+    config = None if quantizer is None else _REGISTRY.serialize(quantizer)
+    if isinstance(config, dict):
+        # Built from its config, it would have its variables before the layer can name and place them.
+        config.pop("build_config", None)
+    return config
