@@ -18,10 +18,17 @@ from hypothesis.extra import numpy as hnp
 
 from keras_ste import QuantConv2D, QuantDense, quantizers
 from keras_ste.quantizers import (
+    AffineQuantizer,
+    Apot,
+    BlockwiseQuantizer,
     DorefaActivation,
     DorefaWeight,
+    FixedPoint,
+    Float8,
+    LearnedBitWidth,
     Lsq,
     LsqPlus,
+    N2uq,
     Pact,
     Sawb,
     UniformQuantizer,
@@ -85,6 +92,24 @@ CASES = {
     "sawb_by_channel": Case(
         lambda: Sawb(4, scale_axis=-1), idempotent=False, saturates=False, compiled=False
     ),
+    "affine": Case(AffineQuantizer, idempotent=False),
+    "affine_given": Case(lambda: AffineQuantizer(4, -1.0, 2.5)),
+    "affine_by_channel": Case(lambda: AffineQuantizer(5, scale_axis=-1), idempotent=False),
+    "fixed_point": Case(FixedPoint),
+    "fixed_point_12_bits": Case(lambda: FixedPoint(4, 7)),
+    "blockwise": Case(lambda: BlockwiseQuantizer(axis=-1, block_size=3), idempotent=False, monotone=False),
+    "blockwise_power_of_two": Case(
+        lambda: BlockwiseQuantizer(8, axis=-1, block_size=2, power_of_two=True), idempotent=False, monotone=False
+    ),
+    "float8": Case(Float8),
+    "float8_e5m2_by_channel": Case(lambda: Float8("e5m2", "max_abs", scale_axis=-1), idempotent=False),
+    "apot": Case(Apot),
+    "apot_unsigned_by_channel": Case(lambda: Apot(5, signed=False, scale_axis=-1)),
+    "apot_standardized": Case(lambda: Apot(standardize=True), idempotent=False, saturates=False, compiled=False),
+    "n2uq": Case(N2uq, idempotent=False),
+    "n2uq_4_bits": Case(lambda: N2uq(4, range=3.0), idempotent=False),
+    "learned_bit_width": Case(lambda: LearnedBitWidth(4)),
+    "learned_bit_width_unsigned": Case(lambda: LearnedBitWidth(4, signed=False, max_bits=7, penalty=0.1)),
 }
 
 

@@ -121,7 +121,8 @@ class AffineQuantizer(IntegerCodes, Quantizer):
 
     def _scale(self, x, training):
         low, high = self._limits(x)
-        return integers.bounded(high - low) / self._codes_end
+        # Not a division: a graph would turn it into this product, and eager would not.
+        return integers.bounded(high - low) * (1 / self._codes_end)
 
     def _zero_point(self, low, scale, dtype):
         """z, of the scale that is held by x's dtype."""

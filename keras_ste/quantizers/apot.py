@@ -111,7 +111,7 @@ class Apot(IntegerCodes, VariableQuantizer):
 
     def _scale(self, x, training):
         self._ensure_built(x)
-        return tf.convert_to_tensor(self.alpha) / self.high
+        return tf.convert_to_tensor(self.alpha) * (1 / self.high)
 
     def _integers(self, x, scale, training):
         if self.standardize:

@@ -134,7 +134,8 @@ class BlockwiseQuantizer(Quantizer):
         leading = tf.shape(like)[:-1]
         padded = tf.reshape(rows, tf.concat([leading, [size + -size % self.block_size]], 0))
         values = _moved(padded[..., :size], like.shape.rank - 1, axis)
-        return tf.ensure_shape(values, x.shape)
+        values.set_shape(x.shape)
+        return values
 
     def _by_block(self, scale, x):
         """The scales of the rows, one for each block on the axis."""

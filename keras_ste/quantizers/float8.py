@@ -114,7 +114,8 @@ class Float8(Quantizer):
         x = tf.stop_gradient(x)
         axes = shared_axes(self, x, self.scale_axis)
         most = tf.reduce_max(tf.abs(x), axis=axes, keepdims=True)
-        return tf.clip_by_value(most / self._most, 2.0**-100, 2.0**111)
+        # Not a division: a graph would turn it into this product, and eager would not.
+        return tf.clip_by_value(most * (1 / self._most), 2.0**-100, 2.0**111)
 
     def _value(self, nearest, scale, dtype):
         value = nearest * scale

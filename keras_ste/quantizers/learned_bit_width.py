@@ -140,9 +140,13 @@ class LearnedBitWidth(IntegerCodes, StartsFromData):
             inverse = tf.cast(integers.reciprocal(scale), x.dtype)
             v = x * inverse
             bound = tf.cast(limit, x.dtype) * inverse
-            result = tf.minimum(tf.round(v), most)
-            result = tf.maximum(result, -most) if self.signed else tf.maximum(result, 0.0)
-            least = -bound if self.signed else tf.zeros_like(bound)
+            if self.signed:
+                result = tf.maximum(tf.minimum(tf.round(v), most), -most)
+                least = -bound
+            else:
+                # The least normal number is rounded to 0.0, where -0.0 might pass a maximum with 0.0.
+                result = tf.minimum(tf.round(tf.maximum(v, 2.0**-126)), most)
+                least = tf.zeros_like(bound)
 
             def gradient(upstream):
                 upstream = upstream * inverse
