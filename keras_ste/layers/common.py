@@ -12,19 +12,19 @@ import tensorflow as tf
 from keras_ste import quantizers
 
 
-def arguments_of(base: type) -> Callable:
+def arguments_of(base: type, *mixins: type) -> Callable:
     """Decorator of an `__init__(self, *args, <quantizers>, **kwargs)`: its signature is the base's.
 
     The arguments of the Keras layer come first, in their order and with their defaults, whatever
-    the version of Keras has; those of the decorated function follow, by keyword.
+    the version of Keras has; those of the mixins and of the decorated function follow, by keyword.
     """
 
     def decorate(function):
-        inherited = inspect.signature(base).parameters.values()
-        own = inspect.signature(function).parameters.values()
+        inherited, *further, own = (inspect.signature(each).parameters.values() for each in (base, *mixins, function))
         parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
         parameters += [p for p in inherited if p.kind != p.VAR_KEYWORD]
-        parameters += [p for p in own if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+        parameters += [p for values in (*further, own) for p in values if p.kind == p.KEYWORD_ONLY]
+        parameters += [p for p in own if p.kind == p.VAR_KEYWORD]
         function.__signature__ = inspect.Signature(parameters)
         return function
 
@@ -43,7 +43,7 @@ def quantized_weight(argument: str) -> property:
 
     def get(self) -> tf.Tensor:
         """The weight the layer computes with, scale included: its shape, the variable dtype."""
-        return self._quantized(argument, getattr(self, self.quantized_weights[argument]))
+        return self._quantized(argument, self._weight(argument))
 
     return property(get, doc=get.__doc__)
 
@@ -53,7 +53,8 @@ class QuantizedLayer:
 
     Attributes:
         quantized_tensors: the arguments that quantize what is computed: inputs, states.
-        quantized_weights: the arguments that quantize weights, and the weight each is for.
+        quantized_weights: the arguments that quantize weights, and the attribute each is for: a variable,
+            or what the layer makes of one.
         output_axes: the axes of the kernel that count the output channels.
     """
 
@@ -84,8 +85,8 @@ class QuantizedLayer:
 
     def _build_quantizers(self, shapes):
         """Builds the quantizers: those of tensors for the shapes given, those of weights for theirs."""
-        for argument, name in self.quantized_weights.items():
-            shapes[argument] = getattr(self, name).shape
+        for argument in self.quantized_weights:
+            shapes[argument] = self._weight(argument).shape
         for argument in self.quantizer_arguments:
             quantizer = getattr(self, argument)
             if isinstance(quantizer, quantizers.Quantizer) and not getattr(quantizer, "built", False):
@@ -122,14 +123,19 @@ class QuantizedLayer:
         own = {a: quantizers.serialize(getattr(self, a)) for a in self.quantizer_arguments}
         return {**super().get_config(), **own}
 
+    def _weight(self, argument):
+        """What the quantizer of a weight, `argument`, is given."""
+        return getattr(self, self.quantized_weights[argument])
+
     def _input_factors(self, inputs, training, argument="input_quantizer"):
         """The quantized input as `(integers, scale or None)`, in the compute dtype."""
         inputs = tf.cast(inputs, self.compute_dtype)
         return self._factors(argument, inputs, training)
 
     def _kernel_factors(self, training=False):
-        """The quantized kernel of a layer whose output channels are the kernel's last axis."""
-        return self._weight_factors("kernel_quantizer", self.kernel, training)
+        """The quantized kernel of a layer that has one, as `(integers, scale or None)`."""
+        (argument,) = self.quantized_weights
+        return self._weight_factors(argument, self._weight(argument), training, self.output_axes)
 
     def _weight_factors(self, argument, weight, training=False, output_axes: Sequence[int] = (-1,)):
         """A quantized weight as `(integers, scale or None)`, in the compute dtype.
@@ -181,3 +187,50 @@ class QuantizedLayer:
                 f"{x.shape} {x.dtype.name}. It returned {values.shape} {values.dtype.name}."
             )
         return values, None
+
+
+class ProductLayer(QuantizedLayer):
+    """Mixed in before a Keras layer of one product, with scales, bias and activation behind it."""
+
+    def call(self, inputs, training=None):
+        outputs = self._emit(inputs)
+        if outputs is None:
+            outputs = self._compute(inputs, training)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    @property
+    def _added_bias(self) -> Any:
+        """What is added to the product outside of training, or `None`."""
+        return self.bias
+
+    def _emit(self, inputs):
+        """The custom op in place of product and bias, or None."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement _emit.")
+
+    def _compute(self, inputs, training):
+        x, x_scale = self._operand(inputs, training)
+        kernel, kernel_scale = self._kernel_factors(training)
+        outputs = self._scaled(self._product(x, kernel), kernel_scale, x_scale)
+        return self._with_bias(outputs, self._added_bias)
+
+    def _operand(self, inputs, training):
+        """The quantized input, and its scale where that can wait until after the product."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement _operand.")
+
+    def _product(self, x, kernel):
+        """The product of the integers."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement _product.")
+
+    def _scaled(self, outputs, kernel_scale, x_scale):
+        if kernel_scale is not None:
+            outputs = outputs * self._along_channels(kernel_scale)
+        return outputs if x_scale is None else outputs * x_scale
+
+    def _with_bias(self, outputs, bias):
+        if bias is None:
+            return outputs
+        return keras.ops.add(outputs, self._along_channels(tf.convert_to_tensor(bias)))
+
+    def _along_channels(self, vector):
+        """A vector with one number a channel, as it broadcasts against the output."""
+        return vector

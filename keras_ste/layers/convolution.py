@@ -6,10 +6,10 @@ import keras
 import tensorflow as tf
 
 from keras_ste.layers import export
-from keras_ste.layers.common import QuantizedLayer, quantized_weight
+from keras_ste.layers.common import ProductLayer, quantized_weight
 
 
-class QuantizedConvolution(QuantizedLayer):
+class QuantizedConvolution(ProductLayer):
     """Mixed in before a Keras convolution.
 
     Attributes:
@@ -20,30 +20,14 @@ class QuantizedConvolution(QuantizedLayer):
 
     quantized_kernel = quantized_weight("kernel_quantizer")
 
-    def call(self, inputs, training=None):
-        outputs = self._emit(inputs)
-        if outputs is None:
-            outputs = self._convolve(inputs, training)
-        return outputs if self.activation is None else self.activation(outputs)
-
     def convolution_op(self, inputs, kernel):
         """The convolution of the integers, padding included."""
         raise NotImplementedError(f"{type(self).__name__} has to implement convolution_op.")
 
     def _emit(self, inputs):
-        """The custom op in place of the convolution, or None."""
         return export.leave_in_float(self, inputs, self.not_packed)
 
-    def _kernel_factors(self, training=False):
-        (argument,) = self.quantized_weights
-        return self._weight_factors(argument, self.kernel, training, self.output_axes)
-
-    def _convolve(self, inputs, training):
-        x, x_scale = self._image_factors(inputs, training)
-        kernel, kernel_scale = self._kernel_factors(training)
-        return self._with_bias(self._scaled(self.convolution_op(x, kernel), kernel_scale, x_scale))
-
-    def _image_factors(self, inputs, training, argument="input_quantizer"):
+    def _operand(self, inputs, training, argument="input_quantizer"):
         """The quantized input, and its scale where there is one for all or one an image."""
         x, scale = self._input_factors(inputs, training, argument)
         if scale is not None and any(size != 1 for size in scale.shape[1:]):
@@ -55,15 +39,8 @@ class QuantizedConvolution(QuantizedLayer):
             x, scale = x * scale, None
         return x, scale
 
-    def _scaled(self, outputs, kernel_scale, x_scale):
-        if kernel_scale is not None:
-            outputs = outputs * self._along_channels(kernel_scale)
-        return outputs if x_scale is None else outputs * x_scale
-
-    def _with_bias(self, outputs):
-        if self.bias is None:
-            return outputs
-        return keras.ops.add(outputs, self._along_channels(tf.convert_to_tensor(self.bias)))
+    def _product(self, x, kernel):
+        return self.convolution_op(x, kernel)
 
     def _along_channels(self, vector):
         if self.data_format == "channels_last":
@@ -173,8 +150,8 @@ class SeparableConvolution(QuantizedConvolution):
         shape[-1 if self.data_format == "channels_last" else 1] = self.pointwise_kernel.shape[-2]
         super()._build_quantizers({**shapes, "intermediate_quantizer": shape})
 
-    def _convolve(self, inputs, training):
-        x, x_scale = self._image_factors(inputs, training)
+    def _compute(self, inputs, training):
+        x, x_scale = self._operand(inputs, training)
         kernel, kernel_scale = self._weight_factors(
             "depthwise_quantizer", self.depthwise_kernel, training, (-2, -1)
         )
@@ -187,9 +164,9 @@ class SeparableConvolution(QuantizedConvolution):
             data_format=self.data_format,
         )
         between = self._scaled(between, kernel_scale, x_scale)
-        z, z_scale = self._image_factors(between, training, "intermediate_quantizer")
+        z, z_scale = self._operand(between, training, "intermediate_quantizer")
         kernel, kernel_scale = self._weight_factors(
             "pointwise_quantizer", self.pointwise_kernel, training
         )
         outputs = keras.ops.conv(z, kernel, padding="valid", data_format=self.data_format)
-        return self._with_bias(self._scaled(outputs, kernel_scale, z_scale))
+        return self._with_bias(self._scaled(outputs, kernel_scale, z_scale), self.bias)

@@ -261,7 +261,7 @@ def _add_row(layer, dtype, op, reason):
         "op": op,
         "input": _describe(getattr(layer, "input_quantizer", None), dtype),
         "kernel": ", ".join(_describe(getattr(layer, name), layer.dtype) for name in weights),
-        "weights": sum(math.prod(getattr(layer, name).shape) for name in weights.values()),
+        "weights": sum(math.prod(layer._weight(name).shape) for name in weights),
     }
     recorder.add(row)
     return row["layer"]
@@ -311,7 +311,7 @@ def _has_values(layer):
 
 def _kernel_obstacle(layer):
     """Why the quantized kernel is not one of signs, scaled by output channels, or None."""
-    kernel = tf.convert_to_tensor(layer.kernel)
+    kernel = tf.convert_to_tensor(layer._weight("kernel_quantizer"))
     if not tf.reduce_all(tf.math.is_finite(kernel)):
         raise ValueError(
             f"the kernel of layer '{layer.name}' has a NaN or an infinite value, which no code stands for"
@@ -353,11 +353,12 @@ def _constants(layer):
         if not _has_values(layer):
             return np.ones(sizes, np.int8), np.ones(units, np.float32), np.zeros(units, np.float32)
         # The scale of a 16-bit kernel is computed, and used, in float32.
-        kernel = widened(tf.convert_to_tensor(layer.kernel))
+        kernel = widened(tf.convert_to_tensor(layer._weight("kernel_quantizer")))
         integers, scale = layer._factors("kernel_quantizer", kernel, training=False)
         scale = tf.ones([]) if scale is None else tf.cast(scale, tf.float32)
         multiplier = tf.broadcast_to(scale, [s if axis in axes else 1 for axis, s in enumerate(sizes)])
-        bias = tf.zeros(outputs) if layer.bias is None else tf.cast(layer.bias, tf.float32)
+        bias = layer._added_bias
+        bias = tf.zeros(outputs) if bias is None else tf.cast(bias, tf.float32)
         bias = tf.broadcast_to(bias, outputs)
         codes = integers.numpy().astype(np.int8)
         return codes, multiplier.numpy().reshape(units), bias.numpy().reshape(units)

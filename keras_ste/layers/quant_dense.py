@@ -7,11 +7,11 @@ from typing import Any
 import keras
 
 from keras_ste.layers import export
-from keras_ste.layers.common import QuantizedLayer, quantized_weight
+from keras_ste.layers.common import ProductLayer, quantized_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_ste")
-class QuantDense(QuantizedLayer, keras.layers.Dense):
+class QuantDense(ProductLayer, keras.layers.Dense):
     """`keras.layers.Dense` with a quantizer for its inputs and one for its kernel.
 
         y = activation((integers(x) · integers(kernel)) · scales + bias)
@@ -78,19 +78,14 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
         )
         self._set_quantizers(input_quantizer=input_quantizer, kernel_quantizer=kernel_quantizer)
 
-    def call(self, inputs, training=None):
-        outputs = export.emit_dense(self, inputs)
-        if outputs is None:
-            outputs = self._multiply(inputs, training)
-        return outputs if self.activation is None else self.activation(outputs)
+    def _emit(self, inputs):
+        return export.emit_dense(self, inputs)
 
-    def _multiply(self, inputs, training):
-        x, x_scale = self._input_factors(inputs, training)
-        if x_scale is not None and x_scale.shape.rank and x_scale.shape[-1] != 1:
-            x, x_scale = x * x_scale, None
-        kernel, kernel_scale = self._kernel_factors(training)
-        outputs = keras.ops.matmul(x, kernel)
-        for scale in (kernel_scale, x_scale):
-            if scale is not None:
-                outputs = outputs * scale
-        return outputs if self.bias is None else keras.ops.add(outputs, self.bias)
+    def _operand(self, inputs, training):
+        x, scale = self._input_factors(inputs, training)
+        if scale is not None and scale.shape.rank and scale.shape[-1] != 1:
+            x, scale = x * scale, None
+        return x, scale
+
+    def _product(self, x, kernel):
+        return keras.ops.matmul(x, kernel)

@@ -9,11 +9,11 @@ import keras
 import tensorflow as tf
 
 from keras_ste.layers import export
-from keras_ste.layers.common import QuantizedLayer, arguments_of, quantized_weight
+from keras_ste.layers.common import ProductLayer, arguments_of, quantized_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_ste")
-class QuantEinsumDense(QuantizedLayer, keras.layers.EinsumDense):
+class QuantEinsumDense(ProductLayer, keras.layers.EinsumDense):
     """`keras.layers.EinsumDense` with a quantizer for its inputs and one for its kernel.
 
         y = activation(einsum(equation, integers(x), integers(kernel)) · scales + bias)
@@ -56,13 +56,10 @@ class QuantEinsumDense(QuantizedLayer, keras.layers.EinsumDense):
         _, kernel, outputs = self._letters(self.input_spec.ndim)
         return tuple(axis for axis, letter in enumerate(kernel) if letter in outputs)
 
-    def call(self, inputs, training=None):
-        outputs = export.emit_einsum(self, inputs)
-        if outputs is None:
-            outputs = self._multiply(inputs, training)
-        return outputs if self.activation is None else self.activation(outputs)
+    def _emit(self, inputs):
+        return export.emit_einsum(self, inputs)
 
-    def _multiply(self, inputs, training):
+    def _compute(self, inputs, training):
         letters = self._letters(inputs.shape.rank)
         x, x_scale = _behind(*self._input_factors(inputs, training), letters[0], letters[2])
         kernel, kernel_scale = _behind(

@@ -48,8 +48,8 @@ class QuantizedCell(QuantizedLayer):
 
     def _factors_of_weights(self, training):
         return tuple(
-            self._weight_factors(argument, getattr(self, name), training)
-            for argument, name in self.quantized_weights.items()
+            self._weight_factors(argument, self._weight(argument), training)
+            for argument in self.quantized_weights
         )
 
     def _begin_step(self, inputs, training):
