@@ -1,4 +1,4 @@
-"""What the blocks for images share: their channels, the binary convolution, batch normalization."""
+"""What the blocks for images share: their channels, the binary convolution, the shortcut round it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from keras_ste.layers import QuantConv2D
 def channel_axis(data_format: str | None) -> int:
     """The axis of the channels: -1, or 1 with the channels first; `None` is Keras's default."""
     return 1 if (data_format or keras.config.image_data_format()) == "channels_first" else -1
+
+
+def image_axes(data_format: str | None) -> list[int]:
+    """The axes of height and width."""
+    return [2, 3] if channel_axis(data_format) == 1 else [1, 2]
 
 
 def channels_of(x: Any, data_format: str | None) -> int:
@@ -30,31 +35,14 @@ def channels_of(x: Any, data_format: str | None) -> int:
 
 
 def check_strides(strides: int) -> None:
-    """Raises ValueError where a block has to halve its images in another way than by 1 or 2."""
+    """Raises ValueError where images would be made smaller in another way than by half."""
     if strides not in (1, 2):
         raise ValueError(f"strides must be 1 or 2. Received: strides={strides!r}.")
 
 
-def binary_conv(
-    x: Any,
-    filters: int,
-    kernel_size: int,
-    strides: int,
-    kernel_quantizer: Any,
-    input_quantizer: Any,
-    data_format: str | None,
-) -> Any:
-    """A convolution of signs by signs without a bias, padded with zeros."""
-    return QuantConv2D(
-        filters,
-        kernel_size,
-        strides=strides,
-        padding="same",
-        data_format=data_format,
-        use_bias=False,
-        kernel_quantizer=kernel_quantizer,
-        input_quantizer=input_quantizer,
-    )(x)
+def binary_conv(x: Any, filters: int, kernel_size: int, **arguments: Any) -> Any:
+    """A `QuantConv2D` with padding "same" and without a bias, with further `arguments` of it."""
+    return QuantConv2D(filters, kernel_size, padding="same", use_bias=False, **arguments)(x)
 
 
 def batch_norm(x: Any, data_format: str | None) -> Any:
@@ -68,3 +56,12 @@ def halved(x: Any, strides: int, data_format: str | None) -> Any:
     if strides == 1:
         return x
     return keras.layers.AveragePooling2D(2, padding="same", data_format=data_format)(x)
+
+
+def projected(x: Any, filters: int, strides: int, data_format: str | None) -> Any:
+    """The shortcut of a ResNet: x itself, or halved and through a float convolution of size 1."""
+    if strides == 1 and filters == channels_of(x, data_format):
+        return x
+    x = halved(x, strides, data_format)
+    x = keras.layers.Conv2D(filters, 1, data_format=data_format, use_bias=False)(x)
+    return batch_norm(x, data_format)

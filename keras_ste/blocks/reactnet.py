@@ -65,17 +65,17 @@ def reactnet_block(
             f"A ReActNet block keeps its {channels} channels or doubles them. "
             f"Received: filters={filters!r}."
         )
-    if input_quantizer == "rsign":
-        input_quantizer = RSign(axis=axis)
-
-    def convolution(x, kernel_size, strides=1):
-        x = binary_conv(
-            x, channels, kernel_size, strides, kernel_quantizer, input_quantizer, data_format
-        )
-        return batch_norm(x, data_format)
-
+    arguments = {
+        "kernel_quantizer": kernel_quantizer,
+        "input_quantizer": RSign(axis=axis) if input_quantizer == "rsign" else input_quantizer,
+        "data_format": data_format,
+    }
     shortcut = halved(x, strides, data_format)
-    x = RPReLU(axis=axis)(keras.layers.Add()([convolution(x, 3, strides), shortcut]))
-    halves = [keras.layers.Add()([convolution(x, 1), x]) for _ in range(filters // channels)]
+    x = batch_norm(binary_conv(x, channels, 3, strides=strides, **arguments), data_format)
+    x = RPReLU(axis=axis)(keras.layers.Add()([x, shortcut]))
+    halves = []
+    for _ in range(filters // channels):
+        half = batch_norm(binary_conv(x, channels, 1, **arguments), data_format)
+        halves.append(keras.layers.Add()([half, x]))
     x = halves[0] if len(halves) == 1 else keras.layers.Concatenate(axis=axis)(halves)
     return RPReLU(axis=axis)(x)
