@@ -7,7 +7,6 @@ images through Keras, stock TFLite, LiteRT and TFLite Micro, and prints accuracy
 """
 
 import argparse
-import gzip
 import os
 import pathlib
 import statistics
@@ -20,31 +19,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter as LiteRtInterpreter
+from fashion_data import DEBIAN_DATA, load_split
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 import keras_ste
 
-DEBIAN_DATA = "/usr/share/datasets/fashion-mnist"
 MICRO_IMAGES = 200
 BATCH = 500
 console = Console()
-
-
-def load_split(directory, prefix):
-    """Returns the images, uint8 [n, 28, 28, 1], and labels, uint8 [n], of `train` or `t10k`."""
-    arrays = []
-    for kind, header in (("images-idx3", 16), ("labels-idx1", 8)):
-        path = pathlib.Path(directory, f"{prefix}-{kind}-ubyte.gz")
-        if not path.exists():
-            sys.exit(
-                f"{path} is missing. Install the Debian package dataset-fashion-mnist "
-                "(apt-get install dataset-fashion-mnist), or name a folder with the four .gz files: --data DIR"
-            )
-        with gzip.open(path) as f:
-            arrays.append(np.frombuffer(f.read(), np.uint8, offset=header))
-    return arrays[0].reshape(-1, 28, 28, 1), arrays[1]
 
 
 def binary_model():

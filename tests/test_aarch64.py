@@ -4,7 +4,6 @@ The app is the same on this machine's own processor, where it shows that registe
 """
 
 import dataclasses
-import importlib.util
 import itertools
 import os
 import subprocess
@@ -101,10 +100,8 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained():
-    path = native_build.ROOT / "examples" / "fashion_mnist.py"
-    spec = importlib.util.spec_from_file_location("fashion_mnist_example", path)
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
+    sys.path.insert(0, str(native_build.ROOT / "examples"))
+    import fashion_mnist as example
 
     keras.utils.set_random_seed(7)
     rng = np.random.default_rng(7)
