@@ -13,6 +13,8 @@ SIGN = "ste_sign"
 BINARY = {"input_quantizer": SIGN, "kernel_quantizer": SIGN}
 DEPTHWISE = {"input_quantizer": SIGN, "depthwise_quantizer": SIGN}
 SEPARABLE = {"depthwise_quantizer": SIGN, "pointwise_quantizer": SIGN}
+# Batch normalization takes a bias before it away again: its gradient is 0.
+NO_BIAS = {"use_bias": False}
 # Along the output channels of kernels that do not have them last.
 BY_FILTER = XnorSign(scale_axis=-2)
 
@@ -51,6 +53,13 @@ class Case:
 
 CASES = {
     "dense": Case(layers.QuantDense, {"units": 4, **BINARY}, ((3, 2, 7),), unknown=(1,), converted="packed"),
+    "dense_batch_norm": Case(
+        layers.QuantDenseBatchNorm,
+        {"units": 4, **BINARY, **NO_BIAS},
+        ((3, 2, 7),),
+        unknown=(1,),
+        converted="packed",
+    ),
     "conv1d": Case(
         layers.QuantConv1D,
         {"filters": 4, "kernel_size": 3, "padding": "same", **BINARY},
@@ -72,11 +81,26 @@ CASES = {
         exact=False,
         converted="packed",
     ),
+    "conv1d_batch_norm": Case(
+        layers.QuantConv1DBatchNorm,
+        {"filters": 4, "kernel_size": 3, "folding": "batch", "freeze_after": 9, **BINARY, **NO_BIAS},
+        ((3, 6, 2),),
+        unknown=(1,),
+        converted="packed",
+    ),
     "conv2d": Case(
         layers.QuantConv2D,
         {"filters": 4, "kernel_size": 3, **BINARY},
         ((3, 6, 5, 2),),
         unknown=(1, 2),
+        converted="packed",
+    ),
+    "conv2d_batch_norm": Case(
+        layers.QuantConv2DBatchNorm,
+        {"filters": 4, "kernel_size": 3, "padding": "same", "kernel_quantizer": "xnor_sign", **NO_BIAS},
+        ((3, 6, 5, 2),),
+        unknown=(1, 2),
+        exact=False,
         converted="packed",
     ),
     "conv3d": Case(
@@ -94,6 +118,12 @@ CASES = {
     "depthwise2d": Case(
         layers.QuantDepthwiseConv2D,
         {"kernel_size": 3, "depth_multiplier": 2, "padding": "same", **DEPTHWISE},
+        ((3, 6, 5, 2),),
+        unknown=(1, 2),
+    ),
+    "depthwise2d_batch_norm": Case(
+        layers.QuantDepthwiseConv2DBatchNorm,
+        {"kernel_size": 3, "depth_multiplier": 2, **DEPTHWISE, **NO_BIAS},
         ((3, 6, 5, 2),),
         unknown=(1, 2),
     ),

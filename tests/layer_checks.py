@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_ste.layers.batch_norm_folding import BatchNormFolding
 from keras_ste.layers.common import QuantizedLayer
 from keras_ste.quantizers import Quantizer, SteSign, XnorSign
 
@@ -239,9 +240,9 @@ def weight_arguments(cls):
 
 
 def quantized_variables(layer):
-    """Quantizer and variable of every weight, in sublayers too, that has a quantizer."""
+    """Of every weight, in sublayers too, that has a quantizer: that, its variable, and what is quantized."""
     return [
-        (getattr(each, argument), _variable(each, name))
+        (getattr(each, argument), *_variable(each, name))
         for each in _quantized_layers(layer)
         for argument, name in each.quantized_weights.items()
         if getattr(each, argument) is not None
@@ -249,23 +250,37 @@ def quantized_variables(layer):
 
 
 def _variable(layer, name):
+    """The variable and what is quantized: the variable itself, or what is folded of it."""
+    latent = name.removeprefix("folded_")
     # With lora, the attribute without the underscore is a sum.
-    return getattr(layer, f"_{name}", None) if hasattr(layer, f"_{name}") else getattr(layer, name)
+    variable = getattr(layer, f"_{latent}", None) if hasattr(layer, f"_{latent}") else getattr(layer, latent)
+    return variable, variable.value if name == latent else getattr(layer, name)
 
 
 def quantizer_of(layer, path):
     """The quantizer of the weight with this path."""
-    return {path_in_layer(v): q for q, v in quantized_variables(layer)}[path]
+    return {path_in_layer(v): q for q, v, _ in quantized_variables(layer)}[path]
 
 
 def quantized_values(layer):
     """Path and quantized values of every weight that has a quantizer."""
-    return {path_in_layer(v): q(v.value).numpy() for q, v in quantized_variables(layer)}
+    return {path_in_layer(v): q(values).numpy() for q, v, values in quantized_variables(layer)}
 
 
 def sign_masks(layer):
     """Where the clipped identity lets the gradients of each quantized weight through."""
-    return {path_in_layer(v): np.abs(v.numpy()) <= 1 for _, v in quantized_variables(layer)}
+    return {path_in_layer(v): np.abs(values.numpy()) <= 1 for _, v, values in quantized_variables(layer)}
+
+
+def before_folding(layer, gradients):
+    """The gradients by a layer's variables, from those by the kernel and bias that it computes with."""
+    if not isinstance(layer, BatchNormFolding):
+        return gradients
+    with tf.GradientTape() as tape:
+        folded = [layer.folded_kernel, layer.folded_bias]
+    upstream = [tf.constant(gradients[name]) for name in ("kernel", "bias")]
+    variables = {path_in_layer(v): v for v in layer.trainable_variables}
+    return tape.gradient(folded, variables, output_gradients=upstream)
 
 
 def quantized_inputs(layer, inputs):
@@ -277,11 +292,16 @@ def quantized_inputs(layer, inputs):
 def float_twin(layer, shapes, quantized=True, values=None):
     """The Keras layer that `layer` derives from, with its weights, those that it quantizes quantized."""
     config = layer.get_config()
-    for argument in (*quantizer_arguments(type(layer)), "pad_values", "lora_rank", "lora_alpha"):
+    folding = isinstance(layer, BatchNormFolding)
+    own = inspect.signature(BatchNormFolding).parameters if folding else ()
+    for argument in (*quantizer_arguments(type(layer)), *own, "pad_values", "lora_rank", "lora_alpha"):
         config.pop(argument, None)
+    if folding:
+        config["use_bias"] = True
     twin = float_class(type(layer)).from_config({**config, "name": f"twin_{layer.name}"})
     twin.build(*shapes)
     known = {path_in_layer(v): v.numpy() for v in layer.weights}
+    known.update({"bias": layer.folded_bias} if folding else {})
     known.update(quantized_values(layer) if quantized else {})
     known.update(values or {})
     for variable in twin.weights:

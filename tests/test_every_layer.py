@@ -204,10 +204,11 @@ def test_gradients(case):
         gradients = tape.gradient(loss, [variables, sources])
         results.append(gradients)
     (ours, by_input), (expected, expected_by_input) = results
-    assert set(ours) == set(expected)
     masks = layer_checks.sign_masks(layer)
-    for path, gradient in expected.items():
-        wanted = tf.convert_to_tensor(gradient).numpy() * masks.get(path, 1.0)
+    expected = {path: tf.convert_to_tensor(g).numpy() * masks.get(path, 1.0) for path, g in expected.items()}
+    expected = layer_checks.before_folding(layer, expected)
+    assert set(ours) == set(expected)
+    for path, wanted in expected.items():
         np.testing.assert_allclose(tf.convert_to_tensor(ours[path]), wanted, rtol=1e-4, atol=1e-4, err_msg=path)
     for x, gradient, wanted in zip(inputs, by_input, expected_by_input, strict=not case.indices):
         if case.inputs_outside and getattr(layer, "input_quantizer", None) is not None:
@@ -290,7 +291,7 @@ def test_dtype_policies(case, policy):
     for variable in layer.weights:
         if keras.backend.is_float_dtype(variable.dtype):
             assert variable.dtype == layer.variable_dtype or variable.path.count("quantizer")
-    for argument, weight in layer_checks.quantized_variables(layer):
+    for _, weight, _ in layer_checks.quantized_variables(layer):
         # float16 has no such number: cast before it is quantized, it would be -0.0, whose sign is +1.
         values = weight.numpy()
         values.flat[0] = -1e-9
@@ -315,10 +316,10 @@ def test_lora_is_quantized_with_the_weight(case):
     layer, inputs = make(case)
     layer.enable_lora(2)
     layer_checks.randomize_all(layer, 3)
-    (name,) = layer.quantized_weights.values()
-    merged = getattr(layer, name)
-    (argument,) = layer.quantized_weights
-    assert not np.array_equal(merged, getattr(layer, f"_{name}"))
+    ((argument, merged),) = layer.quantized_weights.items()
+    name = merged.removeprefix("folded_")
+    merged = getattr(layer, merged)
+    assert not np.array_equal(getattr(layer, name), getattr(layer, f"_{name}"))
     quantized = getattr(layer, f"quantized_{name}")
     np.testing.assert_array_equal(quantized, getattr(layer, argument)(merged))
     twin = layer_checks.float_twin(layer, case.shapes, values={name: quantized})
