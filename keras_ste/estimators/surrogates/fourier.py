@@ -47,9 +47,11 @@ class FourierSeries(ParametricSurrogate):
         return -quarter, quarter
 
     def _formula(self, x, terms, period):
-        phase = (2.0 * math.pi) / period * x
+        # In float64: of the phase, many turns at times, the fraction counts.
+        wide = period if isinstance(period, float) else tf.cast(period, tf.float64)
+        phase = 2.0 * math.pi * tf.cast(x, tf.float64) / wide
         waves = [tf.cos((2.0 * i - 1.0) * phase) for i in range(1, terms + 1)]
-        return 4.0 * self.jump / period * tf.add_n(waves)
+        return tf.cast(4.0 * self.jump / wide * tf.add_n(waves), x.dtype)
 
     def _area(self, terms, period):
         alternating = sum((-1) ** (i - 1) / (2 * i - 1) for i in range(1, terms + 1))
