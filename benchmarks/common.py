@@ -11,12 +11,12 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def arguments(description):
-    """Parses the options that all benchmarks take."""
+def argument_parser(description):
+    """The options that all benchmarks take."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, for a first look")
     parser.add_argument("--json", metavar="PATH", help="also write the rows to this file")
-    return parser.parse_args()
+    return parser
 
 
 def processor():
@@ -81,8 +81,9 @@ class Rows:
         return [
             row
             for row in self.rows
-            if (row["at_least"] is not None and row["value"] < row["at_least"])
-            or (row["at_most"] is not None and row["value"] > row["at_most"])
+            # Asked this way round, so that a NaN misses its bound.
+            if not (row["at_least"] is None or row["value"] >= row["at_least"])
+            or not (row["at_most"] is None or row["value"] <= row["at_most"])
         ]
 
     def finish(self, path=None):

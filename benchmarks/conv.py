@@ -79,7 +79,7 @@ def invoker(interpreter):
 
 
 def main():
-    options = common.arguments(__doc__.split("\n")[0])
+    options = common.argument_parser(__doc__.split("\n")[0]).parse_args()
     common.print_header()
     rows = common.Rows()
     print(f"{'case':<22}{'binary':>10}{'int8':>10}{'float':>10}{'int8/bin':>10}{'float/bin':>10}")

@@ -1,0 +1,212 @@
+"""Trains small binary networks on Fashion-MNIST and compares what they learn.
+
+    python benchmarks/accuracy.py [--quick] [--json PATH] [--part PART] [--seeds N] [--log PATH] [--data DIR]
+
+Three parts, each printed as a table of means and spreads over the seeds:
+
+surrogates  one binary convnet with each surrogate for the signs of its activations, on images held out of the training images;
+peers       a larger one with the best of them, with Larq's and with qkeras-v3's layers, on the test images: the same network,
+            weights to start from, optimizer, steps and order of the images;
+residual    a network of ReActNet's blocks and its float twin, on the test images.
+
+One thread; the CPU seconds are those of one training, its compilation included. With --log, a training that the file already
+has is not repeated.
+"""
+
+import functools
+import importlib.util
+import json
+import os
+import statistics
+import sys
+
+import common
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "examples"))
+import fashion_data  # noqa: E402
+import keras  # noqa: E402
+import networks  # noqa: E402
+from peers import worker  # noqa: E402
+
+import keras_ste  # noqa: E402
+from keras_ste.blocks import reactnet_block  # noqa: E402
+from keras_ste.estimators import surrogates  # noqa: E402
+from keras_ste.quantizers import SteSign  # noqa: E402
+
+MOST_CPU_SECONDS = 300
+MOST_POINTS_BELOW_FLOAT = 2.0
+FOR_ROUNDINGS = {"dsq_round"}
+QUICK_SURROGATES = ["approx_sign", "clipped_identity", "identity", "swish_sign"]
+
+BUDGETS = {
+    "surrogates": {"filters": [16, 32, 32], "images": 20000, "epochs": 2, "rate": 5e-3, "test": False},
+    "peers": {"filters": [16, 32, 64], "images": 60000, "epochs": 2, "rate": 5e-3, "test": True},
+    "residual": {"images": 60000, "epochs": 3, "test": True},
+}
+# Each the better of 5e-3 and 1e-2 after two epochs of 20,000 images: signs move only where a weight crosses zero.
+RESIDUAL_RATES = {"float twin": 5e-3, "ReActNet blocks": 1e-2}
+# The best of the first part, and what the peers have under other names.
+OURS = ["approx_sign", "clipped_identity"]
+LARQS = ["approx_sign", "ste_sign"]
+
+
+def surrogate_names():
+    """The surrogates of the table: all, but for those of roundings."""
+    return [name for name in surrogates.names() if name not in FOR_ROUNDINGS]
+
+
+class Log:
+    """The trainings done, one a line of a file."""
+
+    def __init__(self, path):
+        self.path = path
+        self.results = {}
+        if path and os.path.exists(path):
+            with open(path, encoding="utf-8") as f:
+                for line in f:
+                    entry = json.loads(line)
+                    self.results[json.dumps(entry["training"], sort_keys=True)] = entry["result"]
+
+    def result(self, training, run):
+        """What is known of this training, or else what `run()` returns."""
+        key = json.dumps(training, sort_keys=True)
+        if key not in self.results:
+            self.results[key] = run()
+            if self.path:
+                with open(self.path, "a", encoding="utf-8") as f:
+                    f.write(json.dumps({"training": training, "result": self.results[key]}) + "\n")
+        return self.results[key]
+
+
+def binary_layers(surrogate, filters, **arguments):
+    """Our binary convolution, the surrogate that of the activations."""
+    return [
+        keras_ste.QuantConv2D(
+            filters, input_quantizer=SteSign(surrogate=surrogate), kernel_quantizer="ste_sign", **arguments
+        )
+    ]
+
+
+def qkeras_layers(filters, **arguments):
+    """The same of qkeras-v3, as its documentation writes it."""
+    import qkeras
+
+    return [
+        qkeras.QActivation("binary(alpha=1)"),
+        qkeras.QConv2D(filters, kernel_quantizer="binary(alpha=1)", **arguments),
+    ]
+
+
+def residual_network(binary):
+    """A float convolution, two of ReActNet's blocks at 7x7 pixels, a float classifier; or its float twin."""
+    quantizers = {} if binary else {"kernel_quantizer": None, "input_quantizer": None}
+    inputs = keras.Input((28, 28, 1))
+    x = keras.layers.Conv2D(64, 5, strides=2, padding="same", use_bias=False)(inputs)
+    x = keras.layers.BatchNormalization(momentum=0.9)(x)
+    x = reactnet_block(x, 64, strides=2, **quantizers)
+    x = reactnet_block(x, 128, **quantizers)
+    x = keras.layers.Flatten()(x)
+    return keras.Model(inputs, keras.layers.Dense(networks.CLASSES)(x))
+
+
+class Benchmark:
+    """Runs the parts with the options of the command line, and collects their rows."""
+
+    def __init__(self, options):
+        self.options = options
+        self.log = Log(options.log)
+        self.rows = common.Rows()
+        self.seeds = range(options.seeds or (1 if options.quick else 3))
+
+    def budget(self, part):
+        epochs = 1 if self.options.quick else BUDGETS[part]["epochs"]
+        return {**BUDGETS[part], "epochs": epochs}
+
+    def train(self, part, name, run, **budget):
+        """The mean accuracy over the seeds, in percent; printed and collected with the spread."""
+        budget = {**self.budget(part), **budget}
+        results = []
+        for seed in self.seeds:
+            training = {"part": part, "name": name, "seed": seed, **budget}
+            results.append(self.log.result(training, functools.partial(run, budget, seed)))
+        values = [100 * result["accuracy"] for result in results]
+        seconds = max(result["cpu_seconds"] for result in results)
+        mean, spread = statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+        print(f"| {name} | {mean:.2f} | {spread:.2f} | {min(values):.2f} | {max(values):.2f} | {seconds:.0f} |", flush=True)
+        case = f"{part}: {name}"
+        self.rows.add(case, "accuracy", mean)
+        self.rows.add(case, "spread", spread)
+        self.rows.add(case, "most CPU seconds of a training", seconds, at_most=MOST_CPU_SECONDS)
+        return mean
+
+    def header(self, part):
+        budget = self.budget(part)
+        print(f"\n{part}: {budget}, batches of {networks.BATCH}, seeds {list(self.seeds)}")
+        print("\n| | mean % | standard deviation | least | most | CPU seconds |\n| --- | --- | --- | --- | --- | --- |")
+
+    def in_process(self, network, budget, seed):
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(seed)
+        return networks.trained(keras, network(budget), self.options.data, budget, seed)
+
+    def convnet(self, layers):
+        return functools.partial(self.in_process, lambda budget: networks.convnet(keras, layers, budget["filters"]))
+
+    def surrogates(self):
+        self.header("surrogates")
+        names = QUICK_SURROGATES if self.options.quick else surrogate_names()
+        for name in names:
+            self.train("surrogates", name, self.convnet(functools.partial(binary_layers, name)))
+
+    def peers(self):
+        self.header("peers")
+        ours = {
+            name: self.train("peers", f"keras_ste {name}", self.convnet(functools.partial(binary_layers, name)))
+            for name in OURS
+        }
+        theirs = {}
+        if importlib.util.find_spec("qkeras"):
+            theirs["qkeras-v3 binary"] = self.train("peers", "qkeras-v3 binary", self.convnet(qkeras_layers))
+        else:
+            print("WITHOUT qkeras-v3, which is not installed: pip install qkeras-v3")
+        larq = worker.find("larq")
+        if larq:
+            for name in LARQS:
+                run = functools.partial(self.with_larq, larq, name)
+                theirs[f"Larq {name}"] = self.train("peers", f"Larq {name}", run)
+            larq.close()
+        best = max(ours, key=ours.get)
+        for name, mean in theirs.items():
+            self.rows.add(f"peers: best of keras_ste ({best})", f"points above {name}", ours[best] - mean, at_least=0)
+
+    def with_larq(self, larq, surrogate, budget, seed):
+        return larq.ask(task="train", surrogate=surrogate, directory=self.options.data, options=budget, seed=seed)
+
+    def residual(self):
+        self.header("residual")
+        means = []
+        for name, rate in RESIDUAL_RATES.items():
+            binary = name != "float twin"
+            run = functools.partial(self.in_process, lambda _, b=binary: residual_network(b))
+            means.append(self.train("residual", name, run, rate=rate))
+        self.rows.add("residual", "points below its float twin", means[0] - means[1], at_most=MOST_POINTS_BELOW_FLOAT)
+
+
+def main():
+    parts = ("surrogates", "peers", "residual")
+    parser = common.argument_parser(__doc__.split("\n")[0])
+    parser.add_argument("--part", action="append", choices=parts, help="only this part; may be given again")
+    parser.add_argument("--seeds", type=int, help="how often each network is trained (default: 3, quick: 1)")
+    parser.add_argument("--log", metavar="PATH", help="file of the trainings already done, which is continued")
+    parser.add_argument("--data", default=fashion_data.DEBIAN_DATA, help="folder of the images (default: %(default)s)")
+    options = parser.parse_args()
+    networks.use_one_thread()
+    common.print_header(("keras_ste", "tensorflow", "keras", "qkeras-v3", "numpy"))
+    benchmark = Benchmark(options)
+    for part in options.part or parts:
+        getattr(benchmark, part)()
+    benchmark.rows.finish(options.json)
+
+
+if __name__ == "__main__":
+    main()

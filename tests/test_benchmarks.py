@@ -1,0 +1,137 @@
+"""What the benchmarks rest on: bounds that can be missed, one loader, the same network for every library."""
+
+import gzip
+import importlib.util
+import sys
+
+import keras
+import native_build
+import numpy as np
+import pytest
+
+import keras_ste
+from keras_ste.estimators import surrogates
+
+for folder in ("benchmarks", "examples"):
+    sys.path.insert(0, str(native_build.ROOT / folder))
+
+import accuracy  # noqa: E402
+import common  # noqa: E402
+import fashion_data  # noqa: E402
+import networks  # noqa: E402
+import steps  # noqa: E402
+import training  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "missed"),
+    [
+        (1.0, {"at_most": 1.0}, False),
+        (1.0001, {"at_most": 1.0}, True),
+        (1.0, {"at_least": 1.0}, False),
+        (0.9999, {"at_least": 1.0}, True),
+        (float("nan"), {"at_most": 1.0}, True),
+        (float("nan"), {"at_least": 1.0}, True),
+        (float("nan"), {}, False),
+    ],
+)
+def test_rows_say_which_bound_is_missed(value, bound, missed, capsys):
+    rows = common.Rows()
+    rows.add("case", "metric", value, **bound)
+    rows.finish()
+    assert ("MISSED: case: metric" in capsys.readouterr().out) == missed
+
+
+def write_split(folder, images, labels):
+    for kind, header, values in (("images-idx3", 16, images), ("labels-idx1", 8, labels)):
+        with gzip.open(folder / f"t10k-{kind}-ubyte.gz", "wb") as f:
+            f.write(bytes(header) + values.tobytes())
+
+
+def test_loader_reads_images_and_labels_behind_their_headers(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (3, 28, 28, 1), np.uint8), rng.integers(0, 10, 3, np.uint8)
+    write_split(tmp_path, images, labels)
+    loaded = fashion_data.load_split(tmp_path, "t10k")
+    np.testing.assert_array_equal(loaded[0], images)
+    np.testing.assert_array_equal(loaded[1], labels)
+    with pytest.raises(SystemExit, match="dataset-fashion-mnist"):
+        fashion_data.load_split(tmp_path, "train")
+
+
+def test_every_surrogate_of_a_sign_or_step_is_in_the_table():
+    assert set(accuracy.surrogate_names()) == set(surrogates.names()) - {"dsq_round"}
+    assert set(accuracy.QUICK_SURROGATES) <= set(accuracy.surrogate_names())
+    assert set(accuracy.OURS) <= set(accuracy.surrogate_names())
+
+
+def test_batches_are_permutations_drawn_from_the_seed():
+    count = 3 * networks.BATCH + 5
+    first, second = (np.array(list(networks.batches(count, 2, seed))) for seed in (1, 2))
+    assert first.shape == (6, networks.BATCH)
+    for epoch in (first[:3], first[3:]):
+        assert len(set(epoch.ravel())) == 3 * networks.BATCH and epoch.max() < count
+    assert not np.array_equal(first[:3], first[3:]) and not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, list(networks.batches(count, 2, 1)))
+
+
+def networks_of_all():
+    """Ours, and qkeras-v3's where it is installed."""
+    yield networks.convnet(keras, lambda *a, **k: accuracy.binary_layers("clipped_identity", *a, **k), [4, 6, 8])
+    if importlib.util.find_spec("qkeras"):
+        yield networks.convnet(keras, accuracy.qkeras_layers, [4, 6, 8])
+
+
+def test_the_peers_have_the_same_network_and_weights():
+    plain = networks.convnet(keras, lambda n, **k: [keras.layers.Conv2D(n, **k)], [4, 6, 8])
+    networks.initialize(plain, 3)
+    images = np.random.default_rng(0).normal(size=(2, 28, 28, 1)).astype(np.float32)
+    outputs = []
+    for model in networks_of_all():
+        networks.initialize(model, 3)
+        for ours, theirs in zip(model.trainable_variables, plain.trainable_variables, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        outputs.append(np.array(model(images)))
+    for output in outputs[1:]:
+        np.testing.assert_allclose(output, outputs[0], atol=1e-5)
+
+
+def test_latent_weights_stay_clipped():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2 * networks.BATCH, 28, 28, 1), np.uint8)
+    labels = rng.integers(0, 10, len(images), np.uint8)
+    model = networks.convnet(keras, lambda *a, **k: accuracy.binary_layers("approx_sign", *a, **k), [4, 8, 8])
+    networks.initialize(model, 0)
+    assert networks.train(keras, model, images, labels, epochs=3, rate=0.5, seed=0) > 0
+    binary = [layer for layer in model.layers if isinstance(layer, keras_ste.QuantConv2D)]
+    assert [np.abs(layer.kernel).max() for layer in binary] == [1.0, 1.0]
+
+
+def test_residual_network_and_its_float_twin_differ_in_the_signs_only():
+    binary, plain = accuracy.residual_network(True), accuracy.residual_network(False)
+    thresholds = sum(v.shape[-1] for v in binary.trainable_variables if v.name == "threshold")
+    assert binary.count_params() == plain.count_params() + thresholds > plain.count_params()
+
+
+def test_log_does_not_repeat_a_training(tmp_path):
+    runs = []
+    path = tmp_path / "log.jsonl"
+    for epochs in (1, 1, 2):
+        log = accuracy.Log(path)  # as a command that is given again has it
+        result = log.result({"name": "a", "epochs": epochs}, lambda: runs.append(1) or {"accuracy": len(runs)})
+        assert result == {"accuracy": epochs}
+    assert len(runs) == 2
+
+
+def test_ratios_are_medians_of_neighbours_whose_order_changes():
+    asked = []
+
+    def pair(reference_first):
+        asked.append(reference_first)
+        return [2.0 * len(asked), 1.0 * len(asked)]
+
+    assert training.measure({"a": pair}, 3) == {"a": (2.0, 4.0, 2.0)}
+    assert asked == [False, True, False]
+    calls = []
+    times = steps.seconds_of_both(lambda: calls.append("run"), lambda: calls.append("reference"), 2, True)
+    assert calls == ["reference", "reference", "run", "run"] and len(times) == 2
