@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from keras_ste.blocks import bitnet_block
+from keras_ste.models import bitnet_transformer
 
 CONTEXT = 128
 CHANNELS, HEADS, HIDDEN, BLOCKS = 160, 5, 432, 4
@@ -39,20 +39,6 @@ def load_text(path):
         sys.exit("there is no program `bible`. Install the Debian package bible-kjv, or name a text file: --text PATH")
     verses = subprocess.run([program, "-f", "Gen1:1-Rev22:21"], capture_output=True, text=True, check=True).stdout
     return "\n".join(line.partition(" ")[2] for line in verses.splitlines())
-
-
-def transformer(characters, ternary):
-    """Maps the codes of characters, (batch, context), to logits of the next ones, (batch, context, characters)."""
-    quantizers = {} if ternary else {"kernel_quantizer": None, "input_quantizer": None}
-    codes = keras.Input((CONTEXT,), dtype="int32", name="codes")
-    places = keras.ops.arange(CONTEXT)
-    x = keras.layers.Embedding(characters, CHANNELS)(codes)
-    x = x + keras.layers.Embedding(CONTEXT, CHANNELS)(places)
-    for _ in range(BLOCKS):
-        x = bitnet_block(x, HEADS, HIDDEN, **quantizers)
-    x = keras.layers.RMSNormalization()(x)
-    logits = keras.layers.Dense(characters, name="logits")(x)
-    return keras.Model(codes, logits, name="ternary" if ternary else "float_twin")
 
 
 def windows(codes, steps, seed):
@@ -122,10 +108,11 @@ def main():
     steps = options.steps or (80 if options.fast else 3000)
     console.print(f"{len(text):,} characters, {len(alphabet)} of them different; {held_out:,} held out")
 
+    sizes = {"channels": CHANNELS, "heads": HEADS, "hidden": HIDDEN, "blocks": BLOCKS}
     bits, models = {}, {}
-    for ternary in (False, True):
+    for name, quantizers in (("float_twin", {"kernel_quantizer": None, "input_quantizer": None}), ("ternary", {})):
         keras.utils.set_random_seed(1)
-        model = transformer(len(alphabet), ternary)
+        model = bitnet_transformer(len(alphabet), CONTEXT, **sizes, **quantizers, name=name)
         train(model, codes[:-held_out], steps)
         bits[model.name], models[model.name] = bits_per_character(model, codes[-held_out:]), model
     console.rule("held-out text")

@@ -26,8 +26,8 @@ def bitnet_transformer(
 ) -> keras.Model:
     """A causal transformer of `bitnet_block`s: what comes next, after each code of a text.
 
-    The embeddings of codes and places, and the last layer, are in float. With both quantizers `None`
-    it is the float twin.
+    The embeddings of codes and places, and the last layer, are in float; what stands for a place is
+    drawn once and not trained. With both quantizers `None` it is the float twin.
 
     Args:
         vocabulary: number of different codes.
@@ -52,11 +52,11 @@ def bitnet_transformer(
     if blocks < 1:
         raise ValueError(f"blocks must be positive. Received: blocks={blocks!r}.")
     codes = keras.Input((context,), dtype="int32", name="codes")
-    # Made from the codes, or Keras would take the embedded places for a constant.
+    # Made from the codes, or Keras would take the embedded places for a constant and not save them.
     places = keras.ops.add(keras.ops.arange(context, dtype="int32"), keras.ops.zeros_like(codes))
     embedded = [
         keras.layers.Embedding(vocabulary, channels)(codes),
-        keras.layers.Embedding(context, channels)(places),
+        keras.layers.Embedding(context, channels, trainable=False)(places),
     ]
     x = keras.layers.Add()(embedded)
     for _ in range(blocks):
