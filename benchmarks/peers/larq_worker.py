@@ -10,6 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path[:0] = [str(pathlib.Path(__file__).parents[1]), str(pathlib.Path(__file__).parents[2] / "examples")]
 
 import larq
+import networks
 import numpy as np
 import steps
 import tensorflow as tf
@@ -65,8 +66,7 @@ class Steps:
 
 def train(surrogate, directory, options, seed):
     """Trains accuracy.py's convnet with Larq's layers."""
-    import networks
-
+    networks.use_one_thread()
     tf_keras.backend.clear_session()
 
     def binary(filters, **arguments):
