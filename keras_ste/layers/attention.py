@@ -26,16 +26,8 @@ class QuantizedAttention(QuantizedLayer):
     quantized_tensors = in_attention
     quantized_weights: dict[str, str] = {}
 
-    @property
-    def input_quantizer(self) -> Any:
-        return self._of_projections.input_quantizer
-
-    @property
-    def kernel_quantizer(self) -> Any:
-        return self._of_projections.kernel_quantizer
-
-    def _set_attention(self, input_quantizer, kernel_quantizer, **given):
-        self._set_quantizers(**given)
+    def __init__(self, *args: Any, input_quantizer: Any = None, kernel_quantizer: Any = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         # In a namespace, because Keras would track what is set on the layer itself.
         self._of_projections = types.SimpleNamespace(
             input_quantizer=quantizers.get(input_quantizer),
@@ -46,6 +38,14 @@ class QuantizedAttention(QuantizedLayer):
                 f"{type(self).__name__}: flash attention knows no quantizers of query, key, value and scores. "
                 "Received: flash_attention=True."
             )
+
+    @property
+    def input_quantizer(self) -> Any:
+        return self._of_projections.input_quantizer
+
+    @property
+    def kernel_quantizer(self) -> Any:
+        return self._of_projections.kernel_quantizer
 
     @property
     def _quantizes_attention(self):

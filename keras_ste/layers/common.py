@@ -12,18 +12,25 @@ import tensorflow as tf
 from keras_ste import quantizers
 
 
-def arguments_of(base: type, *mixins: type) -> Callable:
-    """Decorator of an `__init__(self, *args, <quantizers>, **kwargs)`: its signature is the base's.
+def arguments_of(base: type, mixin: type | None = None) -> Callable:
+    """Decorator of an `__init__(self, *args, ..., **kwargs)`: its signature is the base's, and what is added.
 
-    The arguments of the Keras layer come first, in their order and with their defaults, whatever
-    the version of Keras has; those of the mixins and of the decorated function follow, by keyword.
+    The arguments of the Keras layer come first, in their order and with their defaults, whatever the
+    version of Keras has. By keyword follow those of the decorated function, and the mixin's: a quantizer
+    for each of its tensors and weights, and those of its own.
     """
 
     def decorate(function):
-        inherited, *further, own = (inspect.signature(each).parameters.values() for each in (base, *mixins, function))
+        inherited, own = (inspect.signature(each).parameters.values() for each in (base, function))
         parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
         parameters += [p for p in inherited if p.kind != p.VAR_KEYWORD]
-        parameters += [p for values in (*further, own) for p in values if p.kind == p.KEYWORD_ONLY]
+        parameters += [p for p in own if p.kind == p.KEYWORD_ONLY]
+        if hasattr(mixin, "quantized_tensors"):
+            names = (*mixin.quantized_tensors, *mixin.quantized_weights)
+            options = {"kind": inspect.Parameter.KEYWORD_ONLY, "default": None, "annotation": Any}
+            parameters += [inspect.Parameter(name, **options) for name in names]
+        if mixin is not None:
+            parameters += [p for p in inspect.signature(mixin).parameters.values() if p.kind == p.KEYWORD_ONLY]
         parameters += [p for p in own if p.kind == p.VAR_KEYWORD]
         function.__signature__ = inspect.Signature(parameters)
         return function
@@ -49,7 +56,7 @@ def quantized_weight(argument: str) -> property:
 
 
 class QuantizedLayer:
-    """Mixed in before a Keras layer: adds the quantizer arguments.
+    """Mixed in before a Keras layer: adds the quantizer arguments, by keyword, `None` where not given.
 
     Attributes:
         quantized_tensors: the arguments that quantize what is computed: inputs, states.
@@ -62,22 +69,23 @@ class QuantizedLayer:
     quantized_weights: dict[str, str] = {"kernel_quantizer": "kernel"}
     output_axes: tuple[int, ...] = (-1,)
 
-    @property
-    def quantizer_arguments(self) -> tuple[str, ...]:
-        return (*self.quantized_tensors, *self.quantized_weights)
-
-    def _set_quantizers(self, **given):
-        """To be called at the end of `__init__`, with every one of the arguments."""
+    def __init__(self, *args: Any, **kwargs: Any):
+        given = {argument: kwargs.pop(argument, None) for argument in self.quantizer_arguments}
+        super().__init__(*args, **kwargs)
         if self.quantization_mode is not None:
             raise ValueError(
                 f"{type(self).__name__} quantizes by its own quantizers and takes a float dtype "
                 f"policy. Received: dtype={self.dtype_policy.name!r}."
             )
-        for argument in self.quantizer_arguments:
-            quantizer = quantizers.get(given[argument])
+        for argument, identifier in given.items():
+            quantizer = quantizers.get(identifier)
             if isinstance(quantizer, quantizers.VariableQuantizer):
                 quantizer = quantizer.for_layer()
             setattr(self, argument, quantizer)
+
+    @property
+    def quantizer_arguments(self) -> tuple[str, ...]:
+        return (*self.quantized_tensors, *self.quantized_weights)
 
     def build(self, input_shape):
         super().build(input_shape)

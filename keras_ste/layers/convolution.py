@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -49,15 +51,22 @@ class QuantizedConvolution(ProductLayer):
 
 
 class PaddedConvolution(QuantizedConvolution):
-    """A convolution that can pad with ones: the argument `pad_values`."""
+    """A convolution that can pad with ones: the argument `pad_values`.
 
-    def _set_pad_values(self, pad_values, paddings=("same",)):
+    Attributes:
+        paddings_with_ones: the values of `padding` that can be padded with ones.
+    """
+
+    paddings_with_ones: tuple[str, ...] = ("same",)
+
+    def __init__(self, *args: Any, pad_values: int = 0, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         name = type(self).__name__
         if pad_values not in (0, 1):
             raise ValueError(f"{name}'s pad_values must be 0 or 1. Received: {pad_values!r}.")
-        if pad_values and self.padding not in paddings:
+        if pad_values and self.padding not in self.paddings_with_ones:
             raise ValueError(
-                f"{name}'s pad_values=1 needs padding={' or '.join(map(repr, paddings))}. "
+                f"{name}'s pad_values=1 needs padding={' or '.join(map(repr, self.paddings_with_ones))}. "
                 f"Received: padding={self.padding!r}."
             )
         self.pad_values = int(pad_values)

@@ -38,8 +38,7 @@ class QuantActivation(QuantizedLayer, keras.layers.Layer):
     not_packed = "only what a packed layer takes as its input is quantized by a custom op"
 
     def __init__(self, quantizer: Any, **kwargs: Any):
-        super().__init__(**kwargs)
-        self._set_quantizers(quantizer=quantizer)
+        super().__init__(quantizer=quantizer, **kwargs)
         self.supports_masking = True
 
     def build(self, input_shape):

@@ -39,18 +39,11 @@ class QuantConv1D(PaddedConvolution, keras.layers.Conv1D):
     TensorShape([1, 5, 4])
     """
 
-    @arguments_of(keras.layers.Conv1D)
-    def __init__(
-        self,
-        *args: Any,
-        input_quantizer: Any = None,
-        kernel_quantizer: Any = None,
-        pad_values: int = 0,
-        **kwargs: Any,
-    ):
+    paddings_with_ones = ("same", "causal")
+
+    @arguments_of(keras.layers.Conv1D, PaddedConvolution)
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._set_quantizers(input_quantizer=input_quantizer, kernel_quantizer=kernel_quantizer)
-        self._set_pad_values(pad_values, ("same", "causal"))
 
     def _emit(self, inputs):
         return export.emit_conv(self, inputs)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_ste.layers import export
+from keras_ste.layers.common import arguments_of
 from keras_ste.layers.convolution import PaddedConvolution
 
 
@@ -42,51 +43,9 @@ class QuantConv2D(PaddedConvolution, keras.layers.Conv2D):
     TensorShape([1, 5, 5, 4])
     """
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple[int, int],
-        strides: int | tuple[int, int] = (1, 1),
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: int | tuple[int, int] = (1, 1),
-        groups: int = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        *,
-        input_quantizer: Any = None,
-        kernel_quantizer: Any = None,
-        pad_values: int = 0,
-        **kwargs: Any,
-    ):
-        super().__init__(
-            filters,
-            kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            groups=groups,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-            **kwargs,
-        )
-        self._set_quantizers(input_quantizer=input_quantizer, kernel_quantizer=kernel_quantizer)
-        self._set_pad_values(pad_values)
+    @arguments_of(keras.layers.Conv2D, PaddedConvolution)
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
 
     def _emit(self, inputs):
         return export.emit_conv(self, inputs)

@@ -37,13 +37,6 @@ class QuantConv2DTranspose(TransposedConvolution, keras.layers.Conv2DTranspose):
     TensorShape([1, 8, 8, 3])
     """
 
-    @arguments_of(keras.layers.Conv2DTranspose)
-    def __init__(
-        self,
-        *args: Any,
-        input_quantizer: Any = None,
-        kernel_quantizer: Any = None,
-        **kwargs: Any,
-    ):
+    @arguments_of(keras.layers.Conv2DTranspose, TransposedConvolution)
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._set_quantizers(input_quantizer=input_quantizer, kernel_quantizer=kernel_quantizer)

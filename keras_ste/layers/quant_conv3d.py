@@ -40,15 +40,6 @@ class QuantConv3D(PaddedConvolution, keras.layers.Conv3D):
 
     not_packed = "there is no custom op for 3-D convolutions"
 
-    @arguments_of(keras.layers.Conv3D)
-    def __init__(
-        self,
-        *args: Any,
-        input_quantizer: Any = None,
-        kernel_quantizer: Any = None,
-        pad_values: int = 0,
-        **kwargs: Any,
-    ):
+    @arguments_of(keras.layers.Conv3D, PaddedConvolution)
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._set_quantizers(input_quantizer=input_quantizer, kernel_quantizer=kernel_quantizer)
-        self._set_pad_values(pad_values)

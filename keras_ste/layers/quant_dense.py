@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_ste.layers import export
-from keras_ste.layers.common import ProductLayer, quantized_weight
+from keras_ste.layers.common import ProductLayer, arguments_of, quantized_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_ste")
@@ -42,41 +42,9 @@ class QuantDense(ProductLayer, keras.layers.Dense):
 
     quantized_kernel = quantized_weight("kernel_quantizer")
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        lora_rank: int | None = None,
-        lora_alpha: float | None = None,
-        *,
-        input_quantizer: Any = None,
-        kernel_quantizer: Any = None,
-        **kwargs: Any,
-    ):
-        super().__init__(
-            units,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-            lora_rank=lora_rank,
-            lora_alpha=lora_alpha,
-            **kwargs,
-        )
-        self._set_quantizers(input_quantizer=input_quantizer, kernel_quantizer=kernel_quantizer)
+    @arguments_of(keras.layers.Dense, ProductLayer)
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
 
     def _emit(self, inputs):
         return export.emit_dense(self, inputs)

@@ -39,15 +39,6 @@ class QuantDepthwiseConv2D(DepthwiseConvolution, keras.layers.DepthwiseConv2D):
     TensorShape([1, 3, 3, 2])
     """
 
-    @arguments_of(keras.layers.DepthwiseConv2D)
-    def __init__(
-        self,
-        *args: Any,
-        input_quantizer: Any = None,
-        depthwise_quantizer: Any = None,
-        pad_values: int = 0,
-        **kwargs: Any,
-    ):
+    @arguments_of(keras.layers.DepthwiseConv2D, DepthwiseConvolution)
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._set_quantizers(input_quantizer=input_quantizer, depthwise_quantizer=depthwise_quantizer)
-        self._set_pad_values(pad_values)

@@ -39,16 +39,9 @@ class QuantEinsumDense(ProductLayer, keras.layers.EinsumDense):
 
     quantized_kernel = quantized_weight("kernel_quantizer")
 
-    @arguments_of(keras.layers.EinsumDense)
-    def __init__(
-        self,
-        *args: Any,
-        input_quantizer: Any = None,
-        kernel_quantizer: Any = None,
-        **kwargs: Any,
-    ):
+    @arguments_of(keras.layers.EinsumDense, ProductLayer)
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._set_quantizers(input_quantizer=input_quantizer, kernel_quantizer=kernel_quantizer)
 
     @property
     def output_axes(self) -> tuple[int, ...]:

@@ -42,8 +42,7 @@ class QuantEmbedding(QuantizedLayer, keras.layers.Embedding):
 
     @arguments_of(keras.layers.Embedding)
     def __init__(self, *args: Any, embeddings_quantizer: Any = None, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self._set_quantizers(embeddings_quantizer=embeddings_quantizer)
+        super().__init__(*args, embeddings_quantizer=embeddings_quantizer, **kwargs)
 
     def build(self, input_shape=None):
         super().build(input_shape)

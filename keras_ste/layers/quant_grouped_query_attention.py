@@ -41,27 +41,9 @@ class QuantGroupedQueryAttention(QuantizedAttention, keras.layers.GroupQueryAtte
     TensorShape([1, 5, 6])
     """
 
-    @arguments_of(keras.layers.GroupQueryAttention)
-    def __init__(
-        self,
-        *args: Any,
-        input_quantizer: Any = None,
-        kernel_quantizer: Any = None,
-        query_quantizer: Any = None,
-        key_quantizer: Any = None,
-        value_quantizer: Any = None,
-        scores_quantizer: Any = None,
-        **kwargs: Any,
-    ):
+    @arguments_of(keras.layers.GroupQueryAttention, QuantizedAttention)
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._set_attention(
-            input_quantizer,
-            kernel_quantizer,
-            query_quantizer=query_quantizer,
-            key_quantizer=key_quantizer,
-            value_quantizer=value_quantizer,
-            scores_quantizer=scores_quantizer,
-        )
 
     def build(self, query_shape, value_shape, key_shape=None):
         key_shape = value_shape if key_shape is None else key_shape

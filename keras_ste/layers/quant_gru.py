@@ -36,23 +36,9 @@ class QuantGRUCell(QuantizedCell, keras.layers.GRUCell):
     TensorShape([1, 4])
     """
 
-    @arguments_of(keras.layers.GRUCell)
-    def __init__(
-        self,
-        *args: Any,
-        input_quantizer: Any = None,
-        state_quantizer: Any = None,
-        kernel_quantizer: Any = None,
-        recurrent_quantizer: Any = None,
-        **kwargs: Any,
-    ):
+    @arguments_of(keras.layers.GRUCell, QuantizedCell)
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._set_quantizers(
-            input_quantizer=input_quantizer,
-            state_quantizer=state_quantizer,
-            kernel_quantizer=kernel_quantizer,
-            recurrent_quantizer=recurrent_quantizer,
-        )
 
     def call(self, inputs, states, training=False):
         state = states[0] if isinstance(states, (list, tuple)) else states
@@ -119,23 +105,9 @@ class QuantGRU(QuantizedRNN, keras.layers.GRU):
 
     cell_class = QuantGRUCell
 
-    @arguments_of(keras.layers.GRU)
-    def __init__(
-        self,
-        *args: Any,
-        input_quantizer: Any = None,
-        state_quantizer: Any = None,
-        kernel_quantizer: Any = None,
-        recurrent_quantizer: Any = None,
-        **kwargs: Any,
-    ):
-        given = {
-            "input_quantizer": input_quantizer,
-            "state_quantizer": state_quantizer,
-            "kernel_quantizer": kernel_quantizer,
-            "recurrent_quantizer": recurrent_quantizer,
-        }
-        self._make(keras.layers.GRU, args, kwargs, given)
+    @arguments_of(keras.layers.GRU, QuantizedRNN)
+    def __init__(self, *args: Any, **kwargs: Any):
+        self._make(keras.layers.GRU, args, kwargs)
 
 
 def _plus(x, bias):

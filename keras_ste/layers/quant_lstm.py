@@ -36,23 +36,9 @@ class QuantLSTMCell(QuantizedCell, keras.layers.LSTMCell):
     TensorShape([1, 4])
     """
 
-    @arguments_of(keras.layers.LSTMCell)
-    def __init__(
-        self,
-        *args: Any,
-        input_quantizer: Any = None,
-        state_quantizer: Any = None,
-        kernel_quantizer: Any = None,
-        recurrent_quantizer: Any = None,
-        **kwargs: Any,
-    ):
+    @arguments_of(keras.layers.LSTMCell, QuantizedCell)
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._set_quantizers(
-            input_quantizer=input_quantizer,
-            state_quantizer=state_quantizer,
-            kernel_quantizer=kernel_quantizer,
-            recurrent_quantizer=recurrent_quantizer,
-        )
 
     def call(self, inputs, states, training=False):
         state, carry = states
@@ -96,20 +82,6 @@ class QuantLSTM(QuantizedRNN, keras.layers.LSTM):
 
     cell_class = QuantLSTMCell
 
-    @arguments_of(keras.layers.LSTM)
-    def __init__(
-        self,
-        *args: Any,
-        input_quantizer: Any = None,
-        state_quantizer: Any = None,
-        kernel_quantizer: Any = None,
-        recurrent_quantizer: Any = None,
-        **kwargs: Any,
-    ):
-        given = {
-            "input_quantizer": input_quantizer,
-            "state_quantizer": state_quantizer,
-            "kernel_quantizer": kernel_quantizer,
-            "recurrent_quantizer": recurrent_quantizer,
-        }
-        self._make(keras.layers.LSTM, args, kwargs, given)
+    @arguments_of(keras.layers.LSTM, QuantizedRNN)
+    def __init__(self, *args: Any, **kwargs: Any):
+        self._make(keras.layers.LSTM, args, kwargs)

@@ -39,20 +39,6 @@ class QuantSeparableConv2D(SeparableConvolution, keras.layers.SeparableConv2D):
     TensorShape([1, 3, 3, 4])
     """
 
-    @arguments_of(keras.layers.SeparableConv2D)
-    def __init__(
-        self,
-        *args: Any,
-        input_quantizer: Any = None,
-        depthwise_quantizer: Any = None,
-        pointwise_quantizer: Any = None,
-        intermediate_quantizer: Any = None,
-        **kwargs: Any,
-    ):
+    @arguments_of(keras.layers.SeparableConv2D, SeparableConvolution)
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._set_quantizers(
-            input_quantizer=input_quantizer,
-            depthwise_quantizer=depthwise_quantizer,
-            pointwise_quantizer=pointwise_quantizer,
-            intermediate_quantizer=intermediate_quantizer,
-        )

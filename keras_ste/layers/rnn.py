@@ -27,8 +27,8 @@ class QuantizedCell(QuantizedLayer):
     quantized_kernel = quantized_weight("kernel_quantizer")
     quantized_recurrent_kernel = quantized_weight("recurrent_quantizer")
 
-    def _set_quantizers(self, **given):
-        super()._set_quantizers(**given)
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         # In a namespace, because Keras would track what is set on the layer itself.
         self._sequence = types.SimpleNamespace(weights=None)
 
@@ -109,8 +109,9 @@ class QuantizedRNN:
     # Keras's own quantization is refused, as by the other layers.
     quantize = QuantizedLayer.quantize
 
-    def _make(self, base, args, kwargs, given):
+    def _make(self, base, args, kwargs):
         """In place of the base's `__init__`, which would make a cell that does not quantize."""
+        given = {argument: kwargs.pop(argument, None) for argument in self.quantizer_arguments}
         bound = inspect.signature(base).bind(*args, **kwargs)
         bound.apply_defaults()
         extra = bound.arguments.pop("kwargs", {})
