@@ -1,14 +1,11 @@
-"""The signs beyond SteSign, and the Heaviside step: values, gradients, learned thresholds, conversion."""
+"""The signs beyond SteSign, and the Heaviside step: values, gradients, learned thresholds."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from keras_ste import QuantDense, quantizers
+from keras_ste import QuantDense
 from keras_ste.estimators import surrogates
 from keras_ste.quantizers import (
     ApproxSign,
@@ -22,93 +19,16 @@ from keras_ste.quantizers import (
 from keras_ste.quantizers.irnet import nearest_power_of_two
 
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
-# TensorFlow computes with subnormal numbers as zeros.
-floats = st.floats(-(2.0**60), 2.0**60, allow_subnormal=False, width=32)
-matrices = hnp.arrays(
-    np.float32, hnp.array_shapes(min_dims=2, max_dims=4, min_side=0, max_side=5), elements=floats
-)
-some_thresholds = keras.initializers.RandomNormal(seed=3)
-
-VARIANTS = {
-    "approx": ApproxSign,
-    "approx_scaled": lambda: ApproxSign(scale="mean_abs"),
-    "swish": lambda: SwishSign(3.0),
-    "swish_scaled": lambda: SwishSign(scale="mean_abs", scale_axis=0),
-    "magnitude": MagnitudeAwareSign,
-    "magnitude_tensor": lambda: MagnitudeAwareSign(scale_axis=None),
-    "rsign": lambda: RSign(threshold_initializer=some_thresholds),
-    "rsign_tensor": lambda: RSign(axis=None, threshold_initializer=some_thresholds),
-    "rsign_first": lambda: RSign(axis=0, threshold_initializer=some_thresholds),
-    "heaviside": SteHeaviside,
-    "irnet": IRNetSign,
-    "irnet_tensor": lambda: IRNetSign(scale_axis=None),
-}
-ALL = pytest.mark.parametrize("make", VARIANTS.values(), ids=VARIANTS)
-UNSCALED = [name for name in VARIANTS if VARIANTS[name]().spec.dynamic_scale is False]
-
-
-def codes_and_scale(quantizer, x):
-    encoded = quantizer.encode(x)
-    return encoded if quantizer.spec.dynamic_scale else (encoded, None)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@ALL
-def test_values_are_codes_times_a_scale(make, dtype):
-    @given(x=matrices)
-    def check(x):
-        quantizer = make()
-        x = tf.cast(np.clip(x, -1e4, 1e4), dtype)
-        y = quantizer(x)
-        assert y.dtype == x.dtype and y.shape == x.shape
-        codes, scale = codes_and_scale(quantizer, x)
-        assert codes.dtype == tf.int8 and codes.shape == x.shape
-        assert set(np.unique(codes)) <= {0, 1}
-        integers, factor = quantizer.factors(x)
-        levels = codes.numpy() if quantizer.spec.encoding == "unsigned" else 2 * codes.numpy() - 1
-        np.testing.assert_array_equal(integers.numpy(), levels.astype(integers.numpy().dtype))
-        assert (factor is None) == (scale is None)
-        product = integers if factor is None else integers * factor
-        decoded = quantizer.decode(quantizer.encode(x), dtype=dtype)
-        assert product.numpy().tobytes() == y.numpy().tobytes() == decoded.numpy().tobytes()
-
-    check()
-
-
-@ALL
-def test_in_graphs_and_compiled(make):
-    quantizer = make()
-    x = tf.constant(np.random.default_rng(0).normal(size=(4, 3, 6, 5)), tf.float32)
-    y = quantizer(x)
-    np.testing.assert_array_equal(tf.function(quantizer)(x), y)
-    # XLA adds up means in an order of its own; the signs are the same.
-    np.testing.assert_allclose(tf.function(quantizer, jit_compile=True)(x), y, rtol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", UNSCALED)
-def test_zeros_infinities_and_nan(name, dtype):
+@pytest.mark.parametrize("make", [ApproxSign, SwishSign, RSign, SteHeaviside])
+def test_zeros_infinities_and_nan(make, dtype):
     x = tf.cast([0.0, -0.0, np.inf, -np.inf, np.nan], dtype)
-    quantizer = RSign() if name.startswith("rsign") else VARIANTS[name]()
-    zero, low = (0, 0) if name == "heaviside" else (1, -1)
+    quantizer = make()
+    zero, low = (0, 0) if make is SteHeaviside else (1, -1)
     np.testing.assert_array_equal(tf.cast(quantizer(x), "float32"), [zero, zero, 1, low, np.nan])
     assert quantizer.encode(x).numpy().tolist() == [int(zero > 0)] * 2 + [1, 0, 0]
-
-
-@ALL
-def test_a_nan_shows(make):
-    x = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
-    x[1, 2] = np.nan
-    assert np.isnan(make()(x).numpy()[1, 2])
-
-
-@pytest.mark.parametrize("name", UNSCALED)
-def test_idempotent_and_monotone(name):
-    quantizer = RSign() if name.startswith("rsign") else VARIANTS[name]()
-    x = np.sort(np.random.default_rng(0).normal(size=(1000,))).astype("float32")
-    y = quantizer(x).numpy()
-    assert (np.diff(y) >= 0).all() and len(np.unique(y)) == 2
-    np.testing.assert_array_equal(quantizer(y), y)
 
 
 def gradient_of(quantizer, x, upstream, variable=None):
@@ -186,26 +106,6 @@ def test_magnitude_aware_sign_has_no_gradient_through_its_scale(axis):
     np.testing.assert_allclose(gradient, g * alpha * clipped(w), rtol=1e-5, atol=1e-7)
 
 
-@ALL
-def test_a_scale_pulled_out_behind_a_product_has_the_same_gradient(make):
-    rng = np.random.default_rng(2)
-    w = tf.constant(rng.normal(size=(6, 4)), tf.float32)
-    x = tf.constant(rng.normal(size=(5, 6)), tf.float32)
-    g = rng.normal(size=(5, 4)).astype("float32")
-    quantizer = make()
-
-    def behind(w):
-        integers, scale = quantizer.factors(w)
-        if scale is None:
-            return x @ integers
-        if scale.shape[0] != 1:
-            return (x * tf.transpose(scale)) @ integers
-        return (x @ integers) * scale
-
-    inside = gradient_of(lambda w: x @ quantizer(w), w, g)
-    np.testing.assert_allclose(gradient_of(behind, w, g), inside, rtol=1e-4, atol=1e-5)
-
-
 # RSign
 
 
@@ -246,8 +146,7 @@ def test_rsign_needs_a_known_axis():
         RSign().build((2, None))
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_thresholds_are_trained_saved_and_loaded(tmp_path, jit_compile):
+def test_thresholds_are_trained_saved_and_loaded(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(256, 8)).astype("float32")
     # What the layer computes with thresholds of 0.5; it starts with 0, and all else is right already.
@@ -261,8 +160,8 @@ def test_thresholds_are_trained_saved_and_loaded(tmp_path, jit_compile):
     model = keras.Sequential([keras.Input((8,)), layer])
     assert [v.path.split("/")[-1] for v in layer.trainable_variables] == ["kernel", "bias", "threshold"]
     layer.kernel.trainable = layer.bias.trainable = False
-    model.compile(keras.optimizers.Adam(0.02), "mse", jit_compile=jit_compile)
-    model.fit(x, y, epochs=30, batch_size=64, verbose=0)
+    model.compile(keras.optimizers.Adam(0.02), "mse")
+    model.fit(np.tile(x, (30, 1)), np.tile(y, (30, 1)), batch_size=64, verbose=0)
     threshold = layer.input_quantizer.threshold.numpy()
     assert (0.25 < threshold).all() and (threshold < 0.75).all()
     path = tmp_path / "model.keras"
@@ -327,28 +226,6 @@ def test_equal_weights_have_no_irnet_value_and_no_gradient():
 # Arguments
 
 
-@pytest.mark.parametrize(
-    "quantizer",
-    [
-        ApproxSign("mean_abs", 1, name="a"),
-        SwishSign(2.5, "mean_abs", None, name="b"),
-        MagnitudeAwareSign("identity", 0, name="c"),
-        RSign("identity", 1, keras.initializers.Constant(0.5), name="d"),
-        SteHeaviside("identity", name="e"),
-        IRNetSign("identity", None, name="f"),
-    ],
-    ids=lambda quantizer: type(quantizer).__name__,
-)
-def test_configs_keep_arguments(quantizer):
-    config = quantizer.get_config()
-    again = quantizers.get(quantizers.serialize(quantizer))
-    assert type(again) is type(quantizer) and again.get_config() == config
-    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
-    np.testing.assert_array_equal(again(x), quantizer(x))
-    g = np.ones(x.shape)
-    np.testing.assert_array_equal(gradient_of(again, x, g), gradient_of(quantizer, x, g))
-
-
 def test_specs():
     for plain in (ApproxSign(), SwishSign(), RSign()):
         assert plain.spec == QuantSpec(1, "bipolar")
@@ -366,7 +243,3 @@ def test_errors_say_what_was_wrong():
     for quantizer in (MagnitudeAwareSign(scale_axis=2), IRNetSign(scale_axis=2)):
         with pytest.raises(ValueError, match=r"scale_axis=2.*\(3, 3\)"):
             quantizer(tf.zeros((3, 3)))
-    for make in VARIANTS.values():
-        for method in (make(), make().encode):
-            with pytest.raises(TypeError, match="floating-point.*int8"):
-                method(tf.zeros((2, 2), tf.int8))

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from quantizer_checks import CASES, bits_of, borders, normal
 
 import keras_ste
-from keras_ste import QuantConv2D, QuantDense
+from keras_ste import QuantActivation, QuantConv2D, QuantDense, quantizers
 from keras_ste.quantizers import (
     AdaBin,
     AdaBinActivation,
@@ -16,8 +17,10 @@ from keras_ste.quantizers import (
     BitnetTernary,
     IRNetSign,
     MagnitudeAwareSign,
+    QuantSpec,
     RSign,
     SteHeaviside,
+    SteSign,
     SteTern,
     StochasticBinary,
     StochasticTernary,
@@ -136,9 +139,9 @@ def test_a_learned_threshold_becomes_one_of_the_sums_exactly():
     """Thresholds that the batch norm's values hit: one rounding more or less would change the bits."""
     model = network(kernel_quantizer="ste_sign", input_quantizer=RSign)
     conv = model.get_layer("conv")
-    x = images(4)
+    x = images(2)
     before = keras.Model(model.inputs, model.get_layer("norm").output)([x]).numpy()
-    for image in range(4):
+    for image in range(2):
         conv.input_quantizer.threshold.assign(before[image, 1, 2])
         converted = keras_ste.convert(model, strict=True)
         assert ops(converted)[:2] == ["SteConv2D", "SteConv2D"]
@@ -163,6 +166,120 @@ def test_what_has_no_kernel_is_named_and_computes_the_same(make):
         model(x, training=True)  # scales that are taken from the first data
     converted = keras_ste.convert(model)
     assert [layer for layer, _ in converted.report.unpacked] == ["net/conv", "net/dense"]
-    with pytest.raises(ValueError, match="strict=True.*\n.*net/conv.*\n.*net/dense"):
-        keras_ste.convert(model, strict=True)
     np.testing.assert_allclose(run(converted, x), model(x, training=False), rtol=1e-4, atol=1e-3)
+
+
+def test_strict_names_what_is_not_packed():
+    with pytest.raises(ValueError, match="strict=True.*\n.*net/conv.*\n.*net/dense"):
+        keras_ste.convert(network(kernel_quantizer=SteTern), strict=True)
+
+
+# All quantizers at once, since a conversion takes seconds: a branch of one model for each.
+
+
+def branches(layer_of, names):
+    """A model with one input and, by the name of each case, the output of a layer."""
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, {name: layer_of(CASES[name])(inputs) for name in names})
+
+
+INPUT_CASES = [name for name, case in CASES.items() if not case.weights_only]
+
+
+def test_every_quantizer_of_inputs_is_the_same_in_the_file():
+    """Bit for bit, next to every border between two codes, too; a scale that is a sum, up to rounding."""
+    model = branches(lambda case: QuantActivation(case.make()), INPUT_CASES)
+    model(normal(0, (50, 4)), training=True)  # scales that are taken from the first data
+    quantizers = {layer.name: layer.quantizer for layer in model.layers if isinstance(layer, QuantActivation)}
+    x = np.concatenate([borders(quantizer) for quantizer in quantizers.values()])
+    # TensorFlow takes subnormal numbers for zeros, LiteRT does not.
+    x = np.where(np.abs(x) < 2.0**-126, 0, x).astype("float32")
+    expected = model(x)
+    found = keras_ste.Interpreter(model_content=keras_ste.convert(model).model_content)
+    found = found.get_signature_runner()(**{model.inputs[0].name: x})
+    assert found.keys() == expected.keys() == set(INPUT_CASES)
+    for name, values in expected.items():
+        if CASES[name].sums:
+            np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+        else:
+            assert bits_of(found[name]) == bits_of(values), name
+
+
+def test_every_quantizer_of_kernels_converts():
+    model = branches(lambda case: QuantDense(4, kernel_quantizer=case.make()), CASES)
+    x = normal(1, (5, 4))
+    found = keras_ste.Interpreter(model_content=keras_ste.convert(model).model_content)
+    found = found.get_signature_runner()(**{model.inputs[0].name: x})
+    for name, values in model(x).items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+# Quantizers that say wrong things of themselves.
+
+
+def compare(model, exact=True):
+    """Converts a model and compares it with Keras."""
+    x = normal(1, (3, *model.input_shape[1:]))
+    x.flat[::7] = 0
+    converted = keras_ste.convert(model, strict=exact)
+    np.testing.assert_allclose(run(converted, x), model(x), rtol=0 if exact else 1e-4, atol=0 if exact else 1e-4)
+    return converted
+
+
+class Plain(quantizers.Quantizer):
+    """One bipolar bit, and nothing said about what it is the sign of."""
+
+    @property
+    def spec(self):
+        return QuantSpec(1, "bipolar")
+
+    def factors(self, x, training=False):
+        return tf.where(x >= 0.5, tf.ones_like(x), -tf.ones_like(x)), None
+
+    def encode(self, x):
+        return tf.cast(tf.convert_to_tensor(x) >= 0.5, tf.int8)
+
+
+class Shifted(SteSign):
+    """Says that it is the sign of its input, which it is not."""
+
+    def factors(self, x, training=False):
+        return super().factors(x - 0.5)
+
+
+class Halved(SteSign):
+    """A scale that is neither in the spec nor in the codes."""
+
+    def factors(self, x, training=False):
+        integers, _ = super().factors(x)
+        return integers, tf.constant(0.5)
+
+
+class Levels(SteSign):
+    def factors(self, x, training=False):
+        return super().factors(x)[0] * 0.5, None
+
+
+@pytest.mark.parametrize(
+    "arguments, reason",
+    [
+        ({"input_quantizer": Plain()}, "does not say what its values are the signs of"),
+        ({"input_quantizer": Shifted()}, "other values than the sign of its sign_argument"),
+        ({"input_quantizer": Levels()}, "other values than the sign of its sign_argument"),
+        ({"input_quantizer": Halved()}, "its input_quantizer has a scale"),
+        ({"kernel_quantizer": Levels()}, "its kernel_quantizer gives other values than signs"),
+    ],
+)
+def test_what_is_no_plain_sign_is_not_packed_as_one(arguments, reason):
+    arguments = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", **arguments}
+    layers = [QuantConv2D(4, 2, name="conv", **arguments), QuantDense(4, name="dense", **arguments)]
+    model = keras.Sequential([keras.Input((4, 5, 3)), *layers], name="net")
+    unpacked = dict(compare(model, exact=False).report.unpacked)
+    assert unpacked.keys() == {"net/conv", "net/dense"}
+    assert all(reason in why for why in unpacked.values())
+
+
+@pytest.mark.parametrize("quantizer", [Plain(), Shifted(), Halved()])
+def test_kernels_are_packed_as_the_layer_computes_with_them(quantizer):
+    layer = QuantDense(4, input_quantizer="ste_sign", kernel_quantizer=quantizer)
+    compare(keras.Sequential([keras.Input((12,)), layer]))

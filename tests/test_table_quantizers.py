@@ -326,9 +326,9 @@ def test_a_penalty_on_bits_takes_some_away():
         layer = QuantDense(4, kernel_quantizer=quantizer)
         model = keras.Sequential([keras.Input((8,)), layer])
         model.compile(keras.optimizers.Adam(0.01), "mse")
-        history = model.fit(x, x[:, :4], batch_size=64, epochs=80, verbose=0)
+        losses = [model.train_on_batch(x, x[:, :4]) for _ in range(80)]
         widths[penalty] = float(layer.kernel_quantizer.bit_width())
-        assert np.isfinite(history.history["loss"]).all()
+        assert np.isfinite(losses).all()
     assert widths[0.0] > 7 and widths[1.0] < 5
     assert layer.kernel_quantizer.spec.bits < 8
     model(x, training=True)

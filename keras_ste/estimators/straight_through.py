@@ -83,15 +83,34 @@ def _with_derivative(x, value, derivative):
     @tf.custom_gradient
     def with_derivative(x, value):
         def gradient(upstream):
-            if isinstance(derivative, surrogates.UpstreamSurrogate):
-                return derivative.gradient(upstream, x, value), None
-            d = tf.convert_to_tensor(derivative(x), dtype_hint=x.dtype)
-            _check_like(x, d, f"The surrogate {_name(derivative)}", allow_scalar=True)
-            return upstream * d, None
+            return backward(derivative, upstream, x, value), None
 
         return tf.identity(value), gradient
 
     return with_derivative(x, value)
+
+
+def backward(surrogate: Callable, upstream: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """`dL/dx` for `upstream = dL/dy`: what the surrogate makes of it, for custom gradients.
+
+    Args:
+        surrogate: what `surrogates.get` returns.
+        upstream: the gradient of the forward value.
+        x: the float tensor.
+        y: its forward value, which an `UpstreamSurrogate` looks at.
+
+    Raises:
+        TypeError, ValueError: the surrogate returns another dtype or shape than x's.
+
+    >>> x = tf.constant([0.5, 2.0])
+    >>> backward(surrogates.get("clipped_identity"), 3 * tf.ones(2), x, tf.round(x)).numpy().tolist()
+    [3.0, 0.0]
+    """
+    if isinstance(surrogate, surrogates.UpstreamSurrogate):
+        return surrogate.gradient(upstream, x, y)
+    d = tf.convert_to_tensor(surrogate(x), dtype_hint=x.dtype)
+    _check_like(x, d, f"The surrogate {_name(surrogate)}", allow_scalar=True)
+    return upstream * d
 
 
 def _check_like(x, y, who, allow_scalar):

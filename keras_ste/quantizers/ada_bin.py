@@ -8,8 +8,9 @@ import keras
 import tensorflow as tf
 
 from keras_ste.estimators import straight_through, surrogates
-from keras_ste.quantizers.base import Quantizer, VariableQuantizer, register
+from keras_ste.quantizers.base import VariableQuantizer, register
 from keras_ste.quantizers.common import float_tensor, shared_axes, widened
+from keras_ste.quantizers.computed_scale import ComputedScale
 from keras_ste.quantizers.sign import _sign
 from keras_ste.quantizers.spec import QuantSpec
 
@@ -31,7 +32,7 @@ def _chosen(codes, center, distance, dtype):
 
 
 @register
-class AdaBin(Quantizer):
+class AdaBin(ComputedScale):
     """AdaBin's binary weights: `β - α` and `β + α`, from the weights' mean and deviation.
 
         β = mean x        α = sqrt(mean (x - β)²)        u = (x - β) / α
@@ -67,9 +68,7 @@ class AdaBin(Quantizer):
         scale_axis: int | None = -1,
         name: str | None = None,
     ):
-        super().__init__(name=name)
-        self.surrogate = surrogates.get(surrogate)
-        self.scale_axis = scale_axis
+        super().__init__(surrogate, scale_axis, name=name)
 
     @property
     def spec(self) -> QuantSpec:
@@ -101,13 +100,6 @@ class AdaBin(Quantizer):
         positive = variance > 0
         root = tf.sqrt(tf.where(positive, variance, tf.ones_like(variance)))
         return center, tf.where(positive, root, variance)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "surrogate": surrogates.serialize(self.surrogate),
-            "scale_axis": self.scale_axis,
-            **super().get_config(),
-        }
 
 
 @register

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ste.quantizers import integers
-from keras_ste.quantizers.base import VariableQuantizer, register
+from keras_ste.quantizers.base import register
 from keras_ste.quantizers.integers import IntegerCodes
-from keras_ste.quantizers.learned import SMALLEST_STEP, AtLeast
+from keras_ste.quantizers.learned import LearnsAlpha
 from keras_ste.quantizers.spec import QuantSpec
 
 
@@ -37,7 +37,7 @@ def additive_powers(bits: int) -> np.ndarray:
 
 
 @register
-class Apot(IntegerCodes, VariableQuantizer):
+class Apot(IntegerCodes, LearnsAlpha):
     """Additive powers of two between -α and α (unsigned: 0 and α); α is trained.
 
         q(x) = α · Π(x / α)        Π: to the nearest level of ±{0, ..., 1}, beyond ±1 to ±1
@@ -94,16 +94,6 @@ class Apot(IntegerCodes, VariableQuantizer):
         levels = additive_powers(self.bits - self.signed)
         self._levels = np.concatenate([-levels[:0:-1], levels]) if signed else levels
         self.low, self.high = int(self._levels[0]), int(self._levels[-1])
-
-    def build(self, shape: Any) -> None:
-        self.alpha = self.add_weight(
-            shape=integers.scale_shape(self, shape, self.scale_axis),
-            initializer=keras.initializers.Constant(self.initial_alpha),
-            regularizer=self.alpha_regularizer,
-            constraint=AtLeast(SMALLEST_STEP),
-            name="alpha",
-        )
-        self.built = True
 
     @property
     def spec(self) -> QuantSpec:

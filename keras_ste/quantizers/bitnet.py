@@ -7,16 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_ste.estimators import surrogates
-from keras_ste.quantizers.base import Quantizer, register
-from keras_ste.quantizers.common import float_tensor, scaled, shared_axes, widened
+from keras_ste.quantizers.base import register
+from keras_ste.quantizers.common import shared_axes, widened
+from keras_ste.quantizers.computed_scale import ScaledIntegers
 from keras_ste.quantizers.sign import _sign
 from keras_ste.quantizers.spec import QuantSpec
-
-
-def integer_codes(integers: tf.Tensor) -> tf.Tensor:
-    """Integers as int8 codes; a NaN, which no code stands for, as 0."""
-    return tf.cast(tf.where(tf.math.is_nan(integers), tf.zeros_like(integers), integers), tf.int8)
 
 
 def _rounded(x, low, high):
@@ -25,45 +20,23 @@ def _rounded(x, low, high):
     return tf.where(tf.equal(integers, 0), tf.zeros_like(integers), integers)
 
 
-class _MeanScaled(Quantizer):
+class _MeanScaled(ScaledIntegers):
     """What the two quantizers of weights share: the scale γ = mean |x|, and their arguments."""
 
     def __init__(
         self, surrogate: Any = "identity", scale_axis: int | None = None, name: str | None = None
     ):
-        super().__init__(name=name)
-        self.surrogate = surrogates.get(surrogate)
-        self.scale_axis = scale_axis
+        super().__init__(surrogate, scale_axis, name=name)
+
+    def _parts(self, x):
+        wide = widened(tf.stop_gradient(x))
+        axes = shared_axes(self, wide, self.scale_axis)
+        scale = tf.cast(tf.reduce_mean(tf.abs(wide), axis=axes, keepdims=True), tf.float32)
+        return self._integers(wide, scale), scale
 
     def _integers(self, wide, scale):
         """The integers of `wide`, which is float32 at least, given γ."""
         raise NotImplementedError
-
-    def _scale(self, wide):
-        axes = shared_axes(self, wide, self.scale_axis)
-        mean = tf.reduce_mean(tf.abs(tf.stop_gradient(wide)), axis=axes, keepdims=True)
-        return tf.cast(mean, tf.float32)
-
-    def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
-        x = float_tensor(x)
-        wide = widened(x)
-        scale = self._scale(wide)
-        return scaled(x, self._integers(wide, scale), scale, self.surrogate)
-
-    def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
-        codes, scale = codes
-        return self._values(tf.cast(codes, dtype)) * tf.cast(scale, dtype)
-
-    def _values(self, codes):
-        """What codes stand for before they are scaled."""
-        return codes
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "surrogate": surrogates.serialize(self.surrogate),
-            "scale_axis": self.scale_axis,
-            **super().get_config(),
-        }
 
 
 @register
@@ -113,11 +86,6 @@ class BitnetTernary(_MeanScaled):
     def _integers(self, wide, scale):
         return _rounded(wide / tf.cast(scale + self.epsilon, wide.dtype), -1.0, 1.0)
 
-    def encode(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        wide = widened(float_tensor(x))
-        scale = self._scale(wide)
-        return integer_codes(self._integers(wide, scale)), scale
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "epsilon": self.epsilon}
 
@@ -156,17 +124,15 @@ class BitnetBinary(_MeanScaled):
         axes = shared_axes(self, wide, self.scale_axis)
         return _sign(wide - tf.reduce_mean(wide, axis=axes, keepdims=True))
 
-    def encode(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        wide = widened(float_tensor(x))
-        scale = self._scale(wide)
-        return tf.cast(self._integers(wide, scale) >= 0, tf.int8), scale
+    def _codes(self, integers):
+        return tf.cast(integers >= 0, tf.int8)
 
     def _values(self, codes):
         return 2 * codes - 1
 
 
 @register
-class BitnetActivation(Quantizer):
+class BitnetActivation(ScaledIntegers):
     """BitNet's activations: small integers, scaled by the largest absolute value of each token.
 
         a = max(max |x|, ε)        Q = 2^(bits - 1) - 1
@@ -204,12 +170,11 @@ class BitnetActivation(Quantizer):
         epsilon: float = 1e-5,
         name: str | None = None,
     ):
-        super().__init__(name=name)
+        super().__init__(surrogate, None, name=name)
         if bits not in range(2, 9):
             raise ValueError(f"BitnetActivation's bits must be 2 to 8. Received: bits={bits!r}.")
         if not epsilon > 0:
             raise ValueError(f"BitnetActivation's epsilon must be positive. Received: {epsilon!r}.")
-        self.surrogate = surrogates.get(surrogate)
         self.bits = int(bits)
         self.axis = axis if isinstance(axis, int) else tuple(axis)
         self.epsilon = float(epsilon)
@@ -218,34 +183,18 @@ class BitnetActivation(Quantizer):
     def spec(self) -> QuantSpec:
         return QuantSpec(self.bits, "signed", dynamic_scale=True)
 
-    def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
-        x = float_tensor(x)
-        integers, scale = self._parts(x)
-        return scaled(x, integers, scale, self.surrogate)
-
-    def encode(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        integers, scale = self._parts(float_tensor(x))
-        return integer_codes(integers), scale
-
-    def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
-        codes, scale = codes
-        return tf.cast(codes, dtype) * tf.cast(scale, dtype)
-
     def _parts(self, x):
-        """The integers, and the scale in float32."""
         wide = widened(tf.stop_gradient(x))
         largest = tf.reduce_max(tf.abs(wide), axis=self.axis, keepdims=True)
         largest = tf.maximum(largest, tf.cast(self.epsilon, wide.dtype))
         limit = 2.0 ** (self.bits - 1) - 1
-        integers = _rounded(wide * (limit / largest), -limit - 1, limit)
+        # With 2 bits limit is 1, and 1 / largest is another number in a graph than eagerly.
+        inverse = tf.math.divide_no_nan(tf.constant(limit, wide.dtype), largest)
+        integers = _rounded(wide * inverse, -limit - 1, limit)
         # Times 1 / Q: what graph optimizers make of a division by a constant, and eager does not.
         return integers, tf.cast(largest * (1 / limit), tf.float32)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "surrogate": surrogates.serialize(self.surrogate),
-            "bits": self.bits,
-            "axis": self.axis,
-            "epsilon": self.epsilon,
-            **super().get_config(),
-        }
+        config = super().get_config()
+        del config["scale_axis"]
+        return {"bits": self.bits, "axis": self.axis, "epsilon": self.epsilon, **config}

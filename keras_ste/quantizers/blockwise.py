@@ -34,7 +34,7 @@ class BlockwiseQuantizer(Quantizer):
         block_size: how many values share a scale.
         axis: the axis the blocks are on, whose size is known: for a kernel -2, the inputs of an
             output channel; for activations -1.
-        signed, narrow_range, power_of_two, rounding, surrogate: as in `UniformQuantizer`.
+        signed, narrow_range, power_of_two, rounding, surrogate, seed: as in `UniformQuantizer`.
         name: by default `"blockwise_quantizer"`.
 
     Raises:
@@ -60,6 +60,7 @@ class BlockwiseQuantizer(Quantizer):
         power_of_two: bool = False,
         rounding: str = "nearest",
         surrogate: Any = "identity",
+        seed: int | None = None,
         name: str | None = None,
     ):
         super().__init__(name=name)
@@ -79,9 +80,10 @@ class BlockwiseQuantizer(Quantizer):
             power_of_two=power_of_two,
             rounding=rounding,
             surrogate=surrogate,
+            seed=seed,
             name=self.name,
         )
-        for argument in ("bits", "signed", "narrow_range", "power_of_two", "rounding", "surrogate"):
+        for argument in ("bits", "signed", "narrow_range", "power_of_two", "rounding", "surrogate", "seed"):
             setattr(self, argument, getattr(self._rows, argument))
 
     @property

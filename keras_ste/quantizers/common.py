@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_ste.estimators import straight_through
+from keras_ste.estimators import straight_through, surrogates
 
 
 def float_tensor(x: Any) -> tf.Tensor:
@@ -44,23 +44,50 @@ def shared_axes(quantizer: Any, x: tf.Tensor, scale_axis: int | None) -> list[in
     return axes
 
 
+def gradient_times(x: tf.Tensor, factor: Any) -> tf.Tensor:
+    """`x`, whose gradient is multiplied by `factor`."""
+
+    @tf.custom_gradient
+    def identity(x):
+        return tf.identity(x), lambda upstream: upstream * tf.cast(factor, upstream.dtype)
+
+    return identity(x)
+
+
+def with_gradient(values: tf.Tensor, x: tf.Tensor, derivative: Callable) -> tf.Tensor:
+    """`values`, whose own gradient goes on, and which give the gradient `d(x)` to `x` besides."""
+
+    @tf.custom_gradient
+    def both(values, x):
+        def gradient(upstream):
+            return upstream, upstream * derivative(x)
+
+        return tf.identity(values), gradient
+
+    return both(values, x)
+
+
 def scaled(
-    x: tf.Tensor, integers: tf.Tensor, scale: tf.Tensor, derivative: Callable
+    x: tf.Tensor, integers: tf.Tensor, scale: tf.Tensor, surrogate: Callable
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """`(integers, scale)` for `factors`, where the gradient is `dL/dx = dL/dq · d(x)`.
 
     The layer multiplies by the scale α behind the integers, which contributes the factor α to their
     gradient; so what goes through them here is d(x)/α. No gradient goes through α, and none at all
-    where α is 0.
+    where α is 0. An `UpstreamSurrogate` measures how far x is from its integer, and gets x/α for x.
 
     Args:
         x: what was quantized.
         integers: its integers, in the dtype of `widened(x)`.
         scale: α, float32, broadcasts against `x`.
-        derivative: the surrogate `d`.
+        surrogate: `d`.
     """
     wide = widened(x)
     inverse = tf.math.divide_no_nan(tf.ones_like(scale), scale)
     inverse = tf.broadcast_to(tf.cast(tf.stop_gradient(inverse), wide.dtype), tf.shape(wide))
-    through = straight_through(lambda _: integers, lambda w: derivative(w) * inverse)
-    return tf.cast(through(wide), x.dtype), tf.cast(tf.stop_gradient(scale), x.dtype)
+    if isinstance(surrogate, surrogates.UpstreamSurrogate):
+        argument = wide * inverse
+    else:
+        argument = gradient_times(wide, inverse)
+    through = straight_through(lambda _: integers, surrogate)
+    return tf.cast(through(argument), x.dtype), tf.cast(tf.stop_gradient(scale), x.dtype)

@@ -53,13 +53,13 @@ class DorefaWeight(BipolarCodes, Quantizer):
         def integers_of(x):
             squashed = tf.tanh(x)
             most = greatest(squashed, list(range(x.shape.rank)), signed=True)
-            inverse = tf.cast(1 / integers.bounded(most), x.dtype)
+            inverse = tf.cast(integers.reciprocal(tf.cast(most, tf.float32)), x.dtype)
 
             def gradient(upstream):
                 # The upstream gradient is that of n · q.
                 return upstream * (1 - squashed * squashed) * (inverse * self.high)
 
-            return integers.to_odd_integers(squashed * inverse, self.high), gradient
+            return integers.to_odd_integers(squashed, inverse * (self.high / 2), self.high), gradient
 
         return integers_of(x)
 

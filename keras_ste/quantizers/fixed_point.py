@@ -25,8 +25,7 @@ class FixedPoint(UniformQuantizer):
         fraction_bits: f; may be negative. There are 1 to 15 bits in all, the sign not counted.
         signed: whether there is a sign, which is one bit more.
         narrow_range: leaves out the most negative number.
-        rounding: `"nearest"` (half to even), or `"stochastic"` in training.
-        surrogate: the derivative `d` of the rounding, by default 1.
+        rounding, surrogate, seed: as in `UniformQuantizer`.
         name: by default `"fixed_point"`.
 
     Raises:
@@ -45,6 +44,7 @@ class FixedPoint(UniformQuantizer):
         narrow_range: bool = False,
         rounding: str = "nearest",
         surrogate: Any = "identity",
+        seed: int | None = None,
         name: str | None = None,
     ):
         for argument, bits in (("integer_bits", integer_bits), ("fraction_bits", fraction_bits)):
@@ -62,6 +62,7 @@ class FixedPoint(UniformQuantizer):
             narrow_range=narrow_range,
             rounding=rounding,
             surrogate=surrogate,
+            seed=seed,
             name=name,
         )
 

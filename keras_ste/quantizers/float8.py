@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_ste.estimators import straight_through
 from keras_ste.quantizers.base import Quantizer, register
 from keras_ste.quantizers.common import float_tensor, shared_axes, widened
+from keras_ste.quantizers.integers import reciprocal
 from keras_ste.quantizers.spec import QuantSpec
 
 # Bits of the mantissa, bias of the exponent, largest finite value, and the code of NaN.
@@ -25,7 +26,7 @@ class Float8(Quantizer):
     where M is the largest finite number, 448 in e4m3 (without infinities, the format that is also
     called e4m3fn) and 57344 in e5m2. Halves are rounded to even, numbers beyond M take M, and there
     are subnormal numbers: P. Micikevicius et al., *FP8 Formats for Deep Learning*, arXiv:2209.05433.
-    The scale is 1, a number, or with `scale="max_abs"` `max |x| / M`, through which no gradient goes.
+    The quotient is computed as `x · (1/s)`. The scale is 1, a number, or with `scale="max_abs"` `max |x| / M`, through which no gradient goes.
 
     A code is the byte of the number in the format, which has a code for NaN, too; the code of -0.0
     is that of 0.0.
@@ -78,7 +79,7 @@ class Float8(Quantizer):
         scale = self._scale(wide)
 
         def quantized(wide):
-            return self._value(self._nearest(wide / scale), scale, x.dtype)
+            return self._value(self._nearest(wide * reciprocal(scale)), scale, x.dtype)
 
         def derivative(wide):
             # A hair more, as the greatest |x| over its own scale may be rounded up.
@@ -89,7 +90,7 @@ class Float8(Quantizer):
     def encode(self, x: Any) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         wide = widened(float_tensor(x))
         scale = self._scale(wide)
-        nearest = tf.cast(self._nearest(wide / scale), tf.float32)
+        nearest = tf.cast(self._nearest(wide * reciprocal(scale)), tf.float32)
         size = tf.abs(nearest)
         # The exponent and the first bits of the mantissa of the float32, with another bias.
         normal = tf.bitwise.right_shift(tf.bitcast(size, tf.int32), 23 - self._mantissa)
@@ -104,13 +105,13 @@ class Float8(Quantizer):
     def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
         dtype = tf.as_dtype(dtype)
         wide = tf.float32 if dtype.size < 4 else dtype
-        codes, scale = codes if self.scale == "max_abs" else (codes, self.scale)
+        codes, scale = codes if self.scale == "max_abs" else (codes, tf.constant(self.scale))
         values = tf.gather(tf.constant(self._table(), wide), tf.cast(codes, tf.int32))
         return tf.cast(self._value(values, tf.cast(scale, wide), dtype), dtype)
 
     def _scale(self, x):
         if self.scale != "max_abs":
-            return tf.constant(self.scale, x.dtype)
+            return tf.cast(tf.constant(self.scale, tf.float32), x.dtype)
         x = tf.stop_gradient(x)
         axes = shared_axes(self, x, self.scale_axis)
         most = tf.reduce_max(tf.abs(x), axis=axes, keepdims=True)

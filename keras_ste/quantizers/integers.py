@@ -5,11 +5,26 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_ste.estimators import forwards, surrogates
+from keras_ste.estimators.straight_through import backward
 from keras_ste.quantizers.common import float_tensor, widened
 from keras_ste.quantizers.spec import QuantSpec
+
+# How a quantizer may round, by the name of it.
+ROUNDINGS = {
+    "nearest": forwards.round_half_even,
+    "floor": forwards.floor,
+    "ceil": forwards.ceil,
+    "to_zero": forwards.round_to_zero,
+    "stochastic": forwards.stochastic_round,
+    "dithered": forwards.dithered_round,
+}
+# Those that draw, in training only.
+RANDOM = ("stochastic", "dithered")
 
 # Scales that are computed from data stay away from the subnormal numbers, which TensorFlow takes
 # for zeros, and so do their reciprocals.
@@ -125,20 +140,47 @@ def saturated(x: tf.Tensor, low: float, high: float, open_range: bool = False) -
     return tf.minimum(tf.maximum(x, low), high)
 
 
-def without_negative_zero(x: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-    """`x`, where -0.0 is 0.0, the value that the code 0 stands for. `scale` is positive."""
-    # An optimizer takes away the addition of a zero that it knows of, so here is one it does not.
-    zero = tf.minimum(tf.reduce_min(scale), 0.0)
-    return x + tf.cast(tf.stop_gradient(zero), x.dtype)
+def without_negative_zero(x: tf.Tensor) -> tf.Tensor:
+    """`x`, where -0.0 is 0.0, the value that the code 0 stands for."""
+
+    # An optimizer of graphs takes the addition of a zero away.
+    @tf.custom_gradient
+    def positive(x):
+        return tf.where(tf.equal(x, 0), tf.zeros_like(x), x), lambda upstream: upstream
+
+    return positive(x)
 
 
 def reciprocal(scale: tf.Tensor) -> tf.Tensor:
-    """`1 / scale`, to multiply by.
+    """`1 / scale`, to multiply by, for a scale that is not 0.
 
     Every processor and compiler multiplies alike; a division by a constant they replace by such a
-    product or not, as they like.
+    product or not, as they like. In graphs TensorFlow would replace `1.0 / scale` by its op
+    Reciprocal, which is off by a bit where it works on vectors; this division it leaves alone.
     """
-    return 1.0 / scale
+    return tf.math.divide_no_nan(tf.ones([], scale.dtype), scale)
+
+
+def rounded(x: tf.Tensor, low: int, high: int, rounding: str = "nearest", seed: Any = None) -> tf.Tensor:
+    """The saturated `x` as integers from `low` to `high`.
+
+    Args:
+        x: what `saturated(..., low, high)` returned.
+        low, high: the bounds, integers.
+        rounding: one of `ROUNDINGS`; of two nearest integers, `"nearest"` is the even one.
+        seed: for the random ones, as for `forwards.stochastic_round`.
+
+    >>> rounded(tf.constant([-1.5, 0.2]), -2, 1, "ceil").numpy().tolist()
+    [-1.0, 1.0]
+    """
+    if low == 0 and rounding in ("ceil", *RANDOM):
+        # What stands for 0 there, the least positive number, would be rounded up to 1.
+        x = x - np.finfo(x.dtype.as_numpy_dtype).tiny
+    if rounding not in RANDOM:
+        return ROUNDINGS[rounding](x)
+    integers = ROUNDINGS[rounding](x, seed)
+    # Noise may lead out of the range.
+    return tf.minimum(tf.maximum(integers, float(low)), float(high))
 
 
 def to_integers(
@@ -150,13 +192,14 @@ def to_integers(
     inverse: tf.Tensor | None = None,
     open_range: bool = False,
     clip_gradient: bool = True,
-    stochastic: bool = False,
-    surrogate: Any = None,
+    rounding: str = "nearest",
+    seed: Any = None,
+    surrogate: Any = surrogates.Identity(),
     scale_gradient: Any = None,
 ) -> tf.Tensor:
     """`round(clip(x / scale, low, high))`, with the gradient that goes with `scale` behind it.
 
-    Of two nearest integers it is the even one; some zeros are -0.0.
+    Some zeros are -0.0.
 
     The upstream gradient is taken for `scale · dL/dq`, as the one of a factor of q is, and
 
@@ -169,8 +212,8 @@ def to_integers(
         inverse: `1 / scale`, where it is known better.
         open_range: the bounds themselves do not count as inside.
         clip_gradient: without it, the gradient does not stop at the bounds.
-        stochastic: round up with the probability of the fractional part.
-        surrogate: the derivative `d`; None is 1.
+        rounding, seed: as for `rounded`.
+        surrogate: the derivative `d`. An `UpstreamSurrogate` gets x / scale and the integers.
         scale_gradient: a function of the upstream gradient, of the same inside the range (0
             outside), of the saturated x / scale and of the integers. It returns, by element, the
             summands of dL/dscale · scale. Without it, the scale is a constant.
@@ -180,20 +223,20 @@ def to_integers(
     @tf.custom_gradient
     def integers_of(x, inverse, scale):
         quotient = x * inverse
-        clipped = saturated(quotient, low, high, open_range)
-        if stochastic:
-            floor = tf.floor(clipped)
-            up = tf.random.uniform(tf.shape(x), dtype=x.dtype) < clipped - floor
-            integers = floor + tf.cast(up, x.dtype)
-        else:
-            integers = tf.round(clipped)
+        # Next to a bound, only the nearest integer is the bound itself.
+        nearest = rounding == "nearest"
+        clipped = saturated(quotient, low, high, open_range and nearest)
+        integers = rounded(clipped, low, high, rounding, seed)
 
         def gradient(upstream):
             inside = upstream
             if clip_gradient:
-                inside = inside * tf.cast(tf.equal(quotient, clipped), x.dtype)
-            if surrogate is not None:
-                inside = inside * surrogate(quotient)
+                within = tf.equal(quotient, clipped)
+                if open_range and not nearest:
+                    within &= (clipped > low) & (clipped < high)
+                inside = inside * tf.cast(within, x.dtype)
+            if not isinstance(surrogate, surrogates.Identity):
+                inside = backward(surrogate, inside, clipped, integers)
             d_scale = None
             if scale_gradient is not None:
                 summands = scale_gradient(upstream, inside, clipped, integers)
@@ -239,7 +282,7 @@ class IntegerCodes:
         values = values if scale is None else values * scale
         if self.low == 0:
             return values
-        return without_negative_zero(values, tf.zeros([]) if scale is None else scale)
+        return without_negative_zero(values)
 
     def encode(self, x: Any) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         values, scale = self._integers_and_scale(float_tensor(x), False)
@@ -297,6 +340,39 @@ class IntegerCodes:
         return held(scale)
 
 
+class RoundedCodes(IntegerCodes):
+    """The same where range, rounding and surrogate are arguments; a subclass calls `_set_codes`."""
+
+    def _set_codes(self, bits, signed, narrow_range, rounding, surrogate, seed):
+        self.bits = check_bits(self, bits, *((2, 16) if signed else (1, 15)))
+        self.signed = bool(signed)
+        self.narrow_range = bool(narrow_range)
+        self.low, self.high = code_range(self.bits, self.signed, self.narrow_range)
+        self.rounding = check_choice(self, "rounding", rounding, tuple(ROUNDINGS))
+        self.surrogate = surrogates.get(surrogate)
+        self.seed = seed
+        # Without a seed, Keras's global generator is drawn from.
+        drawn = seed is not None and rounding in RANDOM
+        self._generator = keras.random.SeedGenerator(seed) if drawn else None
+
+    def _rounded(self, x, scale, training, **arguments):
+        """`to_integers`; nothing is drawn outside of training."""
+        rounding = self.rounding if training or self.rounding not in RANDOM else "nearest"
+        arguments.update(rounding=rounding, seed=self._generator, surrogate=self.surrogate)
+        return to_integers(x, scale, self.low, self.high, **arguments)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "bits": self.bits,
+            "signed": self.signed,
+            "narrow_range": self.narrow_range,
+            "rounding": self.rounding,
+            "surrogate": surrogates.serialize(self.surrogate),
+            "seed": self.seed,
+            **super().get_config(),
+        }
+
+
 class BipolarCodes(IntegerCodes):
     """The same with the odd integers from -n to n, where n = 2^bits - 1: levels without a zero."""
 
@@ -323,6 +399,9 @@ class BipolarCodes(IntegerCodes):
         return tf.cast(2 * tf.cast(codes, tf.int32) - self.high, dtype)
 
 
-def to_odd_integers(x: tf.Tensor, high: int) -> tf.Tensor:
-    """`2 round((clip(x, -1, 1) + 1) · high / 2) - high`, for an odd `high`; no gradient."""
-    return 2 * tf.round(saturated(x * (high / 2) + high / 2, 0, high)) - high
+def to_odd_integers(x: tf.Tensor, factor: tf.Tensor, high: int) -> tf.Tensor:
+    """`2 round(clip(x · factor + high / 2, 0, high)) - high`, for an odd `high`; no gradient.
+
+    There is one factor, as a graph multiplies several in an order of its own.
+    """
+    return 2 * tf.round(saturated(x * factor + high / 2, 0, high)) - high

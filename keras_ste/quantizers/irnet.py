@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_ste.estimators import straight_through, surrogates
-from keras_ste.quantizers.base import Quantizer, register
+from keras_ste.estimators import straight_through
+from keras_ste.quantizers.base import register
 from keras_ste.quantizers.common import float_tensor, shared_axes, widened
+from keras_ste.quantizers.computed_scale import ComputedScale
 from keras_ste.quantizers.sign import _sign
 from keras_ste.quantizers.spec import QuantSpec
 
@@ -29,7 +30,7 @@ def nearest_power_of_two(x: tf.Tensor) -> tf.Tensor:
 
 
 @register
-class IRNetSign(Quantizer):
+class IRNetSign(ComputedScale):
     """IR-Net's balanced binary weights: the sign of standardized weights times a power of two.
 
         u = (w - mean w) / σ(w)                  q(w) = 2^s · sign(u)        sign(0) = +1
@@ -64,9 +65,7 @@ class IRNetSign(Quantizer):
         scale_axis: int | None = -1,
         name: str | None = None,
     ):
-        super().__init__(name=name)
-        self.surrogate = surrogates.get(surrogate)
-        self.scale_axis = scale_axis
+        super().__init__(surrogate, scale_axis, name=name)
 
     @property
     def spec(self) -> QuantSpec:
@@ -99,10 +98,3 @@ class IRNetSign(Quantizer):
         u = tf.where(varies, centered * inverse, tf.zeros_like(centered))
         mean = tf.reduce_mean(tf.abs(tf.stop_gradient(u)), axis=axes, keepdims=True)
         return u, nearest_power_of_two(tf.cast(mean, tf.float32))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "surrogate": surrogates.serialize(self.surrogate),
-            "scale_axis": self.scale_axis,
-            **super().get_config(),
-        }

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_ste.quantizers.base import VariableQuantizer
 from keras_ste.quantizers.common import float_tensor, widened
+from keras_ste.quantizers.integers import scale_shape
 
 SMALLEST_STEP = 2.0**-30
 
@@ -25,16 +26,6 @@ class AtLeast(keras.constraints.Constraint):
 
     def __call__(self, w):
         return keras.ops.maximum(w, self.least)
-
-
-def gradient_times(x: tf.Tensor, factor: Any) -> tf.Tensor:
-    """`x`, whose gradient is multiplied by `factor`."""
-
-    @tf.custom_gradient
-    def identity(x):
-        return tf.identity(x), lambda upstream: upstream * tf.cast(factor, upstream.dtype)
-
-    return identity(x)
 
 
 class StartsFromData(VariableQuantizer):
@@ -70,3 +61,20 @@ class StartsFromData(VariableQuantizer):
     def _start_from(self, x: tf.Tensor) -> None:
         """Assigns the variables their values for the float32 or float64 `x`."""
         raise NotImplementedError
+
+
+class LearnsAlpha(VariableQuantizer):
+    """A quantizer whose clipping level α is trained.
+
+    A subclass has the attributes `initial_alpha`, `alpha_regularizer` and `scale_axis`.
+    """
+
+    def build(self, shape: Any) -> None:
+        self.alpha = self.add_weight(
+            shape=scale_shape(self, shape, self.scale_axis),
+            initializer=keras.initializers.Constant(self.initial_alpha),
+            regularizer=self.alpha_regularizer,
+            constraint=AtLeast(SMALLEST_STEP),
+            name="alpha",
+        )
+        self.built = True

@@ -9,15 +9,15 @@ import tensorflow as tf
 
 from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import register
-from keras_ste.quantizers.common import float_tensor, shared_axes, widened
-from keras_ste.quantizers.integers import IntegerCodes
-from keras_ste.quantizers.learned import SMALLEST_STEP, AtLeast, StartsFromData, gradient_times
+from keras_ste.quantizers.common import float_tensor, gradient_times, shared_axes, widened
+from keras_ste.quantizers.integers import RoundedCodes
+from keras_ste.quantizers.learned import SMALLEST_STEP, AtLeast, StartsFromData
 from keras_ste.quantizers.scales import greatest
 from keras_ste.quantizers.spec import QuantSpec
 
 
 @register
-class Lsq(IntegerCodes, StartsFromData):
+class Lsq(RoundedCodes, StartsFromData):
     """Learned step size: integers of k bits times a step s, which is trained.
 
         q(x) = s · round(clip(x / s, -Qn, Qp))
@@ -43,6 +43,8 @@ class Lsq(IntegerCodes, StartsFromData):
         scale_axis: the axis that has a step for each index (for a kernel -1, the output channels),
             or `None` for one step.
         initial_step: where training starts; `None` for the first data.
+        narrow_range, rounding, surrogate, seed: as in `UniformQuantizer`; with a surrogate `d(x/s)` is
+            a factor of dL/dx and of the x/s in dL/ds.
         name: by default `"lsq"`.
 
     Raises:
@@ -63,12 +65,14 @@ class Lsq(IntegerCodes, StartsFromData):
         signed: bool = True,
         scale_axis: int | None = None,
         initial_step: float | None = None,
+        narrow_range: bool = False,
+        rounding: str = "nearest",
+        surrogate: Any = "identity",
+        seed: int | None = None,
         name: str | None = None,
     ):
         super().__init__(name=name)
-        self.bits = integers.check_bits(self, bits, *((2, 16) if signed else (1, 15)))
-        self.signed = bool(signed)
-        self.low, self.high = integers.code_range(self.bits, self.signed)
+        self._set_codes(bits, signed, narrow_range, rounding, surrogate, seed)
         self.scale_axis = scale_axis
         self.initial_step = _positive(self, initial_step)
 
@@ -95,19 +99,11 @@ class Lsq(IntegerCodes, StartsFromData):
         return tf.convert_to_tensor(self.step)
 
     def _integers(self, x, scale, training):
-        return integers.to_integers(
-            x,
-            gradient_times(scale, gradient_scale(x, scale, self.high, self._batched)),
-            self.low,
-            self.high,
-            open_range=True,
-            scale_gradient=_of_the_step,
-        )
+        step = gradient_times(scale, gradient_scale(x, scale, self.high, self._batched))
+        return self._rounded(x, step, training, open_range=True, scale_gradient=_of_the_step)
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "bits": self.bits,
-            "signed": self.signed,
             "scale_axis": self.scale_axis,
             "initial_step": self.initial_step,
             **super().get_config(),

@@ -8,13 +8,13 @@ import keras
 import tensorflow as tf
 
 from keras_ste.quantizers import integers
-from keras_ste.quantizers.base import VariableQuantizer, register
+from keras_ste.quantizers.base import register
 from keras_ste.quantizers.integers import IntegerCodes
-from keras_ste.quantizers.learned import SMALLEST_STEP, AtLeast
+from keras_ste.quantizers.learned import LearnsAlpha
 
 
 @register
-class Pact(IntegerCodes, VariableQuantizer):
+class Pact(IntegerCodes, LearnsAlpha):
     """Parameterized clipping activation: clipped to [0, α], then k bits; α is trained.
 
         q(x) = s · round(clip(x, 0, α) / s)        s = α / (2^k - 1)
@@ -61,16 +61,6 @@ class Pact(IntegerCodes, VariableQuantizer):
         self.initial_alpha = integers.check_positive(self, "initial_alpha", initial_alpha)
         self.alpha_regularizer = keras.regularizers.get(alpha_regularizer)
         self.scale_axis = scale_axis
-
-    def build(self, shape: Any) -> None:
-        self.alpha = self.add_weight(
-            shape=integers.scale_shape(self, shape, self.scale_axis),
-            initializer=keras.initializers.Constant(self.initial_alpha),
-            regularizer=self.alpha_regularizer,
-            constraint=AtLeast(SMALLEST_STEP),
-            name="alpha",
-        )
-        self.built = True
 
     def _scale(self, x, training):
         self._ensure_built(x)

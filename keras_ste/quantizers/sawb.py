@@ -73,7 +73,7 @@ class Sawb(BipolarCodes, Quantizer):
 
         @tf.custom_gradient
         def integers_of(x):
-            values = integers.to_odd_integers(x * integers.divided(inverse, self.high), self.high)
+            values = integers.to_odd_integers(x, inverse * 0.5, self.high)
             return values, lambda upstream: upstream * inverse
 
         return integers_of(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_ste.quantizers.common import shared_axes
@@ -28,9 +29,10 @@ def percentile(quantizer: Any, x: tf.Tensor, scale_axis: int | None, percent: fl
         axis = scale_axis % x.shape.rank
         channels = tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
         rows = tf.reshape(tf.transpose(x, [axis, *axes]), [channels, -1])
-    size = tf.shape(rows)[1] if rows.shape[1] is None else rows.shape[1]
-    share = tf.cast(size, tf.float64) * ((100.0 - percent) / 100.0)
-    above = tf.cast(tf.floor(share + 1e-6), tf.int32)
+    size = tf.shape(rows)[1] if rows.shape[1] is None else tf.constant(rows.shape[1])
+    # In float32, as on a device; a hair more, so that a whole number of values is not rounded down.
+    share = np.float32((1 - percent / 100) * (1 + 2.0**-22))
+    above = tf.cast(tf.floor(tf.cast(size, tf.float32) * share), tf.int32)
     # The least of the above + 1 greatest values; infinity where there are no values.
     count = tf.minimum(above + 1, size)
     values = tf.reduce_min(tf.math.top_k(rows, k=count, sorted=False).values, axis=1)

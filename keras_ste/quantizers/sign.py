@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_ste.estimators import straight_through, surrogates
 from keras_ste.quantizers.base import Quantizer, register
-from keras_ste.quantizers.common import float_tensor, shared_axes, widened
+from keras_ste.quantizers.common import float_tensor, shared_axes, widened, with_gradient
 from keras_ste.quantizers.spec import QuantSpec
 
 
@@ -89,10 +89,8 @@ class SteSign(Quantizer):
         # gradient: what is left to do here is d(x) + 1/(n α).
         through_scale = tf.cast(tf.math.divide_no_nan(1.0, shared * scale), wide.dtype)
 
-        def derivative(w):
-            return self.surrogate(w) + through_scale
-
-        integers = straight_through(_sign, derivative)(wide)
+        integers = straight_through(_sign, self.surrogate)(wide)
+        integers = with_gradient(integers, wide, lambda _: through_scale)
         return tf.cast(integers, x.dtype), tf.cast(scale, x.dtype)
 
     def encode(self, x: Any) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:

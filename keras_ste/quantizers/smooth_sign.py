@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_ste.estimators import straight_through, surrogates
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.common import float_tensor, widened
-from keras_ste.quantizers.sign import SteSign, _sign
+from keras_ste.quantizers.sign import SteSign, XnorSign, _sign
 
 
 @register
@@ -98,7 +98,7 @@ class SwishSign(SteSign):
 
 
 @register
-class MagnitudeAwareSign(SteSign):
+class MagnitudeAwareSign(XnorSign):
     """Bi-Real Net's binary weights: the sign times the mean magnitude, through which no gradient goes.
 
         q(w) = α · sign(w)     α = Σ|w| / n, for each index of `scale_axis`     sign(0) = +1
@@ -121,20 +121,7 @@ class MagnitudeAwareSign(SteSign):
     [[0.75, -2.0], [0.75, 2.0]]
     """
 
-    def __init__(
-        self,
-        surrogate: Any = "clipped_identity",
-        scale_axis: int | None = -1,
-        name: str | None = None,
-    ):
-        super().__init__(surrogate, scale="mean_abs", scale_axis=scale_axis, name=name)
-
     def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         x = float_tensor(x)
         scale = self._mean_abs(widened(x))
         return straight_through(_sign, self.surrogate)(x), tf.cast(scale, x.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["scale"]
-        return config

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from keras_ste.estimators import straight_through, surrogates
 from keras_ste.quantizers.base import VariableQuantizer, register
-from keras_ste.quantizers.bitnet import integer_codes
 from keras_ste.quantizers.common import float_tensor, widened
+from keras_ste.quantizers.computed_scale import integer_codes
 from keras_ste.quantizers.sign import _sign
 from keras_ste.quantizers.spec import QuantSpec
 from keras_ste.quantizers.ternary import _ternary

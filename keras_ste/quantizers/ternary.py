@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,8 +9,8 @@ import tensorflow as tf
 
 from keras_ste.estimators import straight_through, surrogates
 from keras_ste.quantizers.base import Quantizer, VariableQuantizer, register
-from keras_ste.quantizers.bitnet import integer_codes
-from keras_ste.quantizers.common import float_tensor, scaled, shared_axes, widened
+from keras_ste.quantizers.common import float_tensor, shared_axes, widened, with_gradient
+from keras_ste.quantizers.computed_scale import ScaledIntegers, integer_codes
 from keras_ste.quantizers.spec import QuantSpec
 
 
@@ -28,19 +27,6 @@ def _choose(signs, positive, zero, negative):
 
 def _twn_threshold(x, axes, factor=0.7):
     return factor * tf.reduce_mean(tf.abs(x), axis=axes, keepdims=True)
-
-
-def _with_gradient(values, x, derivative: Callable):
-    """`values`, whose own gradient goes on, and which are given the gradient `d(x)` to `x` besides."""
-
-    @tf.custom_gradient
-    def both(values, x):
-        def gradient(upstream):
-            return upstream, upstream * derivative(x)
-
-        return tf.identity(values), gradient
-
-    return both(values, x)
 
 
 @register
@@ -116,7 +102,7 @@ class SteTern(Quantizer):
 
 
 @register
-class TWN(Quantizer):
+class TWN(ScaledIntegers):
     """Ternary weight networks: -1, 0 or +1, scaled by the mean of the weights that are not 0.
 
         Δ = t · mean |x|        α = mean of |x| where |x| > Δ
@@ -152,32 +138,16 @@ class TWN(Quantizer):
         scale_axis: int | None = None,
         name: str | None = None,
     ):
-        super().__init__(name=name)
+        super().__init__(surrogate, scale_axis, name=name)
         if not threshold >= 0:
             raise ValueError(f"TWN's threshold must not be negative. Received: {threshold!r}.")
         self.threshold = float(threshold)
-        self.surrogate = surrogates.get(surrogate)
-        self.scale_axis = scale_axis
 
     @property
     def spec(self) -> QuantSpec:
         return QuantSpec(2, "ternary", scale_axis=self.scale_axis, dynamic_scale=True)
 
-    def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
-        x = float_tensor(x)
-        integers, scale = self._parts(x)
-        return scaled(x, integers, scale, self.surrogate)
-
-    def encode(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        integers, scale = self._parts(float_tensor(x))
-        return integer_codes(integers), scale
-
-    def decode(self, codes: Any, dtype: Any = "float32") -> tf.Tensor:
-        codes, scale = codes
-        return tf.cast(codes, dtype) * tf.cast(scale, dtype)
-
     def _parts(self, x):
-        """The integers, and α in float32."""
         wide = widened(tf.stop_gradient(x))
         axes = shared_axes(self, wide, self.scale_axis)
         integers = _ternary(wide, _twn_threshold(wide, axes, self.threshold))
@@ -186,12 +156,7 @@ class TWN(Quantizer):
         return integers, tf.cast(tf.math.divide_no_nan(total, count), tf.float32)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "threshold": self.threshold,
-            "surrogate": surrogates.serialize(self.surrogate),
-            "scale_axis": self.scale_axis,
-            **super().get_config(),
-        }
+        return {"threshold": self.threshold, **super().get_config()}
 
 
 @register
@@ -219,7 +184,8 @@ class TTQ(VariableQuantizer):
     Raises:
         ValueError: a threshold outside of [0, 1), an unknown surrogate; and, when built, a
             `scale_axis` the input lacks.
-        TypeError: when called, an input that is not floating point.
+        TypeError: an `UpstreamSurrogate`, such as EWGS; and, when called, an input that is not floating
+            point.
 
     >>> TTQ()([-0.5, 0.01, 0.2, 1.0]).numpy().tolist()
     [-1.0, 0.0, 1.0, 1.0]
@@ -238,6 +204,11 @@ class TTQ(VariableQuantizer):
             raise ValueError(f"TTQ's threshold must be in [0, 1). Received: {threshold!r}.")
         self.threshold = float(threshold)
         self.surrogate = surrogates.get(surrogate)
+        if isinstance(self.surrogate, surrogates.UpstreamSurrogate):
+            raise TypeError(
+                "TTQ needs a surrogate of x alone: its values are learned, and no roundings that x could be "
+                f"measured against. Received: surrogate={self.surrogate!r}."
+            )
         self.scale_axis = scale_axis
         self.scale_initializer = keras.initializers.get(scale_initializer)
 
@@ -270,7 +241,7 @@ class TTQ(VariableQuantizer):
         values = _choose(signs, positive, tf.zeros_like(positive), -negative)
         values = tf.where(tf.math.is_nan(wide), wide, values)
         slopes = tf.stop_gradient(_choose(signs, positive, tf.ones_like(positive), negative))
-        values = _with_gradient(values, wide, lambda w: self.surrogate(w) * slopes)
+        values = with_gradient(values, wide, lambda w: self.surrogate(w) * slopes)
         return tf.cast(values, x.dtype), None
 
     def encode(self, x: Any) -> tf.Tensor:

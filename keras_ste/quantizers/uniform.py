@@ -6,24 +6,23 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_ste.estimators import surrogates
 from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import Quantizer, register
 from keras_ste.quantizers.common import shared_axes
-from keras_ste.quantizers.integers import IntegerCodes
+from keras_ste.quantizers.integers import RoundedCodes
 from keras_ste.quantizers.scales import COMPUTED, greatest, percentile, power_of_two_from
 
 
 @register
-class UniformQuantizer(IntegerCodes, Quantizer):
+class UniformQuantizer(RoundedCodes, Quantizer):
     """Symmetric uniform quantization: integers of k bits times a scale.
 
         q(x) = s · round(clip(x / s, l, h))
         dL/dx = dL/dq · d(x / s) · 1[l <= x / s <= h]
 
     where `l = -2^(k-1)` (one more with `narrow_range`) and `h = 2^(k-1) - 1`, or `l = 0` and
-    `h = 2^k - 1` for unsigned codes. Halves are rounded to the even integer, d is 1 unless a
-    surrogate says otherwise. The scale s is a constant to the gradient:
+    `h = 2^k - 1` for unsigned codes. Halves are rounded to the even integer and d is 1, unless
+    `rounding` and `surrogate` say otherwise. The scale s is a constant to the gradient:
 
     * `scale="max_abs"`: the greatest |x|, times 1/h, so that nothing is clipped (of unsigned
       values the greatest x, where what is negative is clipped, 0 included in the gradient);
@@ -47,11 +46,13 @@ class UniformQuantizer(IntegerCodes, Quantizer):
         signed: whether there are negative codes.
         narrow_range: leaves out the most negative code, so that the range is symmetric.
         power_of_two: rounds a computed scale up to a power of two: on a device, a shift.
-        rounding: `"nearest"`, or `"stochastic"`: in training, up with the probability of the
-            fraction: S. Gupta et al., *Deep Learning with Limited Numerical Precision*,
-            arXiv:1502.02551.
+        rounding: `"nearest"`, `"floor"`, `"ceil"`, `"to_zero"`; or one that draws in training, and
+            is `"nearest"` otherwise: `"stochastic"`, up with the probability of the fraction
+            (S. Gupta et al., *Deep Learning with Limited Numerical Precision*, arXiv:1502.02551),
+            or `"dithered"`, to the nearest with noise added before (`forwards.dithered_round`).
         surrogate: the derivative `d` of the rounding: a name, a `Surrogate`, or a callable.
         percentile: p, above 0, up to 100.
+        seed: where the draws begin; `None` draws from Keras's global generator.
         name: by default `"uniform_quantizer"`.
 
     Raises:
@@ -77,13 +78,11 @@ class UniformQuantizer(IntegerCodes, Quantizer):
         rounding: str = "nearest",
         surrogate: Any = "identity",
         percentile: float = 99.9,
+        seed: int | None = None,
         name: str | None = None,
     ):
         super().__init__(name=name)
-        self.bits = integers.check_bits(self, bits, *((2, 16) if signed else (1, 15)))
-        self.signed = bool(signed)
-        self.narrow_range = bool(narrow_range)
-        self.low, self.high = integers.code_range(self.bits, self.signed, self.narrow_range)
+        self._set_codes(bits, signed, narrow_range, rounding, surrogate, seed)
         self.scale_axis = scale_axis
         self.scale = self._check_scale(scale)
         self.dynamic_scale = isinstance(scale, str)
@@ -93,10 +92,6 @@ class UniformQuantizer(IntegerCodes, Quantizer):
                 f"{type(self).__name__}'s power_of_two is for scales that are computed. "
                 f"Received: scale={scale!r}."
             )
-        self.rounding = integers.check_choice(
-            self, "rounding", rounding, ("nearest", "stochastic")
-        )
-        self.surrogate = surrogates.get(surrogate)
         if not 0 < percentile <= 100:
             raise ValueError(
                 f"{type(self).__name__}'s percentile must be above 0 and up to 100. "
@@ -133,28 +128,15 @@ class UniformQuantizer(IntegerCodes, Quantizer):
         return power_of_two_from(scale) if self.power_of_two else scale
 
     def _integers(self, x, scale, training):
-        plain = isinstance(self.surrogate, surrogates.Identity)
-        return integers.to_integers(
-            x,
-            scale,
-            self.low,
-            self.high,
-            # Up to the greatest |x| nothing is outside, and to look for it takes its time.
-            clip_gradient=not (self.scale == "max_abs" and self.signed),
-            stochastic=training and self.rounding == "stochastic",
-            surrogate=None if plain else self.surrogate,
-        )
+        # Up to the greatest |x| nothing is outside, and to look for it takes its time.
+        inside = self.scale == "max_abs" and self.signed
+        return self._rounded(x, scale, training, clip_gradient=not inside)
 
     def get_config(self) -> dict[str, Any]:
         return {
-            "bits": self.bits,
             "scale": self.scale,
             "scale_axis": self.scale_axis,
-            "signed": self.signed,
-            "narrow_range": self.narrow_range,
             "power_of_two": self.power_of_two,
-            "rounding": self.rounding,
-            "surrogate": surrogates.serialize(self.surrogate),
             "percentile": self.percentile,
             **super().get_config(),
         }

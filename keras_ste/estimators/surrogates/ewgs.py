@@ -21,6 +21,9 @@ class EWGS(UpstreamSurrogate):
     Scaling*, arXiv:2104.00903. There delta is set from the trace of the Hessian as training goes
     on: give a variable, and set it. With `delta=0` it is the straight-through estimator.
 
+    In a quantizer whose values are integers times a scale s, x and y are x/s and its integer, as in the
+    paper; in a sign, x itself and ±1. `TTQ`, whose values are not roundings, refuses it.
+
     Args:
         delta: at least 0: a number, a variable or a schedule. There is no published constant.
         surrogate: the derivative `d`, the identity in the paper.
