@@ -27,11 +27,6 @@ seeds = st.integers(0, 2**32 - 1)
 BINARY = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
 
 
-def test_everything_public_has_an_example():
-    for name in training.__all__:
-        assert ">>> " in getattr(training, name).__doc__, name
-
-
 # Optimizers
 
 
@@ -318,6 +313,18 @@ def test_a_warm_up_ends_in_the_plain_quantizer_and_converts(jit_compile, tmp_pat
     np.testing.assert_array_equal(layer.quantized_kernel, keras_ste.XnorSign()(layer.kernel))
     ops = [row.op for row in keras_ste.convert(again, strict=True).report.rows]
     assert ops.count("SteFullyConnected") == 2
+
+
+def test_variables_of_the_same_path_are_all_found():
+    layers = [QuantDense(3, kernel_quantizer=Gradual("ste_sign"), name="dense") for _ in range(2)]
+    blocks = [keras.Sequential([keras.Input((3,)), layer], name="block") for layer in layers]
+    parts = [keras.Sequential([keras.Input((3,)), block]) for block in blocks]
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, parts[0](inputs) + parts[0](parts[1](inputs)))
+    assert layers[0].kernel.path == layers[1].kernel.path
+    found = training.weight_quantizers(model)
+    assert list(found) == ["block/dense/kernel", "block/dense/kernel_1"]
+    assert {id(variable) for _, variable in found.values()} == {id(layer.kernel) for layer in layers}
 
 
 def test_two_stages():

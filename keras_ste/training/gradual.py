@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_ste import quantizers
 from keras_ste.quantizers import QuantSpec, VariableQuantizer
+from keras_ste.training.monitor import weight_quantizers
 
 
 @keras.saving.register_keras_serializable(package="keras_ste")
@@ -169,12 +170,8 @@ class TwoStageTraining(keras.callbacks.Callback):
         self.second_stage = int(second_stage)
 
     def on_train_begin(self, logs=None):
-        weights = [
-            getattr(layer, argument)
-            for layer in self.model._flatten_layers()
-            for argument in getattr(layer, "quantized_weights", ())
-        ]
-        self._quantizers = [quantizer for quantizer in weights if isinstance(quantizer, Gradual)]
+        found = [quantizer for quantizer, _ in weight_quantizers(self.model).values()]
+        self._quantizers = [quantizer for quantizer in found if isinstance(quantizer, Gradual)]
         if not self._quantizers:
             raise ValueError(
                 "TwoStageTraining needs weight quantizers that can be off: "

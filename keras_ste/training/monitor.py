@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from typing import Any
 
 import keras
@@ -69,18 +70,24 @@ def code_histogram(quantizer: Quantizer, x: Any) -> dict[int, int]:
 def weight_quantizers(model: keras.Model) -> dict[str, tuple[Quantizer, Any]]:
     """By the path of a variable: its quantizer, where that has codes, and the variable.
 
+    Layers of the same name have variables of the same path: from the second on it ends in `_1`, `_2`, ...
+
     >>> import keras_ste
     >>> layer = keras_ste.QuantDense(2, kernel_quantizer="ste_sign", name="dense")
     >>> list(weight_quantizers(keras.Sequential([keras.Input((3,)), layer], name="net")))
     ['net/dense/kernel']
     """
     found = {}
-    for layer in model._flatten_layers():
+    # A layer that is used twice counts once.
+    layers = {id(layer): layer for layer in model._flatten_layers()}
+    for layer in layers.values():
         for argument, weight in getattr(layer, "quantized_weights", {}).items():
             quantizer = getattr(layer, argument)
             if isinstance(quantizer, Quantizer):
                 variable = getattr(layer, weight)
-                found[getattr(variable, "path", f"{layer.path}/{weight}")] = (quantizer, variable)
+                path = getattr(variable, "path", f"{layer.path}/{weight}")
+                names = itertools.chain([path], (f"{path}_{number}" for number in itertools.count(1)))
+                found[next(name for name in names if name not in found)] = (quantizer, variable)
     return found
 
 

@@ -184,6 +184,5 @@ FIELD(TfLiteDelegate, flags);
 FIELD(TfLiteDelegate, opaque_delegate_builder);
 
 static_assert(kCustomOpCode == kTfLiteBuiltinCustom, "value of kCustomOpCode");
-static_assert(kAbsentTensor == kTfLiteOptionalTensor, "value of kAbsentTensor");
 
 }  // namespace

@@ -17,7 +17,6 @@
 
 #endif
 
-constexpr int kCustomOpCode = 32;          // of BuiltinOperator: CUSTOM
-constexpr int kAbsentTensor = -1;
+constexpr int kCustomOpCode = 32;  // of BuiltinOperator: CUSTOM
 
 #endif  // KERAS_STE_TFLITE_RUNTIME_ABI_H_
