@@ -456,6 +456,13 @@ def test_what_cannot_be_converted(model, options, error, message):
         keras_ste.convert(model(), **options)
 
 
+def test_ops_that_tflite_lacks_are_named():
+    codes = keras.Input((4,), dtype="int32")
+    model = keras.Model(codes, keras.ops.add(codes, np.arange(4, dtype=np.int32)))
+    with pytest.raises(ValueError, match=r"TFLite has no op .*: BiasAdd \("):
+        keras_ste.convert(model)
+
+
 def test_layers_without_weights_inside_a_built_model():
     model = Classifier()
     model.build((None, 40))

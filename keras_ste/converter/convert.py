@@ -78,8 +78,8 @@ def convert(
 
     Raises:
       TypeError: not a Keras 3 model, or not a signature.
-      ValueError: the model has no weights yet, its inputs are not known, or in strict mode a quantized
-        layer was not packed.
+      ValueError: the model has no weights yet, its inputs are not known, TFLite lacks an op that it
+        needs, or in strict mode a quantized layer was not packed.
       RuntimeError: TensorFlow lost a quantized layer on the way.
 
     Example:
@@ -101,6 +101,7 @@ def convert(
     _order_signature(graph, inputs, outputs)
     for subgraph in graph.graphs:
         run_passes(subgraph)
+    _check_custom_ops(graph)
     quantized = [layer for layer in layers if layer["quantized"]]
     text = json.dumps({"version": __version__, "layers": quantized}, ensure_ascii=False)
     graph.metadata[METADATA] = text.encode("utf-8")
@@ -123,6 +124,14 @@ def _check_emissions(graph: Model, layers: list[dict]) -> None:
             "model's call computes them without using the result, or TensorFlow's converter dropped them, "
             "which is a bug: please report it with the model's code."
         )
+
+
+def _check_custom_ops(graph: Model) -> None:
+    """All custom ops are of this package: TensorFlow's converter writes one where TFLite has no op."""
+    ops = [op for subgraph in graph.graphs for op in subgraph.ops if op.custom_name not in (None, *STE_OPS)]
+    if ops:
+        listed = ", ".join(f"{op.name} ({op.outputs[0].name})" for op in ops)
+        raise ValueError(f"TFLite has no op for what the model computes outside of quantized layers: {listed}")
 
 
 def _unpacked(model: keras.Model, layers: list[dict]) -> list[tuple[str, str, str]]:
