@@ -5,7 +5,7 @@
 Three parts, each printed as a table of means and spreads over the seeds:
 
 surrogates  one binary convnet with each surrogate for the signs of its activations, on images held out of the training images;
-peers       a larger one with the best of them, with Larq's and with qkeras-v3's layers, on the test images: the same network,
+peers       a larger one with two of them, with Larq's and with qkeras-v3's layers, on the test images: the same network,
             weights to start from, optimizer, steps and order of the images;
 residual    a network of ReActNet's blocks and its float twin, on the test images.
 
@@ -43,9 +43,9 @@ BUDGETS = {
     "peers": {"filters": [16, 32, 64], "images": 60000, "epochs": 2, "rate": 5e-3, "test": True},
     "residual": {"images": 60000, "epochs": 3, "test": True},
 }
-# Each the better of 5e-3 and 1e-2 after two epochs of 20,000 images: signs move only where a weight crosses zero.
+# Each the better of 5e-3 and 1e-2 in a network of half the width, after two epochs of 20,000 images, on others of the training images.
 RESIDUAL_RATES = {"float twin": 5e-3, "ReActNet blocks": 1e-2}
-# The best of the first part, and what the peers have under other names.
+# What the peers have, too, Larq under a name of its own for the second.
 OURS = ["approx_sign", "clipped_identity"]
 LARQS = ["approx_sign", "ste_sign"]
 
