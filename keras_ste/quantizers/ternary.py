@@ -16,8 +16,7 @@ from keras_ste.quantizers.spec import QuantSpec
 
 def _ternary(x, threshold):
     """+1 where x > threshold, -1 where x < -threshold, and 0 between; a NaN stays one."""
-    values = tf.cast(x > threshold, x.dtype) - tf.cast(x < -threshold, x.dtype)
-    return tf.where(tf.math.is_nan(x), x, values)
+    return tf.where(tf.abs(x) <= threshold, tf.zeros_like(x), tf.sign(x))
 
 
 def _choose(signs, positive, zero, negative):
