@@ -98,14 +98,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--fast", action="store_true", help="train little: under three minutes on two cores")
     parser.add_argument("--text", help="a text file (default: the King James Bible of the Debian package bible-kjv)")
-    parser.add_argument("--steps", type=int, help="training steps (default: 3000, with --fast 80)")
+    parser.add_argument("--steps", type=int, help="training steps (default: 3000, with --fast 100)")
     options = parser.parse_args()
 
     text = load_text(options.text)
     alphabet = sorted(set(text))
     codes = np.searchsorted(alphabet, list(text)).astype(np.int32)
     held_out = int(len(codes) * HELD_OUT)
-    steps = options.steps or (80 if options.fast else 3000)
+    steps = options.steps or (100 if options.fast else 3000)
     console.print(f"{len(text):,} characters, {len(alphabet)} of them different; {held_out:,} held out")
 
     sizes = {"channels": CHANNELS, "heads": HEADS, "hidden": HIDDEN, "blocks": BLOCKS}
