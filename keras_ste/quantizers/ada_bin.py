@@ -7,11 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ste.estimators import straight_through, surrogates
+from keras_ste.estimators import forwards, straight_through, surrogates
 from keras_ste.quantizers.base import VariableQuantizer, register
 from keras_ste.quantizers.common import float_tensor, shared_axes, widened
 from keras_ste.quantizers.computed_scale import ComputedScale
-from keras_ste.quantizers.sign import _sign
 from keras_ste.quantizers.spec import QuantSpec
 
 
@@ -22,7 +21,7 @@ def _centred(wide, center, distance):
 
 def _values(wide, center, distance, surrogate):
     """`α · sign((x - β) / α) + β`, with the gradients of `x`, `β` and `α`."""
-    return distance * straight_through(_sign, surrogate)(_centred(wide, center, distance)) + center
+    return distance * straight_through(forwards.sign, surrogate)(_centred(wide, center, distance)) + center
 
 
 def _chosen(codes, center, distance, dtype):

@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_ste.estimators import forwards
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.common import shared_axes, widened
 from keras_ste.quantizers.computed_scale import ScaledIntegers
-from keras_ste.quantizers.sign import _sign
 from keras_ste.quantizers.spec import QuantSpec
 
 
@@ -122,7 +122,7 @@ class BitnetBinary(_MeanScaled):
 
     def _integers(self, wide, scale):
         axes = shared_axes(self, wide, self.scale_axis)
-        return _sign(wide - tf.reduce_mean(wide, axis=axes, keepdims=True))
+        return forwards.sign(wide - tf.reduce_mean(wide, axis=axes, keepdims=True))
 
     def _codes(self, integers):
         return tf.cast(integers >= 0, tf.int8)

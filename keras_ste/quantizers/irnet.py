@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_ste.estimators import straight_through
+from keras_ste.estimators import forwards, straight_through
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.common import float_tensor, shared_axes, widened
 from keras_ste.quantizers.computed_scale import ComputedScale
-from keras_ste.quantizers.sign import _sign
 from keras_ste.quantizers.spec import QuantSpec
 
 
@@ -74,7 +73,7 @@ class IRNetSign(ComputedScale):
     def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         x = float_tensor(x)
         u, scale = self._standardized_and_scale(x)
-        signs = straight_through(_sign, self.surrogate)(u)
+        signs = straight_through(forwards.sign, self.surrogate)(u)
         return tf.cast(signs, x.dtype), tf.cast(scale, x.dtype)
 
     def encode(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:

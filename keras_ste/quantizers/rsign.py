@@ -7,10 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ste.estimators import straight_through, surrogates
+from keras_ste.estimators import forwards, straight_through, surrogates
 from keras_ste.quantizers.base import VariableQuantizer, register
 from keras_ste.quantizers.common import float_tensor, widened
-from keras_ste.quantizers.sign import _sign
 from keras_ste.quantizers.spec import QuantSpec
 
 
@@ -84,7 +83,7 @@ class RSign(VariableQuantizer):
 
     def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, None]:
         x = float_tensor(x)
-        signs = straight_through(_sign, self.surrogate)(self.sign_argument(x))
+        signs = straight_through(forwards.sign, self.surrogate)(self.sign_argument(x))
         return tf.cast(signs, x.dtype), None
 
     def encode(self, x: Any) -> tf.Tensor:

@@ -6,16 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_ste.estimators import straight_through, surrogates
+from keras_ste.estimators import forwards, straight_through, surrogates
 from keras_ste.quantizers.base import Quantizer, register
 from keras_ste.quantizers.common import float_tensor, shared_axes, widened, with_gradient
 from keras_ste.quantizers.spec import QuantSpec
-
-
-def _sign(x):
-    # tf.sign has three values; here 0 and -0.0 are +1. A NaN stays one. Two of the three operations
-    # work in place: a comparison and a choice between constants takes a third longer.
-    return tf.sign(tf.sign(x) + 0.5)
 
 
 @register
@@ -81,7 +75,7 @@ class SteSign(Quantizer):
     def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor | None]:
         x = float_tensor(x)
         if self.scale is None:
-            return straight_through(_sign, self.surrogate)(x), None
+            return straight_through(forwards.sign, self.surrogate)(x), None
         wide = widened(x)
         scale = self._mean_abs(wide)
         shared = tf.cast(tf.size(wide) // tf.maximum(tf.size(scale), 1), tf.float32)
@@ -89,7 +83,7 @@ class SteSign(Quantizer):
         # gradient: what is left to do here is d(x) + 1/(n α).
         through_scale = tf.cast(tf.math.divide_no_nan(1.0, shared * scale), wide.dtype)
 
-        integers = straight_through(_sign, self.surrogate)(wide)
+        integers = straight_through(forwards.sign, self.surrogate)(wide)
         integers = with_gradient(integers, wide, lambda _: through_scale)
         return tf.cast(integers, x.dtype), tf.cast(scale, x.dtype)
 

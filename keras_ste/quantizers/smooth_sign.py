@@ -6,10 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_ste.estimators import straight_through, surrogates
+from keras_ste.estimators import forwards, straight_through, surrogates
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.common import float_tensor, widened
-from keras_ste.quantizers.sign import SteSign, XnorSign, _sign
+from keras_ste.quantizers.sign import SteSign, XnorSign
 
 
 @register
@@ -124,4 +124,4 @@ class MagnitudeAwareSign(XnorSign):
     def factors(self, x: Any, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         x = float_tensor(x)
         scale = self._mean_abs(widened(x))
-        return straight_through(_sign, self.surrogate)(x), tf.cast(scale, x.dtype)
+        return straight_through(forwards.sign, self.surrogate)(x), tf.cast(scale, x.dtype)

@@ -7,11 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ste.estimators import straight_through, surrogates
+from keras_ste.estimators import forwards, straight_through, surrogates
 from keras_ste.quantizers.base import VariableQuantizer, register
 from keras_ste.quantizers.common import float_tensor, widened
 from keras_ste.quantizers.computed_scale import integer_codes
-from keras_ste.quantizers.sign import _sign
 from keras_ste.quantizers.spec import QuantSpec
 from keras_ste.quantizers.ternary import _ternary
 
@@ -112,7 +111,7 @@ class StochasticBinary(_Drawn):
         return 2 * tf.cast(codes, dtype) - 1
 
     def _nearest(self, wide):
-        return _sign(wide)
+        return forwards.sign(wide)
 
     def _draw(self, wide, noise):
         return 2 * tf.cast(2 * noise - 1 < wide, wide.dtype) - 1
