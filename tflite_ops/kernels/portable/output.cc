@@ -11,6 +11,11 @@ void Scale(const Sum* sums, const float* multiplier, const float* bias, float lo
   ScaleLoop(sums, multiplier, bias, low, high, n, out);
 }
 
+template <typename Out>
+void RequantizeSums(const int32_t* sums, const Requantize& requantize, int32_t n, Out* out) {
+  RequantizeLoop(sums, requantize, 0, n, out);
+}
+
 template <typename Sum>
 uint32_t Threshold(const Sum* sums, const Sum* thresholds) {
   uint32_t bits = 0;
@@ -25,6 +30,11 @@ void FillOutput(KernelTable* table) {
   table->scale_float = Scale<float>;
   table->threshold_int32 = Threshold<int32_t>;
   table->threshold_float = Threshold<float>;
+}
+
+void FillCodeOutput(CodeKernels* table) {
+  table->requantize_int8 = RequantizeSums<int8_t>;
+  table->requantize_int16 = RequantizeSums<int16_t>;
 }
 
 }  // namespace portable

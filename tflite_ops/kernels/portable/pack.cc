@@ -1,3 +1,5 @@
+#include "kernels/bits.h"
+#include "kernels/pack_loops.h"
 #include "kernels/portable/kernels.h"
 #include "kernels/scalar.h"
 
@@ -10,6 +12,36 @@ void PackSigns(const float* x, int64_t n, uint32_t* words) {
     for (int64_t j = 0; j < 32 && i + j < n; ++j) bits |= ScalarBit(x[i + j] >= 0.0f) << j;
     *words = bits;
   }
+}
+
+namespace {
+
+void PackPlanes(const int8_t* codes, int32_t n, int32_t bits, uint32_t* planes) {
+  const int32_t words = WordsOf(n);
+  for (int32_t i = 0; i < words; ++i, ++planes) {
+    const int32_t left = n - 32 * i < 32 ? n - 32 * i : 32;
+    for (int32_t p = 0; p < bits; ++p) {
+      uint32_t word = 0;
+      for (int32_t j = 0; j < left; ++j) word |= ((static_cast<uint32_t>(codes[32 * i + j]) >> p) & 1u) << j;
+      planes[static_cast<int64_t>(p) * words] = word;
+    }
+  }
+}
+
+int32_t FlipBytes(const int8_t* codes, int32_t n, int8_t flip, int8_t* bytes) {
+  return FlipLoop(codes, n, flip, bytes);
+}
+
+float QuantizeRow(const float* x, int32_t n, float limit, float least, int8_t* codes) {
+  return QuantizeLoop(x, n, limit, least, codes);
+}
+
+}  // namespace
+
+void FillRows(CodeKernels* table) {
+  table->pack_planes = PackPlanes;
+  table->flip_bytes = FlipBytes;
+  table->quantize_row = QuantizeRow;
 }
 
 }  // namespace portable

@@ -1,6 +1,7 @@
 #ifndef KERAS_STE_KERNELS_X86_KERNELS_H_
 #define KERAS_STE_KERNELS_X86_KERNELS_H_
 
+#include "kernels/code_kernels.h"
 #include "kernels/kernel_table.h"
 
 namespace keras_ste {
@@ -11,10 +12,24 @@ void FillSignSumAvx2(KernelTable* table);
 void FillOutputAvx2(KernelTable* table);
 void PackSignsAvx2(const float* x, int64_t n, uint32_t* words);
 
+void FillPlaneDotAvx2(CodeKernels* table);
+void FillByteDotAvx2(CodeKernels* table);
+void FillFloatDotAvx2(CodeKernels* table);
+void FillNearestAvx2(CodeKernels* table);
+void FillCodeOutputAvx2(CodeKernels* table);
+void FillRowsAvx2(CodeKernels* table);
+
 void FillBitDotAvx512(KernelTable* table);
 void FillSignSumAvx512(KernelTable* table);
 void FillOutputAvx512(KernelTable* table);
 void PackSignsAvx512(const float* x, int64_t n, uint32_t* words);
+
+void FillPlaneDotAvx512(CodeKernels* table);
+void FillByteDotAvx512(CodeKernels* table);
+void FillFloatDotAvx512(CodeKernels* table);
+void FillNearestAvx512(CodeKernels* table);
+void FillCodeOutputAvx512(CodeKernels* table);
+void FillRowsAvx512(CodeKernels* table);
 
 }  // namespace x86
 }  // namespace keras_ste

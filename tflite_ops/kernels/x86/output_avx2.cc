@@ -12,6 +12,37 @@ void Scale(const Sum* sums, const float* multiplier, const float* bias, float lo
   ScaleLoop(sums, multiplier, bias, low, high, n, out);
 }
 
+inline __m256i LoadLanes(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+
+// The lower halves of each 64-bit lane, multiplied and shifted. AVX2 shifts 64 bits only as unsigned numbers, so that 2^63 is
+// added before and what it has become taken off behind.
+inline __m256i MultiplyHalves(__m256i sums, __m256i multipliers, __m256i right) {
+  const __m256i one = _mm256_set1_epi64x(1);
+  const __m256i offset = _mm256_set1_epi64x(INT64_MIN);
+  const __m256i half = _mm256_sllv_epi64(one, _mm256_sub_epi64(right, one));
+  const __m256i rounded = _mm256_add_epi64(_mm256_mul_epi32(sums, multipliers), half);
+  const __m256i shifted = _mm256_srlv_epi64(_mm256_add_epi64(rounded, offset), right);
+  return _mm256_sub_epi64(shifted, _mm256_srlv_epi64(offset, right));
+}
+
+template <typename Out>
+void RequantizeSums(const int32_t* sums, const Requantize& q, int32_t n, Out* out) {
+  const __m256i low_half = _mm256_set1_epi64x(0xFFFFFFFF);
+  int32_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const __m256i sum = LoadLanes(sums + i), multiplier = LoadLanes(q.multipliers + i);
+    const __m256i right = _mm256_sub_epi32(_mm256_set1_epi32(31), LoadLanes(q.shifts + i));
+    const __m256i even = MultiplyHalves(sum, multiplier, _mm256_and_si256(right, low_half));
+    const __m256i odd = MultiplyHalves(_mm256_srli_epi64(sum, 32), _mm256_srli_epi64(multiplier, 32),
+                                       _mm256_srli_epi64(right, 32));
+    const __m256i both = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+    alignas(32) int32_t products[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(products), both);
+    for (int32_t lane = 0; lane < 8; ++lane) out[i + lane] = ClampTo<Out>(products[lane] + q.zero_point, q);
+  }
+  RequantizeLoop(sums, q, i, n, out);
+}
+
 uint32_t SignBits(__m256 lanes) { return static_cast<uint32_t>(_mm256_movemask_ps(lanes)); }
 
 uint32_t ThresholdInt32(const int32_t* sums, const int32_t* thresholds) {
@@ -39,6 +70,11 @@ void FillOutputAvx2(KernelTable* table) {
   table->scale_float = Scale<float>;
   table->threshold_int32 = ThresholdInt32;
   table->threshold_float = ThresholdFloat;
+}
+
+void FillCodeOutputAvx2(CodeKernels* table) {
+  table->requantize_int8 = RequantizeSums<int8_t>;
+  table->requantize_int16 = RequantizeSums<int16_t>;
 }
 
 }  // namespace x86

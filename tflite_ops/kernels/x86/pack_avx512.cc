@@ -1,5 +1,7 @@
 #include <immintrin.h>
 
+#include "kernels/bits.h"
+#include "kernels/pack_loops.h"
 #include "kernels/x86/kernels.h"
 
 namespace keras_ste {
@@ -17,6 +19,34 @@ void PackSignsAvx512(const float* x, int64_t n, uint32_t* words) {
         _mm512_mask_cmp_ps_mask(high_valid, _mm512_maskz_loadu_ps(high_valid, x + 16), zero, _CMP_GE_OQ);
     *words = static_cast<uint32_t>(low) | static_cast<uint32_t>(high) << 16;
   }
+}
+
+namespace {
+
+void PackPlanes(const int8_t* codes, int32_t n, int32_t bits, uint32_t* planes) {
+  const int32_t words = WordsOf(n);
+  for (; n > 0; n -= 32, codes += 32, ++planes) {
+    const __m256i v = _mm256_maskz_loadu_epi8(n >= 32 ? 0xFFFFFFFFu : (1u << n) - 1u, codes);
+    for (int32_t p = 0; p < bits; ++p) {
+      planes[static_cast<int64_t>(p) * words] = _mm256_test_epi8_mask(v, _mm256_set1_epi8(static_cast<char>(1 << p)));
+    }
+  }
+}
+
+int32_t FlipBytes(const int8_t* codes, int32_t n, int8_t flip, int8_t* bytes) {
+  return FlipLoop(codes, n, flip, bytes);
+}
+
+float QuantizeRow(const float* x, int32_t n, float limit, float least, int8_t* codes) {
+  return QuantizeLoop(x, n, limit, least, codes);
+}
+
+}  // namespace
+
+void FillRowsAvx512(CodeKernels* table) {
+  table->pack_planes = PackPlanes;
+  table->flip_bytes = FlipBytes;
+  table->quantize_row = QuantizeRow;
 }
 
 }  // namespace x86

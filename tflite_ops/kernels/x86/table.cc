@@ -24,6 +24,30 @@ KernelTable Avx512Table() {
   return t;
 }
 
+CodeKernels Avx2CodeTable() {
+  CodeKernels t = {};
+  t.name = "avx2";
+  x86::FillPlaneDotAvx2(&t);
+  x86::FillByteDotAvx2(&t);
+  x86::FillFloatDotAvx2(&t);
+  x86::FillNearestAvx2(&t);
+  x86::FillCodeOutputAvx2(&t);
+  x86::FillRowsAvx2(&t);
+  return t;
+}
+
+CodeKernels Avx512CodeTable() {
+  CodeKernels t = {};
+  t.name = "avx512";
+  x86::FillPlaneDotAvx512(&t);
+  x86::FillByteDotAvx512(&t);
+  x86::FillFloatDotAvx512(&t);
+  x86::FillNearestAvx512(&t);
+  x86::FillCodeOutputAvx512(&t);
+  x86::FillRowsAvx512(&t);
+  return t;
+}
+
 }  // namespace
 
 const KernelTable* Avx2Kernels() {
@@ -36,10 +60,23 @@ const KernelTable* Avx2Kernels() {
 const KernelTable* Avx512Kernels() {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
-      !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512vpopcntdq")) {
+      !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512vpopcntdq") ||
+      !__builtin_cpu_supports("avx512vnni")) {
     return nullptr;
   }
   static const KernelTable table = Avx512Table();
+  return &table;
+}
+
+const CodeKernels* Avx2CodeKernels() {
+  if (Avx2Kernels() == nullptr) return nullptr;
+  static const CodeKernels table = Avx2CodeTable();
+  return &table;
+}
+
+const CodeKernels* Avx512CodeKernels() {
+  if (Avx512Kernels() == nullptr) return nullptr;
+  static const CodeKernels table = Avx512CodeTable();
   return &table;
 }
 

@@ -21,9 +21,19 @@ inline __m256i SumBytes(__m256i bytes) {
   return _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
 }
 
-template <int32_t kRows>
-void Block(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights,
+inline __m256i LoadLanes(const uint32_t* words) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)); }
+
+template <int32_t kMeeting>
+inline __m256i Meet(__m256i a, const __m256i* w) {
+  if constexpr (kMeeting == kXor) return _mm256_xor_si256(a, w[0]);
+  if constexpr (kMeeting == kAnd) return _mm256_and_si256(a, w[0]);
+  return _mm256_and_si256(_mm256_xor_si256(a, w[1]), w[0]);
+}
+
+template <int32_t kMeeting, int32_t kRows>
+void Block(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights, int32_t coefficient,
            const int32_t* const* start, int32_t first_lane, int32_t* sums) {
+  constexpr int32_t kVectors = kMeeting == kMaskedXor ? 2 : 1;
   const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
                                          0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
   const __m256i low_nibble = _mm256_set1_epi8(15);
@@ -41,13 +51,17 @@ void Block(const uint32_t* const* inputs, int32_t taps, int32_t words, const uin
   };
   int32_t steps = 0;
   for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
-    for (int32_t i = 0; i < words; ++i, weights += kBlock) {
-      const __m256i w0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
-      const __m256i w1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + 8));
+    for (int32_t i = 0; i < words; ++i, weights += kVectors * kBlock) {
+      __m256i w[2][kVectors];
+      for (int32_t v = 0; v < kVectors; ++v) {
+        w[0][v] = LoadLanes(weights + v * kBlock);
+        w[1][v] = LoadLanes(weights + v * kBlock + 8);
+      }
       for (int32_t r = 0; r < kRows; ++r) {
         const __m256i a = _mm256_set1_epi32(static_cast<int32_t>(inputs[r][i]));
-        bytes[r][0] = _mm256_add_epi8(bytes[r][0], CountBytes(_mm256_xor_si256(a, w0), table, low_nibble));
-        bytes[r][1] = _mm256_add_epi8(bytes[r][1], CountBytes(_mm256_xor_si256(a, w1), table, low_nibble));
+        for (int32_t h = 0; h < 2; ++h) {
+          bytes[r][h] = _mm256_add_epi8(bytes[r][h], CountBytes(Meet<kMeeting>(a, w[h]), table, low_nibble));
+        }
       }
       if (++steps == kStepsBetweenFlushes) {
         flush();
@@ -56,28 +70,47 @@ void Block(const uint32_t* const* inputs, int32_t taps, int32_t words, const uin
     }
   }
   flush();
+  const __m256i factor = _mm256_set1_epi32(coefficient);
   for (int32_t r = 0; r < kRows; ++r) {
     for (int32_t h = 0; h < 2; ++h) {
       const int32_t column = first_lane + 8 * h;
       const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start[r] + column));
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + r * kChunk + column),
-                          _mm256_sub_epi32(first, _mm256_slli_epi32(count[r][h], 1)));
+                          _mm256_add_epi32(first, _mm256_mullo_epi32(count[r][h], factor)));
     }
   }
 }
 
-template <int32_t kBlocks, int32_t kRows>
+template <int32_t kMeeting, int32_t kBlocks, int32_t kRows>
 void Run(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights, int64_t block_stride,
-         const int32_t* const* start, int32_t* sums) {
+         int32_t coefficient, const int32_t* const* start, int32_t* sums) {
   for (int32_t b = 0; b < kBlocks; ++b) {
-    Block<kRows>(inputs, taps, words, weights + b * block_stride, start, b * kBlock, sums);
+    Block<kMeeting, kRows>(inputs, taps, words, weights + b * block_stride, coefficient, start, b * kBlock, sums);
   }
+}
+
+template <int32_t kBlocks, int32_t kRows>
+void RunBits(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights, int64_t block_stride,
+             const int32_t* const* start, int32_t* sums) {
+  Run<kXor, kBlocks, kRows>(inputs, taps, words, weights, block_stride, -2, start, sums);
 }
 
 template <int32_t kBlocks>
 void Fill(BitDot* by_rows) {
-  by_rows[1] = Run<kBlocks, 1>;
-  by_rows[2] = Run<kBlocks, 2>;
+  by_rows[1] = RunBits<kBlocks, 1>;
+  by_rows[2] = RunBits<kBlocks, 2>;
+}
+
+template <int32_t kMeeting, int32_t kBlocks>
+void Fill(PlaneDot* by_rows) {
+  by_rows[1] = Run<kMeeting, kBlocks, 1>;
+  by_rows[2] = Run<kMeeting, kBlocks, 2>;
+}
+
+template <int32_t kMeeting>
+void Fill(PlaneDot (*by_blocks)[kMaxTileRows + 1]) {
+  Fill<kMeeting, 1>(by_blocks[0]);
+  Fill<kMeeting, 2>(by_blocks[1]);
 }
 
 }  // namespace
@@ -86,6 +119,13 @@ void FillBitDotAvx2(KernelTable* table) {
   table->bitdot_rows = 2;
   Fill<1>(table->bitdot[0]);
   Fill<2>(table->bitdot[1]);
+}
+
+void FillPlaneDotAvx2(CodeKernels* table) {
+  table->planedot_rows = 2;
+  Fill<kXor>(table->planedot[kXor]);
+  Fill<kAnd>(table->planedot[kAnd]);
+  Fill<kMaskedXor>(table->planedot[kMaskedXor]);
 }
 
 }  // namespace x86

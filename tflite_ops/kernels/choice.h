@@ -1,0 +1,26 @@
+// Which way of computing a product is the fastest: one table for all machines.
+#ifndef KERAS_STE_KERNELS_CHOICE_H_
+#define KERAS_STE_KERNELS_CHOICE_H_
+
+#include <stdint.h>
+
+#include "kernels/dense.h"
+
+namespace keras_ste {
+
+// The first line that fits says how many pairs of planes (PlanePairs) are still multiplied as planes; above, as bytes.
+struct Choice {
+  const char* kernels;  // CodeKernels::name
+  int32_t most_rows;    // holds for up to so many rows of inputs
+  int32_t most_pairs;   // of bipolar, unsigned and signed weights
+  int32_t most_ternary_pairs;
+};
+
+constexpr int32_t kChoices = 6;
+extern const Choice kChoiceTable[kChoices];
+
+Product ChooseProduct(const CodeKernels& kernels, const Codes& weights, const Codes& inputs, int32_t rows);
+
+}  // namespace keras_ste
+
+#endif  // KERAS_STE_KERNELS_CHOICE_H_

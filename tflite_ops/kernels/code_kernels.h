@@ -1,0 +1,104 @@
+// The kernels of one instruction set for codes of 1 to 8 bits, beside those for one-bit weights in kernel_table.h, whose layout
+// and tiles they share. Apart from them, so that programs that need only those are not linked with these.
+#ifndef KERAS_STE_KERNELS_CODE_KERNELS_H_
+#define KERAS_STE_KERNELS_CODE_KERNELS_H_
+
+#include <stdint.h>
+
+#include "kernels/kernel_table.h"
+
+namespace keras_ste {
+
+// How a word of weights meets a word of inputs before the set bits are counted.
+enum PlaneMeeting : int32_t {
+  kXor,       // w ^ a
+  kAnd,       // w & a
+  kMaskedXor  // (negative ^ a) & nonzero, of ternary weights: a step has two vectors, nonzero and negative
+};
+constexpr int32_t kPlaneMeetings = 3;
+
+// One plane of weights times one plane of inputs for up to `planedot_rows` pixels and one or two blocks.
+//   inputs[tap * rows + r]   the words of pixel r under that tap
+//   weights                  [taps * words][16] (kMaskedXor: [taps * words][2][16]), the second block `block_stride`
+//                            words behind the first
+//   start[r]                 32 starting sums; sums[r * 32 + lane] = start + coefficient * (number of set bits).
+//                            May be `sums + r * 32`: further planes are added to the sums of the earlier ones.
+using PlaneDot = void (*)(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights,
+                          int64_t block_stride, int32_t coefficient, const int32_t* const* start, int32_t* sums);
+
+// Bytes times weights of 1, 2, 4 or 8 bits, for up to `bytedot_rows` pixels and one or two blocks.
+//   inputs[tap * rows + r]   the signed bytes of pixel r under that tap, `steps * 32 / bits` of them
+//   weights                  [taps * steps][16]: a lane is four bytes; bits [p * bits, (p + 1) * bits) of its byte j are
+//                            the unsigned weight of input byte 4 p + j of this step
+//   start                    32 starting sums; row_start[r] is added to each of pixel r
+//   sums[r * 32 + lane]      start + row_start + (sum of products << shift)
+// No sum over one input byte of each step may exceed 32 bits: kMaxByteDotK.
+using ByteDot = void (*)(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights,
+                         int64_t block_stride, int32_t shift, const int32_t* start, const int32_t* row_start,
+                         int32_t* sums);
+constexpr int32_t kByteDotWidths = 4;       // 1, 2, 4 and 8 bits
+constexpr int32_t kMaxByteDotK = 1 << 16;   // products of one output
+
+// Floats times weights of 2, 4 or 8 bits, laid out as for ByteDot, for up to `floatdot_rows` rows and one or two blocks.
+//   inputs[r]                the `count` floats of row r
+//   scale, offset            a weight u is worth scale * u + offset
+//   sums[r * 32 + lane]      starting at +0, one rounded product after the other
+using FloatDot = void (*)(const float* const* inputs, int32_t count, const uint32_t* weights, int64_t block_stride,
+                          int32_t scale, int32_t offset, float* sums);
+constexpr int32_t kFloatDotWidths = 3;
+
+// The nearest of the code vectors c to each of up to `nearest_rows` rows x: that with the least |c|^2 - 2 x.c, the first of
+// equal ones, and 0 where none is less than infinity.
+//   rows[r]                  `size` floats; products are added up in their order, starting at +0
+//   vectors                  [blocks][size][16]
+//   norms                    [blocks * 16] squared lengths, infinity for lanes without a vector
+using Nearest = void (*)(const float* const* rows, int32_t size, const float* vectors, const float* norms,
+                         int32_t blocks, int32_t* nearest);
+
+// How sums become quantized numbers, as TFLite has it: multiplied by multiplier * 2^(shift - 31), of which the multiplier is
+// 0 or at least 2^30 and the shift -31 to 30, then moved by the zero point and clamped.
+struct Requantize {
+  const int32_t* multipliers;
+  const int32_t* shifts;
+  int32_t zero_point, low, high;
+};
+
+struct CodeKernels {
+  const char* name;  // of the KernelTable, too
+
+  int32_t planedot_rows;
+  PlaneDot planedot[kPlaneMeetings][2][kMaxTileRows + 1];  // [meeting][blocks - 1][rows]
+
+  int32_t bytedot_rows;
+  ByteDot bytedot[kByteDotWidths][2][kMaxTileRows + 1];  // [log2(bits)][blocks - 1][rows]
+
+  int32_t floatdot_rows;
+  FloatDot floatdot[kFloatDotWidths][2][kMaxTileRows + 1];  // [log2(bits) - 1][blocks - 1][rows]
+
+  int32_t nearest_rows;
+  Nearest nearest[kMaxTileRows + 1];  // [rows]
+
+  // n <= 32 sums.
+  void (*requantize_int8)(const int32_t* sums, const Requantize& requantize, int32_t n, int8_t* out);
+  void (*requantize_int16)(const int32_t* sums, const Requantize& requantize, int32_t n, int16_t* out);
+
+  // The lowest `bits` bits of n codes as planes of ceil(n / 32) words.
+  void (*pack_planes)(const int8_t* codes, int32_t n, int32_t bits, uint32_t* planes);
+  // Copies n <= kMaxByteDotK codes, the bits of `flip` turned over; returns the sum of what it wrote.
+  int32_t (*flip_bytes)(const int8_t* codes, int32_t n, int8_t flip, int8_t* bytes);
+  // n floats as codes from -limit to limit, scaled by their largest absolute value a, but at least `least`: x (limit / a),
+  // rounded half to even; a NaN is 0. Returns a, which is NaN where one of the floats is.
+  float (*quantize_row)(const float* x, int32_t n, float limit, float least, int8_t* codes);
+};
+
+const CodeKernels* PortableCodeKernels();
+// Null where there is no KernelTable either.
+const CodeKernels* Avx2CodeKernels();
+const CodeKernels* Avx512CodeKernels();
+
+// Those that go with a KernelTable.
+const CodeKernels* CodeKernelsOf(const KernelTable& table);
+
+}  // namespace keras_ste
+
+#endif  // KERAS_STE_KERNELS_CODE_KERNELS_H_

@@ -1,0 +1,68 @@
+#include "kernels/portable/kernels.h"
+
+namespace keras_ste {
+namespace portable {
+namespace {
+
+template <int32_t kBits, int32_t kRows>
+void Block(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights, int32_t shift,
+           const int32_t* start, const int32_t* row_start, int32_t* sums) {
+  constexpr int32_t kPhases = 8 / kBits;
+  int32_t sum[kRows][kBlock] = {};
+  for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
+    for (int32_t i = 0; i < steps; ++i, weights += kBlock) {
+      for (int32_t k = 0; k < 4 * kPhases; ++k) {
+        const int32_t first_bit = 8 * (k % 4) + kBits * (k / 4);
+        int32_t w[kBlock];
+        for (int32_t lane = 0; lane < kBlock; ++lane) {
+          w[lane] = static_cast<int32_t>((weights[lane] >> first_bit) & ((1u << kBits) - 1u));
+        }
+        for (int32_t r = 0; r < kRows; ++r) {
+          const int32_t y = inputs[r][static_cast<int64_t>(i) * 4 * kPhases + k];
+          for (int32_t lane = 0; lane < kBlock; ++lane) sum[r][lane] += w[lane] * y;
+        }
+      }
+    }
+  }
+  for (int32_t r = 0; r < kRows; ++r) {
+    for (int32_t lane = 0; lane < kBlock; ++lane) {
+      sums[r * kChunk + lane] = start[lane] + row_start[r] + sum[r][lane] * (1 << shift);
+    }
+  }
+}
+
+template <int32_t kBits, int32_t kBlocks, int32_t kRows>
+void Run(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights, int64_t block_stride,
+         int32_t shift, const int32_t* start, const int32_t* row_start, int32_t* sums) {
+  for (int32_t b = 0; b < kBlocks; ++b) {
+    Block<kBits, kRows>(inputs, taps, steps, weights + b * block_stride, shift, start + b * kBlock, row_start,
+                        sums + b * kBlock);
+  }
+}
+
+template <int32_t kBits, int32_t kBlocks>
+void Fill(ByteDot* by_rows) {
+  by_rows[1] = Run<kBits, kBlocks, 1>;
+  by_rows[2] = Run<kBits, kBlocks, 2>;
+  by_rows[3] = Run<kBits, kBlocks, 3>;
+  by_rows[4] = Run<kBits, kBlocks, 4>;
+}
+
+template <int32_t kBits>
+void Fill(ByteDot (*by_blocks)[kMaxTileRows + 1]) {
+  Fill<kBits, 1>(by_blocks[0]);
+  Fill<kBits, 2>(by_blocks[1]);
+}
+
+}  // namespace
+
+void FillByteDot(CodeKernels* table) {
+  table->bytedot_rows = kByteDotRows;
+  Fill<1>(table->bytedot[0]);
+  Fill<2>(table->bytedot[1]);
+  Fill<4>(table->bytedot[2]);
+  Fill<8>(table->bytedot[3]);
+}
+
+}  // namespace portable
+}  // namespace keras_ste
