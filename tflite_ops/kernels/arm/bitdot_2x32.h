@@ -1,9 +1,9 @@
-// Two pixels by 32 channels, for whatever counts the differing bits: 16 counters, 4 weight vectors, 2 inputs and 8 words in
+// Two pixels by 32 channels, for whatever counts the differing bits: 16 counters, 4 weight vectors, 2 inputs and 8 vectors in
 // between are 30 of the 32 registers.
 //
-// The instructions are in `asm volatile` because that fixes their order: cores that run in order (Cortex-A53, A55) wait for
-// every result that is asked for too soon, and compilers undo the order of intrinsics. So eight instructions of a kind follow
-// each other, and the weights and inputs of the next step are loaded under those of this one: `benchmarks/aarch64.py`.
+// The instructions are in `asm volatile` because that fixes their order. Cores that run in order (Cortex-A53, A55) wait for
+// every result that is asked for too soon, so eight instructions of a kind follow each other, and what the next step needs is
+// loaded under this one; compilers would undo it (`benchmarks/aarch64.py` says what comes of it).
 //
 // Internal linkage, for the reason given in bits.h.
 #ifndef KERAS_STE_KERNELS_ARM_BITDOT_2X32_H_
@@ -68,7 +68,7 @@ static inline void BitDot2x32(const uint32_t* const* inputs, int32_t taps, int32
   uint8x16_t w[kBlockVectors], a[kRows];
   const uint32_t* in[kRows];
   const uint32_t* second = weights + block_stride;
-  // One word of each pixel; its inputs and the first block's weights are loaded already. `more`: so will the next word's be.
+  // One word of each pixel, whose bits and first weights are loaded already, as the next word's will be where there is `more`.
   const auto step = [&](bool more) __attribute__((always_inline)) {
     weights += kBlock;
     for (int32_t b = 0; b < kBlocks; ++b) {

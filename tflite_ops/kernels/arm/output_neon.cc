@@ -15,13 +15,13 @@ void Scale(const Sum* sums, const float* multiplier, const float* bias, float lo
 
 uint32_t ThresholdInt32(const int32_t* sums, const int32_t* thresholds) {
   uint32x4_t reached[kChunk / 4];
-  for (int32_t i = 0; i < kChunk / 4; ++i) reached[i] = vcgeq_s32(vld1q_s32(sums + 4 * i), vld1q_s32(thresholds + 4 * i));
+  for (int32_t i = 0; i < kChunk; i += 4) reached[i / 4] = vcgeq_s32(vld1q_s32(sums + i), vld1q_s32(thresholds + i));
   return LaneBits(reached);
 }
 
 uint32_t ThresholdFloat(const float* sums, const float* thresholds) {
   uint32x4_t reached[kChunk / 4];
-  for (int32_t i = 0; i < kChunk / 4; ++i) reached[i] = vcgeq_f32(vld1q_f32(sums + 4 * i), vld1q_f32(thresholds + 4 * i));
+  for (int32_t i = 0; i < kChunk; i += 4) reached[i / 4] = vcgeq_f32(vld1q_f32(sums + i), vld1q_f32(thresholds + i));
   return LaneBits(reached);
 }
 

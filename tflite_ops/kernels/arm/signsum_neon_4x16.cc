@@ -44,8 +44,8 @@ void RunFloat(const float* const* inputs, int32_t taps, int32_t channels, const 
 // 255 inputs, flipped or not, fit into a sum of 16 bits, and the number of flips into a byte.
 constexpr int32_t kStepsBetweenFlushes = 255;
 
-// The two bytes of a mask lie alternately in a vector, so channels 0 and 8 are neighbours, then 1 and 9, ...; here 16 sums in
-// that order come in the usual one, in four vectors.
+// The two bytes of a mask lie alternately in a vector, so channels 0 and 8 are neighbours, then 1 and 9, and so on. Here 16
+// sums in that order come in the usual one, in four vectors.
 inline void InOrder(int16x8_t low, int16x8_t high, int32x4_t* sums) {
   const int16x8_t first = vuzp1q_s16(low, high), second = vuzp2q_s16(low, high);
   sums[0] = vmovl_s16(vget_low_s16(first));
