@@ -6,8 +6,9 @@
 namespace keras_ste {
 namespace {
 
+// What has no kernel of its own is portable.
 KernelTable NeonTable() {
-  KernelTable t = {};
+  KernelTable t = *PortableKernels();
   t.name = "neon";
   arm::FillBitDotNeon(&t);
   arm::FillSignSumNeon(&t);
