@@ -188,7 +188,7 @@ def measure_instructions(rows, loops, calls, folder):
 
 
 def main():
-    options = common.arguments(__doc__.split("\n")[0])
+    options = common.argument_parser(__doc__.split("\n")[0]).parse_args()
     common.print_header(packages=("keras_ste",))
     for program in ("aarch64-linux-gnu-g++", "cmake", "ninja"):
         if find(program) is None:
