@@ -180,7 +180,7 @@ def measure_instructions(rows, loops, calls, folder):
         per_product[name] = 1000 * (many - few) / calls / products
         rows.add("instructions", f"for 1000 products, {name}", per_product[name])
         print(f"{name:<36}{per_product[name]:>13.1f}")
-    for kernels, at_most in {(kernels, at_most) for kernels, at_most in CORES.values()}:
+    for kernels, at_most in dict.fromkeys(CORES.values()):
         against = f"int8_{kernels}"
         ratio = add_ratio(rows, "instructions", f"{kernels} / {against}", per_product[kernels], per_product[against],
                           at_most)
