@@ -6,6 +6,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import hypothesis
+import native_build
 import pytest
 
 # The first example compiles or traces; a deadline would measure that.
@@ -19,6 +20,12 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("keras_ste")
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory):
+    """The folder of the native tests as they are built for users."""
+    return native_build.build(tmp_path_factory.mktemp("plain"), ["kernel_test", "op_fuzz", "thread_test"])
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,10 @@ The app is the same on this machine's own processor, where it shows that registe
 """
 
 import dataclasses
+import functools
 import itertools
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -18,6 +20,9 @@ import pytest
 import keras_ste
 
 EMULATOR = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
+# Processors, and the kernels that each can run, slowest first.
+PROCESSORS = {"cortex-a53": ["portable", "neon"], "max": ["portable", "neon", "dotprod"]}
+NODES = 3000
 TOOLCHAIN = native_build.ROOT / "tflite_ops" / "cmake" / "aarch64-linux-gnu.cmake"
 # Wheels that carry TFLite's C library.
 WHEEL = "pymicro-wakeword==2.5.0"
@@ -35,6 +40,10 @@ class Machine:
     processor: str
     emulator: tuple
     folder: object
+
+    def on(self, processor):
+        """The same programs on another emulated processor."""
+        return dataclasses.replace(self, emulator=(*EMULATOR, "-cpu", processor))
 
     def run(self, program, *arguments, **environment):
         command = [*self.emulator, self.folder / "tests" / program, *arguments]
@@ -65,7 +74,8 @@ def aarch64(tmp_path_factory):
     native_build.find_tool("qemu-aarch64", "apt-get install qemu-user")
     folder = tmp_path_factory.mktemp("aarch64")
     toolchain = f"CMAKE_TOOLCHAIN_FILE={TOOLCHAIN}"
-    return Machine("aarch64", EMULATOR, native_build.build(folder, ["keras_ste", "op_fuzz"], toolchain))
+    targets = ["keras_ste", "kernel_test", "loops", "op_fuzz"]
+    return Machine("aarch64", EMULATOR, native_build.build(folder, targets, toolchain))
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +135,11 @@ def trained():
 
 
 @pytest.fixture
-def run_app(machine, trained, tmp_path):
-    """Runs the app on the images, or on other bytes."""
+def run_app_on(trained, tmp_path):
+    """Runs the app on a machine, for the images or for other bytes."""
     counter = itertools.count()
 
-    def run(content, *arguments, data=None, **environment):
+    def run(machine, content, *arguments, data=None, **environment):
         model, fed, output = (tmp_path / f"{next(counter)}" for _ in range(3))
         model.write_bytes(content)
         fed.write_bytes(trained.images.tobytes() if data is None else data)
@@ -137,6 +147,12 @@ def run_app(machine, trained, tmp_path):
         return done, output.read_bytes() if output.exists() else b""
 
     return run
+
+
+@pytest.fixture
+def run_app(run_app_on, machine):
+    """Runs the app on each machine."""
+    return functools.partial(run_app_on, machine)
 
 
 def run_interpreter(trained):
@@ -166,6 +182,23 @@ def test_forced_kernels_in_c_app(run_app, trained):
     assert done.returncode == 0, done.stderr
     assert done.stdout == "kernels: portable\n"
     np.testing.assert_array_equal(np.frombuffer(output, np.float32).reshape(IMAGES, -1), run_interpreter(trained))
+
+
+@pytest.mark.parametrize(
+    ("processor", "forced"), [(p, name) for p, kernels in PROCESSORS.items() for name in ["", *kernels]]
+)
+def test_kernels_of_each_processor(run_app_on, trained, aarch64_app, processor, forced):
+    """The best ones that it has, or those asked for; all compute what this machine does."""
+    done, output = run_app_on(aarch64_app.on(processor), trained.content, KERAS_STE_ISA=forced)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"kernels: {forced or PROCESSORS[processor][-1]}\n"
+    np.testing.assert_array_equal(np.frombuffer(output, np.float32).reshape(IMAGES, -1), run_interpreter(trained))
+
+
+def test_kernels_that_a_processor_has_not(run_app_on, trained, aarch64_app):
+    done, output = run_app_on(aarch64_app.on("cortex-a53"), trained.content, KERAS_STE_ISA="dotprod")
+    assert (done.returncode, output) == (1, b"")
+    assert "KERAS_STE_ISA='dotprod' is not one of this machine's: portable neon\n" in done.stderr
 
 
 def spoil(content, old, new):
@@ -216,7 +249,44 @@ def test_library_needs_only_libc(aarch64):
     assert needed <= {"libc.so.6", "libm.so.6", "ld-linux-aarch64.so.1"}
 
 
-def test_random_nodes(aarch64):
-    done = aarch64.run("op_fuzz", 1, 6000)
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_random_nodes(aarch64, plain, processor):
+    """All kernels agree on each node, and the processor with this machine on all of them."""
+    done = aarch64.on(processor).run("op_fuzz", 1, NODES)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SteConv2D: " in done.stdout
+    assert done.stdout == native_build.run(plain / "tests" / "op_fuzz", 1, NODES)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_kernels_alone(aarch64, processor):
+    done = aarch64.on(processor).run("kernel_test")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == [f"{name}: 300 cases" for name in PROCESSORS[processor]]
+
+
+@pytest.mark.parametrize("name", ["int8_neon", "int8_dotprod"])
+def test_int8_loops(aarch64, name):
+    """What benchmarks/aarch64.py measures against; the program compares the sums."""
+    done = aarch64.on("max").run("loops", name, 2304, 1)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# The dot product, and the atomic instructions that processors have since the same time.
+NEWER = re.compile(r"\t([us]dot|ld(add|clr|eor|set|[us]max|[us]min)[abhl]*|casp?[abhl]*|swp[abhl]*)\s")
+
+
+def test_newer_instructions_stay_in_their_files(aarch64):
+    """No common file has them, and no file with them defines a function that the linker may take for another file's."""
+    objdump = native_build.find_tool("aarch64-linux-gnu-objdump", "apt-get install binutils-aarch64-linux-gnu")
+    readelf = native_build.find_tool("aarch64-linux-gnu-readelf", "apt-get install binutils-aarch64-linux-gnu")
+    objects = sorted((aarch64.folder / "CMakeFiles" / "keras_ste_static.dir").rglob("*.o"))
+    kernels = [o for o in objects if re.search("neon|dotprod", o.name)]
+    assert len(objects) > 20 and len(kernels) == 5
+    for path in objects:
+        has_newer = NEWER.search(native_build.run(objdump, "-d", "--no-show-raw-insn", path)) is not None
+        assert has_newer == ("dotprod" in path.name), path
+    for path in kernels:
+        symbols = native_build.run(readelf, "--symbols", "--wide", path).splitlines()
+        defined = [s.split()[-1] for s in symbols if re.search(r"\b(GLOBAL|WEAK)\b", s) and "UND" not in s]
+        assert defined and all(symbol.startswith("_ZN9keras_ste3arm") for symbol in defined), defined

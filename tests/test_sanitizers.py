@@ -18,15 +18,9 @@ NODES = 40000
 
 @pytest.fixture(scope="module")
 def sanitized(tmp_path_factory):
-    """The folder of op_fuzz and of the library, built with the address and undefined-behaviour sanitizers."""
+    """The folder of native tests and of the library, built with the address and undefined-behaviour sanitizers."""
     folder = tmp_path_factory.mktemp("sanitized")
-    return native_build.build(folder, ["op_fuzz", "keras_ste"], "KERAS_STE_SANITIZE=ON")
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    """The folder of op_fuzz and thread_test as they are built for users."""
-    return native_build.build(tmp_path_factory.mktemp("plain"), ["op_fuzz", "thread_test"])
+    return native_build.build(folder, ["kernel_test", "op_fuzz", "keras_ste"], "KERAS_STE_SANITIZE=ON")
 
 
 def check_fuzz(*command):
@@ -40,6 +34,13 @@ def check_fuzz(*command):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_random_nodes(sanitized, seed):
     check_fuzz(sanitized / "tests" / "op_fuzz", seed, NODES)
+
+
+@pytest.mark.parametrize("build", ["sanitized", "plain"])
+def test_kernels_alone(request, build):
+    """Each kernel against plain loops. Without the sanitizers, memory ends where a kernel's inputs end."""
+    lines = native_build.run(request.getfixturevalue(build) / "tests" / "kernel_test").splitlines()
+    assert lines[0] == "portable: 300 cases" and all(line.endswith(": 300 cases") for line in lines)
 
 
 def test_the_sanitizers_are_on(sanitized):

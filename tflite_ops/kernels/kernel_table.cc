@@ -8,9 +8,13 @@ namespace keras_ste {
 const KernelTable* Avx2Kernels() { return nullptr; }
 const KernelTable* Avx512Kernels() { return nullptr; }
 #endif
+#if !defined(KERAS_STE_ARM)
+const KernelTable* NeonKernels() { return nullptr; }
+const KernelTable* DotProdKernels() { return nullptr; }
+#endif
 
 int32_t AvailableKernels(const KernelTable* tables[kMaxKernelTables]) {
-  const KernelTable* all[kMaxKernelTables] = {PortableKernels(), Avx2Kernels(), Avx512Kernels()};
+  const KernelTable* all[] = {PortableKernels(), Avx2Kernels(), Avx512Kernels(), NeonKernels(), DotProdKernels()};
   int32_t n = 0;
   for (const KernelTable* table : all) {
     if (table != nullptr) tables[n++] = table;

@@ -300,7 +300,8 @@ void Spoil(OpCase* node, Random* random) {
       const int64_t last = static_cast<int64_t>(node->inputs.size()) - 1;
       if (last >= 0) SpoilTensor(&node->inputs[static_cast<size_t>(random->Between(0, last))], random);
     } else if (random->OneIn(2) && node->inputs.size() < static_cast<size_t>(kMaxInputs)) {
-      node->inputs.push_back(Make("extra", random->OneOf(kTypes), {1}, random->OneIn(2)));
+      const Type type = random->OneOf(kTypes);  // before the next, on every machine
+      node->inputs.push_back(Make("extra", type, {1}, random->OneIn(2)));
     } else if (!node->inputs.empty()) {
       node->inputs.pop_back();
     }

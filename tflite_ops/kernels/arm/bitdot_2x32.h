@@ -1,0 +1,126 @@
+// Two pixels by 32 channels, for whatever counts the differing bits: 16 counters, 4 weight vectors, 2 inputs and 8 vectors in
+// between are 30 of the 32 registers.
+//
+// The instructions are in `asm volatile` because that fixes their order. Cores that run in order (Cortex-A53, A55) wait for
+// every result that is asked for too soon, so eight instructions of a kind follow each other, and what the next step needs is
+// loaded under this one; compilers would undo it (`benchmarks/aarch64.py` says what comes of it).
+//
+// Internal linkage, for the reason given in bits.h.
+#ifndef KERAS_STE_KERNELS_ARM_BITDOT_2X32_H_
+#define KERAS_STE_KERNELS_ARM_BITDOT_2X32_H_
+
+#include <arm_neon.h>
+
+#include "kernels/kernel_table.h"
+
+namespace keras_ste {
+namespace arm {
+
+constexpr int32_t kBlockVectors = kBlock / 4;
+
+static inline uint8x16_t LoadWeights(const uint32_t* p) {
+  uint8x16_t v;
+  asm volatile("ldr %q0, %1" : "=w"(v) : "m"(*reinterpret_cast<const uint32_t(*)[4]>(p)));
+  return v;
+}
+
+static inline uint8x16_t LoadInput(const uint32_t* p) {
+  uint8x16_t v;
+  asm volatile("ld1r {%0.4s}, %1" : "=w"(v) : "Q"(*p));
+  return v;
+}
+
+static inline uint8x16_t Differing(uint8x16_t a, uint8x16_t b) {
+  uint8x16_t v;
+  asm volatile("eor %0.16b, %1.16b, %2.16b" : "=w"(v) : "w"(a), "w"(b));
+  return v;
+}
+
+static inline uint8x16_t CountInBytes(uint8x16_t a) {
+  uint8x16_t v;
+  asm volatile("cnt %0.16b, %1.16b" : "=w"(v) : "w"(a));
+  return v;
+}
+
+// `Counter` is how the four channels of one vector are counted:
+//   Counts                         a vector, zero at first
+//   kSteps                         the number of words it can count before it must be emptied
+//   void Add(bytes, Counts*)       adds the counts of 16 bytes
+//   int32x4_t Total(Counts)        the four sums
+template <typename Counter, int32_t kBlocks, int32_t kRows>
+static inline void BitDot2x32(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights,
+                              int64_t block_stride, const int32_t* const* start, int32_t* sums) {
+  constexpr int32_t kVectors = kBlocks * kBlock / 4;
+  typename Counter::Counts counts[kVectors][kRows] = {};
+  for (int32_t r = 0; r < kRows; ++r) {
+    for (int32_t i = 0; i < kVectors; ++i) vst1q_s32(sums + r * kChunk + 4 * i, vld1q_s32(start[r] + 4 * i));
+  }
+  const auto flush = [&]() __attribute__((always_inline)) {
+#pragma GCC unroll 8  // or the counters would be kept in memory
+    for (int32_t i = 0; i < kVectors; ++i) {
+      for (int32_t r = 0; r < kRows; ++r) {
+        int32_t* at = sums + r * kChunk + 4 * i;
+        vst1q_s32(at, vsubq_s32(vld1q_s32(at), vshlq_n_s32(Counter::Total(counts[i][r]), 1)));
+        counts[i][r] = typename Counter::Counts{};
+      }
+    }
+  };
+  uint8x16_t w[kBlockVectors], a[kRows];
+  const uint32_t* in[kRows];
+  const uint32_t* second = weights + block_stride;
+  // One word of each pixel, whose bits and first weights are loaded already, as the next word's will be where there is `more`.
+  const auto step = [&](bool more) __attribute__((always_inline)) {
+    weights += kBlock;
+    for (int32_t b = 0; b < kBlocks; ++b) {
+      const bool last_block = b + 1 == kBlocks;
+      uint8x16_t x[kBlockVectors][kRows];
+      for (int32_t v = 0; v < kBlockVectors; ++v) {
+        for (int32_t r = 0; r < kRows; ++r) x[v][r] = Differing(w[v], a[r]);
+      }
+      for (int32_t v = 0; v < kBlockVectors; ++v) {
+        for (int32_t r = 0; r < kRows; ++r) {
+          x[v][r] = CountInBytes(x[v][r]);
+          if (last_block && more && v == 0) a[r] = LoadInput(in[r]++);
+        }
+      }
+      const uint32_t* next = last_block ? weights : second;
+      for (int32_t i = 0; i < kBlockVectors * kRows; ++i) {
+        Counter::Add(x[i / kRows][i % kRows], &counts[b * kBlockVectors + i / kRows][i % kRows]);
+        if ((!last_block || more) && i < kBlockVectors) w[i] = LoadWeights(next + 4 * i);
+      }
+    }
+    second += kBlock;
+  };
+  int32_t room = Counter::kSteps;
+  for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
+    for (int32_t r = 0; r < kRows; ++r) in[r] = inputs[r];
+    for (int32_t left = words; left > 0;) {
+      const int32_t steps = left < room ? left : room;
+      for (int32_t v = 0; v < kBlockVectors; ++v) w[v] = LoadWeights(weights + 4 * v);
+      for (int32_t r = 0; r < kRows; ++r) a[r] = LoadInput(in[r]++);
+      for (int32_t i = 1; i < steps; ++i) step(true);
+      step(false);
+      left -= steps;
+      room -= steps;
+      if (room == 0) {
+        flush();
+        room = Counter::kSteps;
+      }
+    }
+  }
+  flush();
+}
+
+template <typename Counter>
+static inline void FillBitDot2x32(KernelTable* table) {
+  table->bitdot_rows = 2;
+  table->bitdot[0][1] = BitDot2x32<Counter, 1, 1>;
+  table->bitdot[0][2] = BitDot2x32<Counter, 1, 2>;
+  table->bitdot[1][1] = BitDot2x32<Counter, 2, 1>;
+  table->bitdot[1][2] = BitDot2x32<Counter, 2, 2>;
+}
+
+}  // namespace arm
+}  // namespace keras_ste
+
+#endif  // KERAS_STE_KERNELS_ARM_BITDOT_2X32_H_
