@@ -13,6 +13,7 @@ import re
 import keras
 import layer_cases
 import pytest
+from PIL import Image
 
 from keras_ste import estimators, layers, quantizers, training
 from keras_ste.estimators import surrogates
@@ -51,6 +52,16 @@ def test_what_is_defined_is_registered_and_what_is_registered_is_exported(kind):
     assert len(registered) >= 30 and final_classes(module, base) <= registered
     assert {cls.__name__ for cls in registered} <= set(module.__all__)
     assert {getattr(module, cls.__name__) for cls in registered} == registered
+
+
+@of_each_kind
+def test_each_is_in_the_picture_that_the_docs_show(kind):
+    module, _ = KINDS[kind]
+    place = f"pictures/{kind}s.png"
+    assert place in (DOCS / f"{kind}s.md").read_text(encoding="utf-8")
+    with Image.open(DOCS / place) as picture:
+        drawn = picture.text["Description"].split(", ")
+    assert drawn == module.names(), "run python docs/pictures.py"
 
 
 @of_each_kind
