@@ -230,9 +230,15 @@ class ProductLayer(QuantizedLayer):
         raise NotImplementedError(f"{type(self).__name__} has to implement _product.")
 
     def _scaled(self, outputs, kernel_scale, x_scale):
-        if kernel_scale is not None:
-            outputs = outputs * self._along_channels(kernel_scale)
-        return outputs if x_scale is None else outputs * x_scale
+        scales = [] if kernel_scale is None else [self._along_channels(kernel_scale)]
+        scales += [] if x_scale is None else [x_scale]
+        one = any(scale.shape.num_elements() == 1 for scale in scales)
+        if len(scales) == 2 and one and outputs.dtype.size >= 4:
+            # Once over the outputs instead of twice; half precision might not hold the product.
+            scales = [scales[0] * scales[1]]
+        for scale in scales:
+            outputs = outputs * scale
+        return outputs
 
     def _with_bias(self, outputs, bias):
         if bias is None:
