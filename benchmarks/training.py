@@ -162,7 +162,7 @@ def main():
     qkeras_layers = qkeras_cases()
     larq = worker.find("larq")
     larq_cases = larq.ask(task="cases") if larq else []
-    rounds = 7 if options.quick else 25
+    rounds = 7 if options.quick else 75
     peers = ("qkeras-v3", "Larq")
     print(f"{'case':<28}{'ms':>10}{'float ms':>10}{'ratio':>8}" + "".join(f"{peer:>11}" for peer in peers))
     for case, shape, quantized, plain, bound in CASES:
