@@ -1,6 +1,6 @@
 """Makes the virtual environment of a peer that cannot be installed beside keras_ste.
 
-    python benchmarks/peers/environments.py larq [--dir DIR]
+    python benchmarks/peers/environments.py larq|larq_compute_engine [--dir DIR]
 
 The benchmarks look for it in the same place, or where KERAS_STE_PEERS says.
 """
@@ -12,8 +12,13 @@ import subprocess
 import sys
 import venv
 
-# Larq is written for Keras 2, which tf_keras is.
-REQUIREMENTS = {"larq": ["larq==0.13.3", "tensorflow==2.21.*", "tf_keras==2.21.*"]}
+# Larq is written for Keras 2, which tf_keras is. Its compute engine was last built beside TensorFlow 2.16, for Python 3.10 to 3.12.
+REQUIREMENTS = {
+    "larq": ["larq==0.13.3", "tensorflow==2.21.*", "tf_keras==2.21.*"],
+    "larq_compute_engine": [
+        "larq-compute-engine==0.16.0", "tensorflow==2.16.2", "tf_keras==2.16.*", "numpy==1.26.*"
+    ],
+}
 
 
 def default_folder():

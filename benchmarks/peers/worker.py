@@ -8,7 +8,7 @@ from peers import environments
 
 
 class Worker:
-    """Asks `larq_worker.py`, one request and one answer a line; between two requests it waits.
+    """Asks the peer's worker script, one request and one answer a line; between two requests it waits.
 
     Raises:
         RuntimeError: the process ended without an answer.
