@@ -1,0 +1,167 @@
+"""Times whole binary networks in our interpreter against their int8 twins in LiteRT with XNNPACK.
+
+    python benchmarks/whole_networks.py [--quick] [--json PATH]
+
+Networks of the sizes of ResNet-18 and QuickNet on images of 224x224x3, weights and normalizations drawn at random, converted by
+`keras_ste.convert(strict=True)`. The twin has the same layers with float kernels, and is fully quantized to int8 by TFLite's
+converter; its ReLU stands where TFLite fuses it into the convolution. Medians of alternating rounds, milliseconds. Below each
+network is what its ops take one by one, each as a model of its own: what they take together in the network is a little more.
+"""
+
+import collections
+import os
+import sys
+
+import common
+import conv
+import keras
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter as LiteRtInterpreter
+from tensorflow.lite.python import schema_py_generated as schema
+
+import keras_ste
+from keras_ste import blocks
+from keras_ste.blocks.common import batch_norm, projected
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "tests"))
+import single_op  # noqa: E402
+
+RATIO_TO_INT8 = 3.0
+RATIO_OF_THREADS = 1.7
+STAGES = 4
+BLOCKS = 4  # of each stage
+FILTERS = 64  # of the first stage, doubled from each to the next
+CLASSES = 1000
+IMAGE = (224, 224, 3)
+BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+
+
+def normalized_conv(x, filters, size, strides, relu):
+    x = keras.layers.Conv2D(filters, size, strides=strides, padding="same", use_bias=False)(x)
+    x = batch_norm(x, None)
+    return keras.layers.ReLU()(x) if relu else x
+
+
+def classified(x):
+    return keras.layers.Dense(CLASSES)(keras.layers.GlobalAveragePooling2D()(x))
+
+
+def residual_block(x, filters, strides, binary):
+    """Bi-Real Net's block, its batch normalization folded into the convolution, or the twin's."""
+    if binary:
+        return blocks.bireal_block(x, filters, strides, kernel_quantizer="ste_sign", input_quantizer="ste_sign")
+    y = normalized_conv(x, filters, 3, strides, relu=True)
+    return keras.layers.Add()([y, projected(x, filters, strides, None)])
+
+
+def resnet(binary):
+    """Bi-Real Net of 18 layers: ResNet-18 with a shortcut round each convolution."""
+    inputs = keras.Input(IMAGE)
+    x = normalized_conv(inputs, FILTERS, 7, 2, relu=True)
+    x = keras.layers.MaxPooling2D(3, 2, padding="same")(x)
+    for stage in range(STAGES):
+        for block in range(BLOCKS):
+            x = residual_block(x, FILTERS << stage, 2 if stage and not block else 1, binary)
+    return keras.Model(inputs, classified(x))
+
+
+def quicknet(binary):
+    """QuickNet: its stem, and a binary convolution between ReLU and batch normalization in each block."""
+    quantizer = "ste_sign" if binary else None
+    inputs = keras.Input(IMAGE)
+    x = normalized_conv(inputs, FILTERS // 4, 3, 2, relu=True)
+    x = keras.layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)
+    x = normalized_conv(batch_norm(x, None), FILTERS, 1, 1, relu=False)
+    for stage in range(STAGES):
+        if stage:
+            x = blocks.quicknet_transition(x, FILTERS << stage)
+        for _ in range(BLOCKS):
+            x = blocks.quicknet_block(x, kernel_quantizer=quantizer, input_quantizer=quantizer)
+    return keras.Model(inputs, classified(keras.layers.ReLU()(x)))
+
+
+def randomize_normalizations(model, seed=0):
+    """As training would leave them: at their initial values the converter would drop some of them."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            layer.set_weights([rng.uniform(0.5, 1.5, shape), rng.normal(0, 0.5, shape), rng.normal(0, 0.5, shape),
+                               rng.uniform(0.5, 1.5, shape)])
+    return model
+
+
+def int8_twin(model):
+    rng = np.random.default_rng(0)
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([rng.normal(size=(1, *IMAGE)).astype(np.float32)] for _ in range(2))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter.convert()
+
+
+def ops_alone(content):
+    """The name of each op of a model that has an input that is not constant, and a model of this op alone."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model.signatureDefs = model.metadata = None
+    graph = model.subgraphs[0]
+    for op in list(graph.operators):
+        code = model.operatorCodes[op.opcodeIndex]
+        name = code.customCode.decode() if code.customCode else BUILTIN_NAMES[code.builtinCode]
+        graph.operators = [op]
+        graph.inputs = [i for i in op.inputs if i >= 0 and model.buffers[graph.tensors[i].buffer].data is None]
+        graph.outputs = list(op.outputs)
+        if graph.inputs:
+            yield name, single_op.pack(model)
+
+
+def print_ops(title, content, make_interpreter, rounds):
+    """Where the time goes, by the ops' names."""
+    seconds, count = collections.Counter(), collections.Counter()
+    for name, model in ops_alone(content):
+        interpreter = make_interpreter(model_content=model, num_threads=1)
+        seconds[name] += common.time_in_turn([conv.invoker(interpreter)], rounds, seconds_per_round=0.004)[0]
+        count[name] += 1
+    print(f"  {title}, ops alone: {1e3 * seconds.total():.2f} ms: "
+          + ", ".join(f"{count[name]} {name} {1e3 * time:.2f}" for name, time in seconds.most_common()))
+
+
+def compare(case, network, rounds, rows):
+    """One network against its twin."""
+    binary = keras_ste.convert(randomize_normalizations(network(True)), strict=True).model_content
+    int8 = int8_twin(randomize_normalizations(network(False)))
+    interpreters = {
+        "binary": keras_ste.Interpreter(model_content=binary, num_threads=1),
+        "binary, 2 threads": keras_ste.Interpreter(model_content=binary, num_threads=2),
+        "int8": LiteRtInterpreter(model_content=int8, num_threads=1),
+        "int8, 2 threads": LiteRtInterpreter(model_content=int8, num_threads=2),
+    }
+    seconds = common.time_in_turn([conv.invoker(i) for i in interpreters.values()], rounds)
+    times = {name: 1e3 * value for name, value in zip(interpreters, seconds)}
+    ratio, threads = times["int8"] / times["binary"], times["binary"] / times["binary, 2 threads"]
+    print(f"{case:<12}" + "".join(f"{time:>20.2f}" for time in times.values()) + f"{ratio:>16.2f}{threads:>12.2f}"
+          + f"{len(binary):>14,}{len(int8):>14,}")
+    for name, time in times.items():
+        rows.add(case, f"{name} ms", time)
+    rows.add(case, "int8 / binary", ratio, at_least=RATIO_TO_INT8)
+    rows.add(case, "one thread / two", threads, at_least=RATIO_OF_THREADS)
+    print_ops("binary", binary, keras_ste.Interpreter, rounds)
+    print_ops("int8", int8, LiteRtInterpreter, rounds)
+
+
+def main():
+    options = common.argument_parser(__doc__.split("\n")[0]).parse_args()
+    common.print_header()
+    rows = common.Rows()
+    heads = ["binary", "binary, 2 threads", "int8", "int8, 2 threads"]
+    print(f"{'ms':<12}" + "".join(f"{head:>20}" for head in heads) + f"{'int8 / binary':>16}{'1 / 2':>12}"
+          + f"{'bytes':>14}{'of int8':>14}")
+    for case, network in (("ResNet-18", resnet), ("QuickNet", quicknet)):
+        compare(case, network, 5 if options.quick else 21, rows)
+    rows.finish(options.json)
+
+
+if __name__ == "__main__":
+    main()
