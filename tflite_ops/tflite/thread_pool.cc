@@ -49,11 +49,15 @@ class Pool {
       ranges_ = threads * kRangesPerThread < units ? threads * kRangesPerThread : units;
       next_range_.store(0);
       helpers_ = threads - 1;
-      running_.store(threads - 1);
       generation_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
     TakeRanges();
+    {
+      // A helper that has not begun is not waited for: the system may not give it a core for milliseconds.
+      std::lock_guard<std::mutex> lock(mutex_);
+      helpers_ = 0;
+    }
     for (int32_t i = 0; running_.load(std::memory_order_acquire) > 0; ++i) {
       if (i < kSpins) {
         Pause();
@@ -106,6 +110,7 @@ class Pool {
         if (stopping_) return;
         seen = generation_.load();
         helps = index < helpers_;
+        if (helps) running_.fetch_add(1, std::memory_order_relaxed);
       }
       if (!helps) continue;
       TakeRanges();
@@ -123,7 +128,7 @@ class Pool {
   const std::function<void(int32_t, int32_t)>* work_ = nullptr;
   int32_t units_ = 0;
   int32_t ranges_ = 0;
-  int32_t helpers_ = 0;
+  int32_t helpers_ = 0;  // workers below this index may begin
   bool stopping_ = false;
 };
 
