@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 import common
+import conv
 import numpy as np
 from peers import worker
 
@@ -23,7 +24,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests"))
 import single_op  # noqa: E402
 
 PEER = "larq_compute_engine"
-CONVOLUTIONS = [(56, 64), (28, 128), (14, 256), (7, 512)]  # image size, channels in and out; 3x3, same padding
 RATIO = 8.0
 INTERPRETERS = {"BGEMM": False, "indirect BGEMM": True}
 
@@ -109,7 +109,7 @@ def main():
         print(f"Larq Compute Engine {engine.ask(task='version')}")
         print(f"{'case':<22}{'ours':>16}" + "".join(f"{name:>16}" for name in INTERPRETERS) + f"{'engine / ours':>16}")
         with tempfile.TemporaryDirectory() as folder:
-            for image, channels in CONVOLUTIONS:
+            for image, channels in conv.CONVOLUTIONS:
                 case = f"conv 3x3 {image}x{image}x{channels}"
                 compare(case, Convolution(image, channels), engine, pathlib.Path(folder), 3 if options.quick else 15, rows)
         engine.close()

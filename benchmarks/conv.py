@@ -1,14 +1,13 @@
-"""Times one binary layer inside the interpreter against XNNPACK's int8 and float layers of the same shape.
+"""Times one layer of each width inside the interpreter against XNNPACK's int8 and float layers of the same shape.
 
     python benchmarks/conv.py [--quick] [--json PATH]
 
-The binary op reads and writes packed activations, as between two binary layers; the int8 layer reads and writes int8, the
-float layer float32. One thread, medians of alternating rounds, microseconds.
+W1A4 has weights of 1 bit and inputs of 4. An op on packed codes writes packed codes of the same kind, as between two such layers;
+one on int8 (A8) writes int8, as XNNPACK's int8 layer does, and the float layer float32. One thread, medians of alternating
+rounds, microseconds; beside them the bytes of the weights.
 """
 
-import os
-import sys
-
+import code_ops
 import common
 import numpy as np
 import tensorflow as tf
@@ -16,31 +15,25 @@ from ai_edge_litert.interpreter import Interpreter as LiteRtInterpreter
 
 import keras_ste
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "tests"))
-import single_op  # noqa: E402
-
 CONVOLUTIONS = [(56, 64), (28, 128), (14, 256), (7, 512)]  # image size, channels in and out; 3x3, same padding
 DENSE = [1024, 4096]
-RATIO_TO_INT8 = 2.0
-
-
-def binary_model(image, channels):
-    """One packed SteConv2D (image > 0) or SteFullyConnected op with random weights and thresholds."""
-    rng = np.random.default_rng(0)
-    words = channels // 32
-    thresholds = single_op.Tensor.constant("thresholds", rng.integers(-9, 9, channels, np.int32))
-    options = {"version": 1, "channels": channels, "output": "packed"}
-    if image:
-        name, taps, shape = "SteConv2D", (3, 3), (1, image, image, words)
-        options |= {"filters": channels, "kernel_h": 3, "kernel_w": 3, "stride_h": 1, "stride_w": 1, "dilation_h": 1,
-                    "dilation_w": 1, "groups": 1, "padding": "same", "pad_value": 0}
-    else:
-        name, taps, shape = "SteFullyConnected", (), (1, words)
-        options |= {"units": channels}
-    bits = rng.integers(-(2**31), 2**31, (channels, *taps, words)).astype(np.int32)
-    inputs = [single_op.Tensor("input", shape, np.int32), single_op.Tensor.constant("filter", bits), None, None,
-              thresholds]
-    return single_op.single_op_model(name, options, inputs, single_op.Tensor("output", shape, np.int32))
+ONE_BIT, TERNARY, TWO_BITS, FOUR_BITS = (1, "bipolar"), (2, "ternary"), (2, "signed"), (4, "signed")
+# Weights, inputs, and what the time of int8 must at least be of theirs.
+CONV_CASES = {
+    "W1A1": (ONE_BIT, ONE_BIT, 4.0),
+    "W1A2": (ONE_BIT, (2, "unsigned"), 2.0),
+    "W2A2": (TWO_BITS, (2, "unsigned"), 1.1),
+    "W4A4": (FOUR_BITS, (4, "unsigned"), 0.9),
+    "W4A8": (FOUR_BITS, code_ops.INT8, 0.9),
+}
+# For 4096 units; of 1024 the calls take as long as the work.
+DENSE_CASES = {
+    "W1A1": (ONE_BIT, ONE_BIT, 8.0),
+    "W1A8": (ONE_BIT, code_ops.INT8, 2.2),
+    "W2A8": (TWO_BITS, code_ops.INT8, 2.2),
+    "W2A8 ternary": (TERNARY, code_ops.INT8, 2.2),
+    "W4A8": (FOUR_BITS, code_ops.INT8, 1.6),
+}
 
 
 def twin_models(image, channels):
@@ -78,26 +71,41 @@ def invoker(interpreter):
     return interpreter.invoke
 
 
+def compare(shape, image, channels, cases, bounded, rounds, rows):
+    """The lines of one shape."""
+    float_model, int8_model = twin_models(image, channels)
+    models = [
+        code_ops.conv_model(image, channels, weights, inputs) if image
+        else code_ops.dense_model(1, channels, channels, weights, inputs)
+        for weights, inputs, _ in cases.values()
+    ]
+    interpreters = [LiteRtInterpreter(model_content=model, num_threads=1) for model in (int8_model, float_model)]
+    interpreters += [keras_ste.Interpreter(model_content=model, num_threads=1) for model in models]
+    times = [1e6 * t for t in common.time_in_turn([invoker(i) for i in interpreters], rounds)]
+    int8_bytes = code_ops.weight_bytes(int8_model)
+    print(f"{shape:<20}{'int8, float':<14}{times[0]:>10.1f}{times[1]:>10.1f}{'':>12}{int8_bytes:>14,}")
+    rows.add(shape, "int8 us", times[0])
+    rows.add(shape, "float us", times[1])
+    for name, model, time in zip(cases, models, times[2:]):
+        ratio, size = times[0] / time, code_ops.weight_bytes(model)
+        print(f"{'':<20}{name:<14}{time:>10.1f}{'':>10}{ratio:>12.2f}{size:>14,}")
+        label = f"{shape}, {name}"
+        rows.add(label, "us", time)
+        rows.add(label, "int8 / it", ratio, at_least=cases[name][2] if bounded else None)
+        rows.add(label, "weight bytes / int8's", size / int8_bytes, at_most=cases[name][0][0] / 8)
+
+
 def main():
     options = common.argument_parser(__doc__.split("\n")[0]).parse_args()
     common.print_header()
     rows = common.Rows()
-    print(f"{'case':<22}{'binary':>10}{'int8':>10}{'float':>10}{'int8/bin':>10}{'float/bin':>10}")
-    shapes = [(f"conv 3x3 {s}x{s}x{c}", s, c) for s, c in CONVOLUTIONS] + [(f"dense {n}x{n}", 0, n) for n in DENSE]
-    for case, image, channels in shapes:
-        float_model, int8_model = twin_models(image, channels)
-        interpreters = [
-            keras_ste.Interpreter(model_content=binary_model(image, channels), num_threads=1),
-            LiteRtInterpreter(model_content=int8_model, num_threads=1),
-            LiteRtInterpreter(model_content=float_model, num_threads=1),
-        ]
-        times = common.time_in_turn([invoker(i) for i in interpreters], rounds=7 if options.quick else 31)
-        binary, int8, float32 = (1e6 * t for t in times)
-        print(f"{case:<22}{binary:>10.1f}{int8:>10.1f}{float32:>10.1f}{int8 / binary:>10.2f}{float32 / binary:>10.2f}")
-        for metric, value in (("binary us", binary), ("int8 us", int8), ("float us", float32)):
-            rows.add(case, metric, value)
-        rows.add(case, "int8 / binary", int8 / binary, at_least=RATIO_TO_INT8)
-        rows.add(case, "float / binary", float32 / binary)
+    rounds = 7 if options.quick else 31
+    print(f"{'shape':<20}{'layer':<14}{'us':>10}{'float':>10}{'int8 / it':>12}{'weight bytes':>14}")
+    for image, channels in CONVOLUTIONS:
+        shape = f"conv {image}x{image}x{channels}"
+        compare(shape, image, channels, CONV_CASES, True, rounds, rows)
+    for units in DENSE:
+        compare(f"dense {units}x{units}", 0, units, DENSE_CASES, units == max(DENSE), rounds, rows)
     rows.finish(options.json)
 
 

@@ -10,6 +10,7 @@ a model of its own with weights of its own; they run one after the other, so tha
 turn, and their times are added. One thread, medians of alternating rounds.
 """
 
+import code_ops
 import common
 import conv
 import numpy as np
@@ -25,6 +26,14 @@ LAYERS = {
 }
 # Rows of the input, and what the time of int8 must at least be of ours.
 PHASES = {"decode": (1, 2.0), "prefill": (512, 0.97)}
+
+
+def ternary_model(rows, inputs, outputs, seed):
+    return code_ops.dense_model(rows, inputs, outputs, (2, "ternary"), code_ops.ROWS, seed)
+
+
+def int8_model(rows, inputs, outputs, seed):
+    return code_ops.dense_model(rows, inputs, outputs, (8, "signed"), code_ops.ROWS, seed)
 
 
 def dynamic_range_model(rows, inputs, outputs, seed):

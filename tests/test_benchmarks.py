@@ -16,11 +16,14 @@ for folder in ("benchmarks", "examples"):
     sys.path.insert(0, str(native_build.ROOT / folder))
 
 import accuracy  # noqa: E402
+import code_ops  # noqa: E402
 import common  # noqa: E402
+import conv  # noqa: E402
 import fashion_data  # noqa: E402
 import networks  # noqa: E402
 import steps  # noqa: E402
 import training  # noqa: E402
+import whole_networks  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -135,3 +138,40 @@ def test_ratios_are_medians_of_neighbours_whose_order_changes():
     calls = []
     times = steps.seconds_of_both(lambda: calls.append("run"), lambda: calls.append("reference"), 2, True)
     assert calls == ["reference", "reference", "run", "run"] and len(times) == 2
+
+
+@pytest.mark.parametrize("name", conv.CONV_CASES | conv.DENSE_CASES)
+def test_ops_of_every_width_run_and_their_weights_have_that_width(name):
+    models = []
+    if name in conv.CONV_CASES:
+        weights, inputs, _ = conv.CONV_CASES[name]
+        models.append((code_ops.conv_model(5, 64, weights, inputs), 9 * 64 * 64))
+    if name in conv.DENSE_CASES:
+        weights, inputs, _ = conv.DENSE_CASES[name]
+        models.append((code_ops.dense_model(1, 96, 64, weights, inputs), 96 * 64))
+    for model, count in models:
+        conv.invoker(keras_ste.Interpreter(model_content=model))()
+        assert code_ops.weight_bytes(model) == count * weights[0] // 8
+
+
+def test_an_op_on_rows_of_floats_runs():
+    model = code_ops.dense_model(3, 64, 32, (2, "ternary"), code_ops.ROWS)
+    interpreter = keras_ste.Interpreter(model_content=model)
+    conv.invoker(interpreter)()
+    assert np.ptp(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])) > 0
+
+
+def test_each_op_of_a_network_is_a_model_that_runs():
+    binary = keras_ste.QuantConv2D(8, 1, input_quantizer="ste_sign", kernel_quantizer="ste_sign")
+    layers = [keras.layers.Conv2D(32, 3), keras.layers.ReLU(), binary]
+    content = keras_ste.convert(keras.Sequential([keras.Input((6, 6, 3)), *layers])).model_content
+    alone = list(whole_networks.ops_alone(content))
+    assert {name for name, _ in alone} == {"CONV_2D", "SteQuantize", "SteConv2D"}
+    for _, model in alone:
+        conv.invoker(keras_ste.Interpreter(model_content=model))()
+
+
+@pytest.mark.parametrize("network", [whole_networks.resnet, whole_networks.quicknet])
+def test_a_network_and_its_int8_twin_have_the_same_weights(network):
+    binary, twin = (sorted(tuple(v.shape) for v in network(quantized).variables) for quantized in (True, False))
+    assert binary == twin
