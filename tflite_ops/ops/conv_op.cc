@@ -66,6 +66,7 @@ bool ReadInputKind(const Tensor& input, Checks* checks, Conv* conv) {
       conv->input = InputKind::kUInt8;
       high = UINT8_MAX;
       break;
+    case Type::kInt16:
     case Type::kOther:
       return checks->Fail(kInput, "INT32 (packed), FLOAT32, INT8 or UINT8");
   }

@@ -65,6 +65,7 @@ void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) 
 
 }  // namespace
 
-const Op kMaxPool2D = {kName, Prepare, NoBytes, FillNothing, NoBytes, FillNothing, Units, Cost, Run};
+const Op kMaxPool2D = {kName,   Prepare, NoBytes,      FillNothing, NoBytes, FillNothing,
+                       NoBytes, NoUnits, StageNothing, Units,       Cost,    Run};
 
 }  // namespace keras_ste

@@ -68,6 +68,7 @@ void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) 
 
 }  // namespace
 
-const Op kQuantize = {kName, Prepare, NoBytes, FillNothing, NoBytes, FillNothing, Units, Cost, Run};
+const Op kQuantize = {kName,   Prepare, NoBytes,      FillNothing, NoBytes, FillNothing,
+                      NoBytes, NoUnits, StageNothing, Units,       Cost,    Run};
 
 }  // namespace keras_ste
