@@ -24,7 +24,8 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   Options options(kName, bytes, size, error);
   options.Int("version", 1, 1);
   options.Int("bits", 1, 1);
-  options.OneOf("encoding", "bipolar", nullptr);
+  const char* const bipolar = "bipolar";
+  options.OneOf("encoding", &bipolar, 1);
   state->channels = options.Int("channels", 1, INT32_MAX);
   if (!options.ok()) return false;
 
