@@ -55,14 +55,6 @@ constexpr int32_t kFloatDotWidths = 3;
 using Nearest = void (*)(const float* const* rows, int32_t size, const float* vectors, const float* norms,
                          int32_t blocks, int32_t* nearest);
 
-// How sums become quantized numbers, as TFLite has it: multiplied by multiplier * 2^(shift - 31), of which the multiplier is
-// 0 or at least 2^30 and the shift -31 to 30, then moved by the zero point and clamped.
-struct Requantize {
-  const int32_t* multipliers;
-  const int32_t* shifts;
-  int32_t zero_point, low, high;
-};
-
 struct CodeKernels {
   const char* name;  // of the KernelTable, too
 
@@ -78,12 +70,12 @@ struct CodeKernels {
   int32_t nearest_rows;
   Nearest nearest[kMaxTileRows + 1];  // [rows]
 
-  // n <= 32 sums.
-  void (*requantize_int8)(const int32_t* sums, const Requantize& requantize, int32_t n, int8_t* out);
-  void (*requantize_int16)(const int32_t* sums, const Requantize& requantize, int32_t n, int16_t* out);
-
   // The lowest `bits` bits of n codes as planes of ceil(n / 32) words.
   void (*pack_planes)(const int8_t* codes, int32_t n, int32_t bits, uint32_t* planes);
+  // n codes from planes that lie `words` words apart, as bytes: `start` and, for each set bit of plane p, worth[p]. Returns the
+  // sum of the bytes, n <= kMaxByteDotK.
+  int32_t (*unpack_planes)(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start,
+                           const int8_t* worth, int8_t* bytes);
   // Copies n <= kMaxByteDotK codes, the bits of `flip` turned over; returns the sum of what it wrote.
   int32_t (*flip_bytes)(const int8_t* codes, int32_t n, int8_t flip, int8_t* bytes);
   // n floats as codes from -limit to limit, scaled by their largest absolute value a, but at least `least`: x (limit / a),
