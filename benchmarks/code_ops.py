@@ -63,7 +63,7 @@ def _filter(rng, n, k, taps, weights, packed):
 def _after_sums(rng, n, pixels, inputs, options):
     """The constants that say what the sums become, and the output."""
     if inputs == ROWS:
-        options |= {"output": "float32"}
+        options |= {"row_bits": 8, "output": "float32"}
         scales = rng.uniform(0.5, 1.5, n).astype(np.float32)
         constants = [single_op.Tensor.constant("multiplier", scales), None, None]
         return constants, single_op.Tensor("output", (*pixels, n), np.float32)
