@@ -37,7 +37,7 @@ Product ProductOf(const DenseArguments& a) {
 
 // Its rows are laid out as codes.h has it.
 Filter FilterOf(const Product& p, const uint32_t* words) {
-  return {words, static_cast<int64_t>(p.weights.bits) * p.words, true, 1, p.words, p.count, 0};
+  return {words, static_cast<int64_t>(p.weights.bits) * p.words, true, 1, p.words, p.count, 0, 1, 0, 0};
 }
 
 const CodeKernels* KernelsCalled(const char* name) { return CodeKernelsOf(*ChooseKernels(name)); }
