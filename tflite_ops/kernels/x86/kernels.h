@@ -19,17 +19,24 @@ void FillNearestAvx2(CodeKernels* table);
 void FillCodeOutputAvx2(CodeKernels* table);
 void FillRowsAvx2(CodeKernels* table);
 
-void FillBitDotAvx512(KernelTable* table);
+void FillByteDotAvxVnni(CodeKernels* table);
+
 void FillSignSumAvx512(KernelTable* table);
 void FillOutputAvx512(KernelTable* table);
 void PackSignsAvx512(const float* x, int64_t n, uint32_t* words);
 
-void FillPlaneDotAvx512(CodeKernels* table);
-void FillByteDotAvx512(CodeKernels* table);
 void FillFloatDotAvx512(CodeKernels* table);
 void FillNearestAvx512(CodeKernels* table);
 void FillCodeOutputAvx512(CodeKernels* table);
 void FillRowsAvx512(CodeKernels* table);
+
+void FillBitDotAvx512Bw(KernelTable* table);
+void FillPlaneDotAvx512Bw(CodeKernels* table);
+void FillByteDotAvx512Bw(CodeKernels* table);
+
+void FillBitDotAvx512Vpopcntdq(KernelTable* table);
+void FillPlaneDotAvx512Vpopcntdq(CodeKernels* table);
+void FillByteDotAvx512Vnni(CodeKernels* table);
 
 }  // namespace x86
 }  // namespace keras_ste

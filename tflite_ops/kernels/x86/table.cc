@@ -1,12 +1,35 @@
 // Compiled for the oldest x86-64: asks the processor (and, through XGETBV, the system) what may run.
+#include <cpuid.h>
+
 #include "kernels/x86/kernels.h"
 
 namespace keras_ste {
 namespace {
 
-KernelTable Avx2Table() {
+bool HasAvx2() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2");
+}
+
+// Not known to all compilers' __builtin_cpu_supports. The system keeps the registers where it does so for AVX2.
+bool HasAvxVnni() {
+  unsigned int a, b, c, d;
+  if (!HasAvx2() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1) return false;  // a: the last subleaf
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1u) != 0;
+}
+
+bool HasAvx512Bw() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
+
+bool HasAvx512() {
+  return HasAvx512Bw() && __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vnni");
+}
+
+KernelTable Avx2Table(const char* name) {
   KernelTable t = {};
-  t.name = "avx2";
+  t.name = name;
   x86::FillBitDotAvx2(&t);
   x86::FillSignSumAvx2(&t);
   x86::FillOutputAvx2(&t);
@@ -14,21 +37,23 @@ KernelTable Avx2Table() {
   return t;
 }
 
-KernelTable Avx512Table() {
+KernelTable Avx512Table(const char* name, void (*fill_bitdot)(KernelTable*)) {
   KernelTable t = {};
-  t.name = "avx512";
-  x86::FillBitDotAvx512(&t);
+  t.name = name;
+  fill_bitdot(&t);
   x86::FillSignSumAvx512(&t);
   x86::FillOutputAvx512(&t);
   t.pack_signs = x86::PackSignsAvx512;
   return t;
 }
 
-CodeKernels Avx2CodeTable() {
+using FillCodes = void (*)(CodeKernels*);
+
+CodeKernels Avx2CodeTable(const char* name, FillCodes fill_bytedot) {
   CodeKernels t = {};
-  t.name = "avx2";
+  t.name = name;
+  fill_bytedot(&t);
   x86::FillPlaneDotAvx2(&t);
-  x86::FillByteDotAvx2(&t);
   x86::FillFloatDotAvx2(&t);
   x86::FillNearestAvx2(&t);
   x86::FillCodeOutputAvx2(&t);
@@ -36,11 +61,11 @@ CodeKernels Avx2CodeTable() {
   return t;
 }
 
-CodeKernels Avx512CodeTable() {
+CodeKernels Avx512CodeTable(const char* name, FillCodes fill_planedot, FillCodes fill_bytedot) {
   CodeKernels t = {};
-  t.name = "avx512";
-  x86::FillPlaneDotAvx512(&t);
-  x86::FillByteDotAvx512(&t);
+  t.name = name;
+  fill_planedot(&t);
+  fill_bytedot(&t);
   x86::FillFloatDotAvx512(&t);
   x86::FillNearestAvx512(&t);
   x86::FillCodeOutputAvx512(&t);
@@ -51,32 +76,54 @@ CodeKernels Avx512CodeTable() {
 }  // namespace
 
 const KernelTable* Avx2Kernels() {
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2")) return nullptr;
-  static const KernelTable table = Avx2Table();
-  return &table;
-}
-
-const KernelTable* Avx512Kernels() {
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
-      !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512vpopcntdq") ||
-      !__builtin_cpu_supports("avx512vnni")) {
-    return nullptr;
-  }
-  static const KernelTable table = Avx512Table();
+  if (!HasAvx2()) return nullptr;
+  static const KernelTable table = Avx2Table("avx2");
   return &table;
 }
 
 const CodeKernels* Avx2CodeKernels() {
-  if (Avx2Kernels() == nullptr) return nullptr;
-  static const CodeKernels table = Avx2CodeTable();
+  if (!HasAvx2()) return nullptr;
+  static const CodeKernels table = Avx2CodeTable("avx2", x86::FillByteDotAvx2);
+  return &table;
+}
+
+#if defined(KERAS_STE_AVXVNNI)
+const KernelTable* AvxVnniKernels() {
+  if (!HasAvxVnni()) return nullptr;
+  static const KernelTable table = Avx2Table("avxvnni");
+  return &table;
+}
+
+const CodeKernels* AvxVnniCodeKernels() {
+  if (!HasAvxVnni()) return nullptr;
+  static const CodeKernels table = Avx2CodeTable("avxvnni", x86::FillByteDotAvxVnni);
+  return &table;
+}
+#endif
+
+const KernelTable* Avx512BwKernels() {
+  if (!HasAvx512Bw()) return nullptr;
+  static const KernelTable table = Avx512Table("avx512bw", x86::FillBitDotAvx512Bw);
+  return &table;
+}
+
+const CodeKernels* Avx512BwCodeKernels() {
+  if (!HasAvx512Bw()) return nullptr;
+  static const CodeKernels table =
+      Avx512CodeTable("avx512bw", x86::FillPlaneDotAvx512Bw, x86::FillByteDotAvx512Bw);
+  return &table;
+}
+
+const KernelTable* Avx512Kernels() {
+  if (!HasAvx512()) return nullptr;
+  static const KernelTable table = Avx512Table("avx512", x86::FillBitDotAvx512Vpopcntdq);
   return &table;
 }
 
 const CodeKernels* Avx512CodeKernels() {
-  if (Avx512Kernels() == nullptr) return nullptr;
-  static const CodeKernels table = Avx512CodeTable();
+  if (!HasAvx512()) return nullptr;
+  static const CodeKernels table =
+      Avx512CodeTable("avx512", x86::FillPlaneDotAvx512Vpopcntdq, x86::FillByteDotAvx512Vnni);
   return &table;
 }
 
