@@ -130,8 +130,8 @@ void CheckThresholds(const KernelTable& k, Random* random) {
     bits |= (sums[i] >= thresholds[i] ? 1u : 0u) << i;
     float_bits |= (float_sums[i] >= float_thresholds[i] ? 1u : 0u) << i;
   }
-  if (k.threshold_int32(sums.data(), thresholds.data()) != bits) Fail(k, "threshold_int32", 1, kChunk, 1);
-  if (k.threshold_float(float_sums.data(), float_thresholds.data()) != float_bits) {
+  if (k.output.threshold_int32(sums.data(), thresholds.data()) != bits) Fail(k, "threshold_int32", 1, kChunk, 1);
+  if (k.output.threshold_float(float_sums.data(), float_thresholds.data()) != float_bits) {
     Fail(k, "threshold_float", 1, kChunk, 1);
   }
 }
@@ -147,8 +147,8 @@ void CheckScale(const KernelTable& k, Random* random) {
     bias[i] = random->Real();
   }
   const float low = random->OneIn(2) ? 0.0f : -__builtin_inff(), high = random->OneIn(2) ? 6.0f : __builtin_inff();
-  k.scale_int32(sums.data(), multiplier.data(), bias.data(), low, high, n, out.data());
-  k.scale_float(float_sums.data(), multiplier.data(), bias.data(), low, high, n, float_out.data());
+  k.output.scale_int32(sums.data(), multiplier.data(), bias.data(), low, high, n, out.data());
+  k.output.scale_float(float_sums.data(), multiplier.data(), bias.data(), low, high, n, float_out.data());
   for (int32_t i = 0; i < n; ++i) {
     const float expected = Clamp(static_cast<float>(sums[i]) * multiplier[i] + bias[i], low, high);
     const float float_expected = Clamp(float_sums[i] * multiplier[i] + bias[i], low, high);

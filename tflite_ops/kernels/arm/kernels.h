@@ -8,7 +8,7 @@ namespace arm {
 
 void FillBitDotNeon(KernelTable* table);
 void FillSignSumNeon(KernelTable* table);
-void FillOutputNeon(KernelTable* table);
+extern const OutputKernels kOutputNeon;
 void PackSignsNeon(const float* x, int64_t n, uint32_t* words);
 
 void FillBitDotDotProd(KernelTable* table);

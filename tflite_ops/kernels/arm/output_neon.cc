@@ -13,6 +13,11 @@ void Scale(const Sum* sums, const float* multiplier, const float* bias, float lo
   ScaleLoop(sums, multiplier, bias, low, high, n, out);
 }
 
+template <typename Out>
+void RequantizeSums(const int32_t* sums, const Requantize& requantize, int32_t n, Out* out) {
+  RequantizeLoop(sums, requantize, 0, n, out);
+}
+
 uint32_t ThresholdInt32(const int32_t* sums, const int32_t* thresholds) {
   uint32x4_t reached[kChunk / 4];
   for (int32_t i = 0; i < kChunk; i += 4) reached[i / 4] = vcgeq_s32(vld1q_s32(sums + i), vld1q_s32(thresholds + i));
@@ -27,12 +32,8 @@ uint32_t ThresholdFloat(const float* sums, const float* thresholds) {
 
 }  // namespace
 
-void FillOutputNeon(KernelTable* table) {
-  table->scale_int32 = Scale<int32_t>;
-  table->scale_float = Scale<float>;
-  table->threshold_int32 = ThresholdInt32;
-  table->threshold_float = ThresholdFloat;
-}
+const OutputKernels kOutputNeon = {Scale<int32_t>, Scale<float>,           ThresholdInt32,
+                                   ThresholdFloat, RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace arm
 }  // namespace keras_ste

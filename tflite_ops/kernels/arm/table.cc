@@ -12,7 +12,7 @@ KernelTable NeonTable() {
   t.name = "neon";
   arm::FillBitDotNeon(&t);
   arm::FillSignSumNeon(&t);
-  arm::FillOutputNeon(&t);
+  t.output = arm::kOutputNeon;
   t.pack_signs = arm::PackSignsNeon;
   return t;
 }

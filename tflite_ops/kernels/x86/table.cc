@@ -32,7 +32,7 @@ KernelTable Avx2Table(const char* name) {
   t.name = name;
   x86::FillBitDotAvx2(&t);
   x86::FillSignSumAvx2(&t);
-  x86::FillOutputAvx2(&t);
+  t.output = x86::kOutputAvx2;
   t.pack_signs = x86::PackSignsAvx2;
   return t;
 }
@@ -42,7 +42,7 @@ KernelTable Avx512Table(const char* name, void (*fill_bitdot)(KernelTable*)) {
   t.name = name;
   fill_bitdot(&t);
   x86::FillSignSumAvx512(&t);
-  x86::FillOutputAvx512(&t);
+  t.output = x86::kOutputAvx512;
   t.pack_signs = x86::PackSignsAvx512;
   return t;
 }
@@ -56,7 +56,6 @@ CodeKernels Avx2CodeTable(const char* name, FillCodes fill_bytedot) {
   x86::FillPlaneDotAvx2(&t);
   x86::FillFloatDotAvx2(&t);
   x86::FillNearestAvx2(&t);
-  x86::FillCodeOutputAvx2(&t);
   x86::FillRowsAvx2(&t);
   return t;
 }
@@ -68,7 +67,6 @@ CodeKernels Avx512CodeTable(const char* name, FillCodes fill_planedot, FillCodes
   fill_bytedot(&t);
   x86::FillFloatDotAvx512(&t);
   x86::FillNearestAvx512(&t);
-  x86::FillCodeOutputAvx512(&t);
   x86::FillRowsAvx512(&t);
   return t;
 }
