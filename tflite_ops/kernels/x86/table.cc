@@ -11,12 +11,14 @@ bool HasAvx2() {
   return __builtin_cpu_supports("avx2");
 }
 
-// Not known to all compilers' __builtin_cpu_supports. The system keeps the registers where it does so for AVX2.
+#if defined(KERAS_STE_AVXVNNI)
+// Not all compilers' __builtin_cpu_supports know it. The system keeps the registers where it does so for AVX2.
 bool HasAvxVnni() {
   unsigned int a, b, c, d;
   if (!HasAvx2() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1) return false;  // a: the last subleaf
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1u) != 0;
 }
+#endif
 
 bool HasAvx512Bw() {
   __builtin_cpu_init();
