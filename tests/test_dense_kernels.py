@@ -22,7 +22,7 @@ def library(tmp_path_factory):
     return kernel_api.load(tmp_path_factory.mktemp("kernels"))
 
 
-@pytest.fixture(params=[*kernel_api.ISAS, kernel_api.AVXVNNI_BY_AVX512], scope="module")
+@pytest.fixture(params=kernel_api.ALL_ISAS, scope="module")
 def isa(request, library):
     if not library.HasKernels(request.param.encode()):
         pytest.skip(f"this machine has no {request.param}: its kernels are not tested here")

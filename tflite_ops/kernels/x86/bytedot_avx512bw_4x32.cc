@@ -50,13 +50,14 @@ struct Bytes {
           }
         }
         for (int32_t i = begin; i < end; ++i, weights += kBlock) {
+          __m512i packed[kBlocks];
+          for (int32_t b = 0; b < kBlocks; ++b) packed[b] = _mm512_loadu_si512(weights + b * block_stride);
+#pragma GCC unroll 1  // the vectors of several phases at once would not fit into the registers
           for (int32_t p = 0; p < kPhases; ++p) {
             __m512i w[kBlocks][kParts];
             for (int32_t b = 0; b < kBlocks; ++b) {
-              const __m512i packed = _mm512_loadu_si512(weights + b * block_stride);
-              for (int32_t part = 0; part < kParts; ++part) {
-                w[b][part] = Unpack<kWidth>(packed, p * kBits + part * kWidth);
-              }
+              for (int32_t part = 0; part < kParts; ++part) w[b][part] = Unpack<kWidth>(packed[b], part * kWidth);
+              packed[b] = _mm512_srli_epi32(packed[b], kBits);
             }
             for (int32_t r = 0; r < kRows; ++r) {
               const __m512i y = FourBytes(inputs[r] + 4 * (static_cast<int64_t>(i) * kPhases + p));

@@ -95,10 +95,8 @@ void OneRow(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint
     }
     for (; i < steps; ++i, y += 4 * kPhases) step(0, y);
   }
-#pragma GCC unroll 2
   for (int32_t h = 0; h < kHalves; ++h) {
     __m256i total = _mm256_setzero_si256();
-#pragma GCC unroll 8
     for (int32_t p = 0; p < kPhases; ++p) {
       __m256i phase = sum[0][p][h];
       for (int32_t u = 1; u < kUnroll; ++u) phase = _mm256_add_epi32(phase, sum[u][p][h]);
