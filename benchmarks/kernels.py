@@ -143,9 +143,10 @@ def main():
     if library.HasKernels(b"avx512"):
         compare(library, "avx512", matrix, MATRIX, rounds, rows)
         compare(library, "avx512", vector, VECTOR, rounds, rows)
-    if library.HasKernels(b"avx2"):
-        first = [(*MATRIX[0][:3], AVX2_ONE_BIT)]
-        compare(library, "avx2", matrix, first + [(*case[:3], None) for case in MATRIX[1:]], rounds, rows)
+    for isa in ("avx512bw", "avxvnni", "avx2"):
+        if library.HasKernels(isa.encode()):
+            first = (*MATRIX[0][:3], AVX2_ONE_BIT if isa == "avx2" else None)
+            compare(library, isa, matrix, [first, *((*case[:3], None) for case in MATRIX[1:])], rounds, rows)
     if options.plot:
         isa = [name for name in kernel_api.ISAS if library.HasKernels(name.encode())][-1]
         results = growth(library, isa, rounds)
