@@ -7,7 +7,6 @@
 namespace keras_ste {
 namespace x86 {
 
-void FillBitDotAvx2(KernelTable* table);
 void FillSignSumAvx2(KernelTable* table);
 extern const OutputKernels kOutputAvx2;
 void PackSignsAvx2(const float* x, int64_t n, uint32_t* words);
@@ -28,11 +27,9 @@ void FillFloatDotAvx512(CodeKernels* table);
 void FillNearestAvx512(CodeKernels* table);
 void FillRowsAvx512(CodeKernels* table);
 
-void FillBitDotAvx512Bw(KernelTable* table);
 void FillPlaneDotAvx512Bw(CodeKernels* table);
 void FillByteDotAvx512Bw(CodeKernels* table);
 
-void FillBitDotAvx512Vpopcntdq(KernelTable* table);
 void FillPlaneDotAvx512Vpopcntdq(CodeKernels* table);
 void FillByteDotAvx512Vnni(CodeKernels* table);
 

@@ -53,20 +53,7 @@ struct Planes {
   }
 };
 
-struct Bits {
-  template <int32_t kBlocks, int32_t kRows>
-  static void Run(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights,
-                  int64_t block_stride, const int32_t* const* start, int32_t* sums) {
-    Planes<kXor>::Run<kBlocks, kRows>(inputs, taps, words, weights, block_stride, -2, start, sums);
-  }
-};
-
 }  // namespace
-
-void FillBitDotAvx512Vpopcntdq(KernelTable* table) {
-  table->bitdot_rows = 7;
-  FillTiles<Bits, 7>(table->bitdot);
-}
 
 void FillPlaneDotAvx512Vpopcntdq(CodeKernels* table) {
   table->planedot_rows = 7;

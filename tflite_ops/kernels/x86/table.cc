@@ -29,20 +29,19 @@ bool HasAvx512() {
   return HasAvx512Bw() && __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vnni");
 }
 
+// What has no kernel of its own is portable.
 KernelTable Avx2Table(const char* name) {
-  KernelTable t = {};
+  KernelTable t = *PortableKernels();
   t.name = name;
-  x86::FillBitDotAvx2(&t);
   x86::FillSignSumAvx2(&t);
   t.output = x86::kOutputAvx2;
   t.pack_signs = x86::PackSignsAvx2;
   return t;
 }
 
-KernelTable Avx512Table(const char* name, void (*fill_bitdot)(KernelTable*)) {
-  KernelTable t = {};
+KernelTable Avx512Table(const char* name) {
+  KernelTable t = *PortableKernels();
   t.name = name;
-  fill_bitdot(&t);
   x86::FillSignSumAvx512(&t);
   t.output = x86::kOutputAvx512;
   t.pack_signs = x86::PackSignsAvx512;
@@ -103,7 +102,7 @@ const CodeKernels* AvxVnniCodeKernels() {
 
 const KernelTable* Avx512BwKernels() {
   if (!HasAvx512Bw()) return nullptr;
-  static const KernelTable table = Avx512Table("avx512bw", x86::FillBitDotAvx512Bw);
+  static const KernelTable table = Avx512Table("avx512bw");
   return &table;
 }
 
@@ -116,7 +115,7 @@ const CodeKernels* Avx512BwCodeKernels() {
 
 const KernelTable* Avx512Kernels() {
   if (!HasAvx512()) return nullptr;
-  static const KernelTable table = Avx512Table("avx512", x86::FillBitDotAvx512Vpopcntdq);
+  static const KernelTable table = Avx512Table("avx512");
   return &table;
 }
 
