@@ -10,6 +10,10 @@ const Choice kChoiceTable[kChoices] = {
     {"portable", INT32_MAX, 16, 8},
     {"avx2", 1, 3, 2},
     {"avx2", INT32_MAX, 3, 3},
+    {"avxvnni", 1, 2, 2},
+    {"avxvnni", INT32_MAX, 1, 1},
+    {"avx512bw", 1, 5, 4},
+    {"avx512bw", INT32_MAX, 3, 3},
     {"avx512", 1, 4, 2},
     {"avx512", INT32_MAX, 4, 4},
 };

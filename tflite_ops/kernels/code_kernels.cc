@@ -4,11 +4,17 @@ namespace keras_ste {
 
 #if !defined(KERAS_STE_X86)
 const CodeKernels* Avx2CodeKernels() { return nullptr; }
+const CodeKernels* Avx512BwCodeKernels() { return nullptr; }
 const CodeKernels* Avx512CodeKernels() { return nullptr; }
+#endif
+#if !defined(KERAS_STE_AVXVNNI)
+const CodeKernels* AvxVnniCodeKernels() { return nullptr; }
 #endif
 
 const CodeKernels* CodeKernelsOf(const KernelTable& table) {
   if (&table == Avx512Kernels()) return Avx512CodeKernels();
+  if (&table == Avx512BwKernels()) return Avx512BwCodeKernels();
+  if (&table == AvxVnniKernels()) return AvxVnniCodeKernels();
   return &table == Avx2Kernels() ? Avx2CodeKernels() : PortableCodeKernels();
 }
 
