@@ -6,10 +6,18 @@ namespace keras_ste {
 const CodeKernels* Avx2CodeKernels() { return nullptr; }
 const CodeKernels* Avx512CodeKernels() { return nullptr; }
 #endif
+#if !defined(KERAS_STE_ARM)
+const CodeKernels* NeonCodeKernels() { return nullptr; }
+const CodeKernels* DotProdCodeKernels() { return nullptr; }
+const CodeKernels* I8mmCodeKernels() { return nullptr; }
+#endif
 
 const CodeKernels* CodeKernelsOf(const KernelTable& table) {
   if (&table == Avx512Kernels()) return Avx512CodeKernels();
-  return &table == Avx2Kernels() ? Avx2CodeKernels() : PortableCodeKernels();
+  if (&table == Avx2Kernels()) return Avx2CodeKernels();
+  if (&table == I8mmKernels()) return I8mmCodeKernels();
+  if (&table == DotProdKernels()) return DotProdCodeKernels();
+  return &table == NeonKernels() ? NeonCodeKernels() : PortableCodeKernels();
 }
 
 }  // namespace keras_ste

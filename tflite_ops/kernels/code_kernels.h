@@ -95,6 +95,9 @@ const CodeKernels* PortableCodeKernels();
 // Null where there is no KernelTable either.
 const CodeKernels* Avx2CodeKernels();
 const CodeKernels* Avx512CodeKernels();
+const CodeKernels* NeonCodeKernels();
+const CodeKernels* DotProdCodeKernels();
+const CodeKernels* I8mmCodeKernels();
 
 // Those that go with a KernelTable.
 const CodeKernels* CodeKernelsOf(const KernelTable& table);

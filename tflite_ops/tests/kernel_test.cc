@@ -5,42 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <vector>
 
 #include "kernels/conv.h"
 #include "kernels/kernel_table.h"
+#include "tests/code_kernel_checks.h"
+#include "tests/fenced.h"
 #include "tests/random.h"
 
 namespace keras_ste {
 namespace {
-
-// `size` elements right before memory that must not be touched.
-template <typename T>
-class Fenced {
- public:
-  explicit Fenced(int64_t size) {
-    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), bytes = size * sizeof(T);
-    const size_t whole = (bytes + page - 1) / page * page;
-    mapped_ = whole + page;
-    memory_ = static_cast<char*>(mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    if (memory_ == MAP_FAILED || mprotect(memory_ + whole, page, PROT_NONE) != 0) abort();
-    data_ = reinterpret_cast<T*>(memory_ + whole - bytes);
-  }
-  Fenced(const Fenced&) = delete;
-  Fenced& operator=(const Fenced&) = delete;
-  ~Fenced() { munmap(memory_, mapped_); }
-
-  T* data() { return data_; }
-  T& operator[](int64_t i) { return data_[i]; }
-
- private:
-  char* memory_;
-  size_t mapped_;
-  T* data_;
-};
 
 [[noreturn]] void Fail(const KernelTable& kernels, const char* kernel, int32_t taps, int32_t steps, int32_t rows) {
   fprintf(stderr, "%s: %s is wrong for %d taps of %d steps, %d rows\n", kernels.name, kernel, taps, steps, rows);
@@ -191,6 +166,7 @@ int main(int argc, char** argv) {
       CheckThresholds(k, &random);
       CheckScale(k, &random);
       CheckPackSigns(k, &random);
+      CheckCodeKernels(*CodeKernelsOf(k), &random);
     }
     printf("%s: %d cases\n", k.name, cases);
   }

@@ -13,6 +13,33 @@ void Scale(const Sum* sums, const float* multiplier, const float* bias, float lo
   ScaleLoop(sums, multiplier, bias, low, high, n, out);
 }
 
+// Two sums, multiplied and shifted to the right with halves up, of 64 bits each.
+inline int32x2_t MultiplyTwo(int32x2_t sums, int32x2_t multipliers, int32x2_t left) {
+  return vmovn_s64(vrshlq_s64(vmull_s32(sums, multipliers), vmovl_s32(left)));
+}
+
+inline int32x4_t RequantizeFour(const int32_t* sums, const Requantize& q, int32_t i) {
+  const int32x4_t sum = vld1q_s32(sums + i), multiplier = vld1q_s32(q.multipliers + i);
+  const int32x4_t left = vsubq_s32(vld1q_s32(q.shifts + i), vdupq_n_s32(31));
+  const int32x2_t low = MultiplyTwo(vget_low_s32(sum), vget_low_s32(multiplier), vget_low_s32(left));
+  const int32x2_t high = MultiplyTwo(vget_high_s32(sum), vget_high_s32(multiplier), vget_high_s32(left));
+  const int32x4_t moved = vaddq_s32(vcombine_s32(low, high), vdupq_n_s32(q.zero_point));
+  return vminq_s32(vmaxq_s32(moved, vdupq_n_s32(q.low)), vdupq_n_s32(q.high));
+}
+
+inline void StoreEight(int16x8_t v, int16_t* out) { vst1q_s16(out, v); }
+inline void StoreEight(int16x8_t v, int8_t* out) { vst1_s8(out, vmovn_s16(v)); }
+
+template <typename Out>
+void RequantizeSums(const int32_t* sums, const Requantize& q, int32_t n, Out* out) {
+  int32_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const int16x4_t low = vmovn_s32(RequantizeFour(sums, q, i));
+    StoreEight(vcombine_s16(low, vmovn_s32(RequantizeFour(sums, q, i + 4))), out + i);
+  }
+  RequantizeLoop(sums, q, i, n, out);
+}
+
 uint32_t ThresholdInt32(const int32_t* sums, const int32_t* thresholds) {
   uint32x4_t reached[kChunk / 4];
   for (int32_t i = 0; i < kChunk; i += 4) reached[i / 4] = vcgeq_s32(vld1q_s32(sums + i), vld1q_s32(thresholds + i));
@@ -32,6 +59,11 @@ void FillOutputNeon(KernelTable* table) {
   table->scale_float = Scale<float>;
   table->threshold_int32 = ThresholdInt32;
   table->threshold_float = ThresholdFloat;
+}
+
+void FillCodeOutputNeon(CodeKernels* table) {
+  table->requantize_int8 = RequantizeSums<int8_t>;
+  table->requantize_int16 = RequantizeSums<int16_t>;
 }
 
 }  // namespace arm

@@ -25,6 +25,40 @@ KernelTable DotProdTable() {
   return t;
 }
 
+// Products of bytes alone gain by what i8mm adds.
+KernelTable I8mmTable() {
+  KernelTable t = DotProdTable();
+  t.name = "i8mm";
+  return t;
+}
+
+CodeKernels NeonCodeTable() {
+  CodeKernels t = {};
+  t.name = "neon";
+  arm::FillPlaneDotNeon(&t);
+  arm::FillByteDotNeon(&t);
+  arm::FillFloatDotNeon(&t);
+  arm::FillNearestNeon(&t);
+  arm::FillCodeOutputNeon(&t);
+  arm::FillRowsNeon(&t);
+  return t;
+}
+
+CodeKernels DotProdCodeTable() {
+  CodeKernels t = NeonCodeTable();
+  t.name = "dotprod";
+  arm::FillPlaneDotDotProd(&t);
+  arm::FillByteDotDotProd(&t);
+  return t;
+}
+
+CodeKernels I8mmCodeTable() {
+  CodeKernels t = DotProdCodeTable();
+  t.name = "i8mm";
+  arm::FillByteDotI8mm(&t);
+  return t;
+}
+
 }  // namespace
 
 const KernelTable* NeonKernels() {
@@ -35,6 +69,29 @@ const KernelTable* NeonKernels() {
 const KernelTable* DotProdKernels() {
   if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) == 0) return nullptr;
   static const KernelTable table = DotProdTable();
+  return &table;
+}
+
+const KernelTable* I8mmKernels() {
+  if (DotProdKernels() == nullptr || (getauxval(AT_HWCAP2) & HWCAP2_I8MM) == 0) return nullptr;
+  static const KernelTable table = I8mmTable();
+  return &table;
+}
+
+const CodeKernels* NeonCodeKernels() {
+  static const CodeKernels table = NeonCodeTable();
+  return &table;
+}
+
+const CodeKernels* DotProdCodeKernels() {
+  if (DotProdKernels() == nullptr) return nullptr;
+  static const CodeKernels table = DotProdCodeTable();
+  return &table;
+}
+
+const CodeKernels* I8mmCodeKernels() {
+  if (I8mmKernels() == nullptr) return nullptr;
+  static const CodeKernels table = I8mmCodeTable();
   return &table;
 }
 

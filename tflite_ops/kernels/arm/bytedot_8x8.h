@@ -1,0 +1,275 @@
+// Eight pixels by eight channels, for whatever adds the products of four bytes of weights and four of an input to each lane: 16
+// accumulators, 8 inputs of 16 bytes, of which each instruction takes four by their index, 2 vectors of packed weights, 2 of
+// those that are multiplied and 2 of the next. One pixel is bound by the bytes of the weights and by the shifts that would
+// unpack them: there they are multiplied in place, under masks, and each phase has accumulators of its own, 2^(phase * bits)
+// times too large.
+//
+// The order of the instructions is fixed for the reason given in planedot_2x32.h.
+//
+// Internal linkage, for the reason given in bits.h.
+#ifndef KERAS_STE_KERNELS_ARM_BYTEDOT_8X8_H_
+#define KERAS_STE_KERNELS_ARM_BYTEDOT_8X8_H_
+
+#include <arm_neon.h>
+
+#include "kernels/arm/packed_bytes.h"
+
+namespace keras_ste {
+namespace arm {
+
+static inline uint8x16_t LoadInOrder(const uint32_t* p) {
+  uint8x16_t v;
+  asm volatile("ldr %q0, %1" : "=w"(v) : "m"(*reinterpret_cast<const uint32_t(*)[4]>(p)));
+  return v;
+}
+
+// All pixels share the register of the offset.
+static inline int8x16_t LoadInOrder(const int8_t* p, int64_t offset) {
+  int8x16_t v;
+  asm volatile("ldr %q0, [%1, %2]" : "=w"(v) : "r"(p), "r"(offset), "m"(*reinterpret_cast<const int8_t(*)[]>(p)));
+  return v;
+}
+
+template <int32_t kCount>
+static inline uint8x16_t ShiftRight(uint8x16_t a) {
+  uint8x16_t v;
+  asm volatile("ushr %0.16b, %1.16b, %2" : "=w"(v) : "w"(a), "i"(kCount));
+  return v;
+}
+
+static inline uint8x16_t Masked(uint8x16_t a, uint8x16_t mask) {
+  uint8x16_t v;
+  asm volatile("and %0.16b, %1.16b, %2.16b" : "=w"(v) : "w"(a), "w"(mask));
+  return v;
+}
+
+// `Dot` is how products are added up:
+//   kSigned                                 whether weights of eight bits are to be signed
+//   AddQuarter<quarter>(w, y, &sum)         to each lane the products of its four weights and four of the inputs, in a fixed order
+//   Add(w, y, &sum)                         the first four, in any order
+template <typename Dot, int32_t kBits>
+struct ByteDot8x8 {
+  static constexpr int32_t kPhases = 8 / kBits;
+  static constexpr bool kSigned = kBits == 8 && Dot::kSigned;
+
+  static int32_t First(const int8_t* const* inputs, int32_t taps, int32_t steps, int32_t rows, int32_t shift,
+                       int32_t row_start) {
+    return kSigned ? SignedStart(inputs, taps, 4 * steps, rows, shift, row_start) : row_start;
+  }
+
+  template <int32_t kRows>
+  struct Tile {
+    static constexpr int32_t kVectors = 2;
+    // Inputs are read 16 at a time, and so are as many words of weights as have that many, or one that has more.
+    static constexpr int32_t kQuarters = kPhases > 4 ? kPhases : 4;
+    static constexpr int32_t kSteps = kQuarters / kPhases;
+
+    const int8_t* in[kRows];
+    int64_t offset;
+    const uint32_t* weights;
+    int32x4_t sum[kRows][kVectors];
+    int8x16_t y[kRows];
+    uint8x16_t packed[kVectors], w[kVectors], mask;
+
+    void LoadWeights() {
+      for (int32_t v = 0; v < kVectors; ++v) packed[v] = LoadInOrder(weights + 4 * v);
+      weights += kBlock;
+    }
+
+    void LoadInputs() {
+      for (int32_t r = 0; r < kRows; ++r) y[r] = LoadInOrder(in[r], offset);
+      offset += 16;
+    }
+
+    // Unpacks the weights of one phase in two parts.
+    template <int32_t kPhase>
+    uint8x16_t Shifted(uint8x16_t a) {
+      if constexpr (kPhase == 0) return a;
+      return ShiftRight<kPhase * kBits>(a);
+    }
+    template <int32_t kPhase>
+    uint8x16_t Cut(uint8x16_t a) {
+      if (kSigned) return Signed(a);
+      return kPhase + 1 == kPhases ? a : Masked(a, mask);
+    }
+
+    // Four inputs of each pixel, whose weights are unpacked, as the next ones will be where there are `more`.
+    template <int32_t kAt>
+    __attribute__((always_inline)) void Quarter(bool more) {
+      constexpr int32_t kNextPhase = (kAt + 1) % kPhases;
+      const bool ahead = kAt + 1 < kQuarters || more;
+      if (ahead && kNextPhase == 0) LoadWeights();
+      uint8x16_t next[kVectors];
+#pragma GCC unroll 2  // or the sums would be kept in memory
+      for (int32_t v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 8
+        for (int32_t r = 0; r < kRows; ++r) {
+          Dot::template AddQuarter<kAt % 4>(w[v], y[r], &sum[r][v]);
+          if (!ahead || r != 1) continue;
+          for (int32_t n = 0; n < kVectors; ++n) {
+            next[n] = v == 0 ? Shifted<kNextPhase>(packed[n]) : Cut<kNextPhase>(next[n]);
+          }
+        }
+      }
+      if (ahead && kAt % 4 == 3) LoadInputs();
+      if (ahead) w[0] = next[0], w[1] = next[1];
+    }
+
+    template <int32_t kAt>
+    __attribute__((always_inline)) void Quarters(bool more) {
+      if constexpr (kAt < kQuarters) {
+        Quarter<kAt>(more);
+        Quarters<kAt + 1>(more);
+      }
+    }
+
+    // A word of weights that has less than 16 inputs.
+    template <int32_t kPhase>
+    __attribute__((always_inline)) void Phases() {
+      if constexpr (kPhase < kPhases) {
+        for (int32_t v = 0; v < kVectors; ++v) {
+          w[v] = Unpack<kBits, kPhase>(packed[v]);
+          if (kSigned) w[v] = Signed(w[v]);
+        }
+#pragma GCC unroll 8
+        for (int32_t r = 0; r < kRows; ++r) {
+          const int8x16_t four = FourBytes(in[r] + offset);
+          for (int32_t v = 0; v < kVectors; ++v) Dot::Add(w[v], four, &sum[r][v]);
+        }
+        offset += 4;
+        Phases<kPhase + 1>();
+      }
+    }
+
+    __attribute__((always_inline)) void Run(const int8_t* const* inputs, int32_t taps, int32_t steps) {
+      mask = vdupq_n_u8((1 << kBits) - 1);
+      for (int32_t r = 0; r < kRows; ++r) {
+        for (int32_t v = 0; v < kVectors; ++v) sum[r][v] = vdupq_n_s32(0);
+      }
+      for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
+        for (int32_t r = 0; r < kRows; ++r) in[r] = inputs[r];
+        offset = 0;
+        int32_t left = steps;
+        if (left >= kSteps) {
+          LoadWeights();
+          for (int32_t v = 0; v < kVectors; ++v) w[v] = Cut<0>(packed[v]);
+          LoadInputs();
+          for (; left >= 2 * kSteps; left -= kSteps) Quarters<0>(true);
+          Quarters<0>(false);
+          left -= kSteps;
+        }
+        for (; left > 0; --left) {
+          LoadWeights();
+          Phases<0>();
+        }
+      }
+    }
+  };
+
+  template <int32_t kBlocks, int32_t kRows>
+  static void Rows(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights,
+                   int64_t block_stride, int32_t shift, const int32_t* start, const int32_t* row_start, int32_t* sums) {
+    constexpr int32_t kLanes = 8;
+    int32_t first[kRows];
+    for (int32_t r = 0; r < kRows; ++r) first[r] = First(inputs + r, taps, steps, kRows, shift, row_start[r]);
+    for (int32_t lane = 0; lane < kBlocks * kBlock; lane += kLanes) {
+      Tile<kRows> tile;
+      tile.weights = weights + lane / kBlock * block_stride + lane % kBlock;
+      tile.Run(inputs, taps, steps);
+#pragma GCC unroll 8
+      for (int32_t r = 0; r < kRows; ++r) {
+        int32_t* at = sums + r * kChunk + lane;
+        StoreSums(tile.sum[r][0], shift, start + lane, first[r], at);
+        StoreSums(tile.sum[r][1], shift, start + lane + 4, first[r], at + 4);
+      }
+    }
+  }
+
+  // One pixel by 16 channels, or by eight where the phases are so many that the accumulators would not fit.
+  struct Row {
+    static constexpr int32_t kVectors = kBits == 1 ? 2 : 4;
+    int32x4_t sum[kPhases][kVectors];
+
+    template <int32_t kPhase>
+    static uint8x16_t InPlace(uint8x16_t packed) {
+      if (kBits == 8) return kSigned ? Signed(packed) : packed;
+      if constexpr (kPhase == kPhases - 1) return Unpack<kBits, kPhase>(packed);  // or it might be taken as negative
+      return vandq_u8(packed, vdupq_n_u8(((1 << kBits) - 1) << (kPhase * kBits)));
+    }
+
+    template <int32_t kPhase>
+    __attribute__((always_inline)) void Add(const uint8x16_t* packed, const int8_t* y) {
+      if constexpr (kPhase < kPhases) {
+        const int8x16_t four = FourBytes(y + 4 * kPhase);
+        for (int32_t v = 0; v < kVectors; ++v) Dot::Add(InPlace<kPhase>(packed[v]), four, &sum[kPhase][v]);
+        Add<kPhase + 1>(packed, y);
+      }
+    }
+
+    template <int32_t kPhase>
+    int32x4_t Total(int32_t v) const {
+      if constexpr (kPhase + 1 == kPhases) {
+        return sum[kPhase][v];
+      } else if constexpr (kPhase == 0) {
+        return vaddq_s32(sum[0][v], Total<1>(v));
+      } else {
+        return vaddq_s32(vshrq_n_s32(sum[kPhase][v], kPhase * kBits), Total<kPhase + 1>(v));
+      }
+    }
+  };
+
+  template <int32_t kBlocks>
+  static void OneRow(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights,
+                     int64_t block_stride, int32_t shift, const int32_t* start, const int32_t* row_start,
+                     int32_t* sums) {
+    constexpr int32_t kLanes = 4 * Row::kVectors;
+    const int32_t first = First(inputs, taps, steps, 1, shift, row_start[0]);
+    for (int32_t lane = 0; lane < kBlocks * kBlock; lane += kLanes) {
+      Row row = {};
+      const uint32_t* at = weights + lane / kBlock * block_stride + lane % kBlock;
+      for (int32_t tap = 0; tap < taps; ++tap) {
+        const int8_t* y = inputs[tap];
+        for (int32_t i = 0; i < steps; ++i, at += kBlock, y += 4 * kPhases) {
+          uint8x16_t packed[Row::kVectors];
+          for (int32_t v = 0; v < Row::kVectors; ++v) packed[v] = LoadPacked(at + 4 * v);
+          row.template Add<0>(packed, y);
+        }
+      }
+      for (int32_t v = 0; v < Row::kVectors; ++v) {
+        StoreSums(row.template Total<0>(v), shift, start + lane + 4 * v, first, sums + lane + 4 * v);
+      }
+    }
+  }
+
+  template <int32_t kBlocks>
+  static void Fill(ByteDot* by_rows) {
+    by_rows[1] = OneRow<kBlocks>;
+    by_rows[2] = Rows<kBlocks, 2>;
+    by_rows[3] = Rows<kBlocks, 3>;
+    by_rows[4] = Rows<kBlocks, 4>;
+    by_rows[5] = Rows<kBlocks, 5>;
+    by_rows[6] = Rows<kBlocks, 6>;
+    by_rows[7] = Rows<kBlocks, 7>;
+    by_rows[8] = Rows<kBlocks, 8>;
+  }
+};
+
+template <typename Dot, int32_t kBits>
+static inline void FillWidth8x8(ByteDot (*by_blocks)[kMaxTileRows + 1]) {
+  ByteDot8x8<Dot, kBits>::template Fill<1>(by_blocks[0]);
+  ByteDot8x8<Dot, kBits>::template Fill<2>(by_blocks[1]);
+}
+
+template <typename Dot>
+static inline void FillByteDot8x8(CodeKernels* table) {
+  table->bytedot_rows = 8;
+  FillWidth8x8<Dot, 1>(table->bytedot[0]);
+  FillWidth8x8<Dot, 2>(table->bytedot[1]);
+  FillWidth8x8<Dot, 4>(table->bytedot[2]);
+  FillWidth8x8<Dot, 8>(table->bytedot[3]);
+}
+
+}  // namespace arm
+}  // namespace keras_ste
+
+#endif  // KERAS_STE_KERNELS_ARM_BYTEDOT_8X8_H_
