@@ -4,44 +4,17 @@
 // unpack them: there they are multiplied in place, under masks, and each phase has accumulators of its own, 2^(phase * bits)
 // times too large.
 //
-// The order of the instructions is fixed for the reason given in planedot_2x32.h.
-//
 // Internal linkage, for the reason given in bits.h.
 #ifndef KERAS_STE_KERNELS_ARM_BYTEDOT_8X8_H_
 #define KERAS_STE_KERNELS_ARM_BYTEDOT_8X8_H_
 
 #include <arm_neon.h>
 
+#include "kernels/arm/in_order.h"
 #include "kernels/arm/packed_bytes.h"
 
 namespace keras_ste {
 namespace arm {
-
-static inline uint8x16_t LoadInOrder(const uint32_t* p) {
-  uint8x16_t v;
-  asm volatile("ldr %q0, %1" : "=w"(v) : "m"(*reinterpret_cast<const uint32_t(*)[4]>(p)));
-  return v;
-}
-
-// All pixels share the register of the offset.
-static inline int8x16_t LoadInOrder(const int8_t* p, int64_t offset) {
-  int8x16_t v;
-  asm volatile("ldr %q0, [%1, %2]" : "=w"(v) : "r"(p), "r"(offset), "m"(*reinterpret_cast<const int8_t(*)[]>(p)));
-  return v;
-}
-
-template <int32_t kCount>
-static inline uint8x16_t ShiftRight(uint8x16_t a) {
-  uint8x16_t v;
-  asm volatile("ushr %0.16b, %1.16b, %2" : "=w"(v) : "w"(a), "i"(kCount));
-  return v;
-}
-
-static inline uint8x16_t Masked(uint8x16_t a, uint8x16_t mask) {
-  uint8x16_t v;
-  asm volatile("and %0.16b, %1.16b, %2.16b" : "=w"(v) : "w"(a), "w"(mask));
-  return v;
-}
 
 // `Dot` is how products are added up:
 //   kSigned                                 whether weights of eight bits are to be signed
@@ -71,13 +44,13 @@ struct ByteDot8x8 {
     int8x16_t y[kRows];
     uint8x16_t packed[kVectors], w[kVectors], mask;
 
-    void LoadWeights() {
-      for (int32_t v = 0; v < kVectors; ++v) packed[v] = LoadInOrder(weights + 4 * v);
+    void LoadStep() {
+      for (int32_t v = 0; v < kVectors; ++v) packed[v] = arm::LoadWeights(weights + 4 * v);
       weights += kBlock;
     }
 
     void LoadInputs() {
-      for (int32_t r = 0; r < kRows; ++r) y[r] = LoadInOrder(in[r], offset);
+      for (int32_t r = 0; r < kRows; ++r) y[r] = LoadInput(in[r], offset);
       offset += 16;
     }
 
@@ -90,7 +63,7 @@ struct ByteDot8x8 {
     template <int32_t kPhase>
     uint8x16_t Cut(uint8x16_t a) {
       if (kSigned) return Signed(a);
-      return kPhase + 1 == kPhases ? a : Masked(a, mask);
+      return kPhase + 1 == kPhases ? a : Common(a, mask);
     }
 
     // Four inputs of each pixel, whose weights are unpacked, as the next ones will be where there are `more`.
@@ -98,7 +71,7 @@ struct ByteDot8x8 {
     __attribute__((always_inline)) void Quarter(bool more) {
       constexpr int32_t kNextPhase = (kAt + 1) % kPhases;
       const bool ahead = kAt + 1 < kQuarters || more;
-      if (ahead && kNextPhase == 0) LoadWeights();
+      if (ahead && kNextPhase == 0) LoadStep();
       uint8x16_t next[kVectors];
 #pragma GCC unroll 2  // or the sums would be kept in memory
       for (int32_t v = 0; v < kVectors; ++v) {
@@ -151,7 +124,7 @@ struct ByteDot8x8 {
         offset = 0;
         int32_t left = steps;
         if (left >= kSteps) {
-          LoadWeights();
+          LoadStep();
           for (int32_t v = 0; v < kVectors; ++v) w[v] = Cut<0>(packed[v]);
           LoadInputs();
           for (; left >= 2 * kSteps; left -= kSteps) Quarters<0>(true);
@@ -159,7 +132,7 @@ struct ByteDot8x8 {
           left -= kSteps;
         }
         for (; left > 0; --left) {
-          LoadWeights();
+          LoadStep();
           Phases<0>();
         }
       }

@@ -1,9 +1,5 @@
 // Two pixels by 32 channels, for whatever counts the bits that meet: 16 counters, 4 weight vectors, 2 inputs and 8 vectors in
-// between are 30 of the 32 registers.
-//
-// The instructions are in `asm volatile` because that fixes their order. Cores that run in order (Cortex-A53, A55) wait for
-// every result that is asked for too soon, so eight instructions of a kind follow each other, and what the next step needs is
-// loaded under this one; compilers would undo it (`benchmarks/aarch64.py` says what comes of it).
+// between are 30 of the 32 registers. Eight instructions of a kind follow each other.
 //
 // Internal linkage, for the reason given in bits.h.
 #ifndef KERAS_STE_KERNELS_ARM_PLANEDOT_2X32_H_
@@ -11,42 +7,13 @@
 
 #include <arm_neon.h>
 
+#include "kernels/arm/in_order.h"
 #include "kernels/code_kernels.h"
 
 namespace keras_ste {
 namespace arm {
 
 constexpr int32_t kBlockVectors = kBlock / 4;
-
-static inline uint8x16_t LoadWeights(const uint32_t* p) {
-  uint8x16_t v;
-  asm volatile("ldr %q0, %1" : "=w"(v) : "m"(*reinterpret_cast<const uint32_t(*)[4]>(p)));
-  return v;
-}
-
-static inline uint8x16_t LoadInput(const uint32_t* p) {
-  uint8x16_t v;
-  asm volatile("ld1r {%0.4s}, %1" : "=w"(v) : "Q"(*p));
-  return v;
-}
-
-static inline uint8x16_t Differing(uint8x16_t a, uint8x16_t b) {
-  uint8x16_t v;
-  asm volatile("eor %0.16b, %1.16b, %2.16b" : "=w"(v) : "w"(a), "w"(b));
-  return v;
-}
-
-static inline uint8x16_t Common(uint8x16_t a, uint8x16_t b) {
-  uint8x16_t v;
-  asm volatile("and %0.16b, %1.16b, %2.16b" : "=w"(v) : "w"(a), "w"(b));
-  return v;
-}
-
-static inline uint8x16_t CountInBytes(uint8x16_t a) {
-  uint8x16_t v;
-  asm volatile("cnt %0.16b, %1.16b" : "=w"(v) : "w"(a));
-  return v;
-}
 
 // `Counter` is how the four channels of one vector are counted:
 //   Counts                         a vector, zero at first
