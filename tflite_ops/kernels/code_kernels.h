@@ -55,14 +55,6 @@ constexpr int32_t kFloatDotWidths = 3;
 using Nearest = void (*)(const float* const* rows, int32_t size, const float* vectors, const float* norms,
                          int32_t blocks, int32_t* nearest);
 
-// How sums become quantized numbers, as TFLite has it: multiplied by multiplier * 2^(shift - 31), of which the multiplier is
-// 0 or at least 2^30 and the shift -31 to 30, then moved by the zero point and clamped.
-struct Requantize {
-  const int32_t* multipliers;
-  const int32_t* shifts;
-  int32_t zero_point, low, high;
-};
-
 struct CodeKernels {
   const char* name;  // of the KernelTable, too
 
@@ -77,10 +69,6 @@ struct CodeKernels {
 
   int32_t nearest_rows;
   Nearest nearest[kMaxTileRows + 1];  // [rows]
-
-  // n <= 32 sums.
-  void (*requantize_int8)(const int32_t* sums, const Requantize& requantize, int32_t n, int8_t* out);
-  void (*requantize_int16)(const int32_t* sums, const Requantize& requantize, int32_t n, int16_t* out);
 
   // The lowest `bits` bits of n codes as planes of ceil(n / 32) words.
   void (*pack_planes)(const int8_t* codes, int32_t n, int32_t bits, uint32_t* planes);

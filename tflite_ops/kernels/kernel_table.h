@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "kernels/output_kernels.h"
+
 namespace keras_ste {
 
 constexpr int32_t kBlock = 16;         // output channels of a block of weights
@@ -39,14 +41,7 @@ struct KernelTable {
   SignSum<int8_t, int32_t> signsum_int8[kMaxTileRows + 1];
   SignSum<uint8_t, int32_t> signsum_uint8[kMaxTileRows + 1];
 
-  // clamp(sum * multiplier + bias) for n <= 32 sums.
-  void (*scale_int32)(const int32_t* sums, const float* multiplier, const float* bias, float low, float high, int32_t n,
-                      float* out);
-  void (*scale_float)(const float* sums, const float* multiplier, const float* bias, float low, float high, int32_t n,
-                      float* out);
-  // One bit for each of 32 sums: sum >= threshold.
-  uint32_t (*threshold_int32)(const int32_t* sums, const int32_t* thresholds);
-  uint32_t (*threshold_float)(const float* sums, const float* thresholds);
+  OutputKernels output;
 
   // The signs of n floats, x >= 0, as ceil(n / 32) words.
   void (*pack_signs)(const float* x, int64_t n, uint32_t* words);

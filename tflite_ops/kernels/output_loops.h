@@ -3,8 +3,8 @@
 #ifndef KERAS_STE_KERNELS_OUTPUT_LOOPS_H_
 #define KERAS_STE_KERNELS_OUTPUT_LOOPS_H_
 
-#include "kernels/code_kernels.h"
 #include "kernels/conv.h"
+#include "kernels/kernel_table.h"
 #include "kernels/scalar.h"
 
 namespace keras_ste {

@@ -329,16 +329,16 @@ struct Run {
   void* output;
 
   void Scale(const int32_t* sums, const float* m, const float* b, int32_t n, float* out) const {
-    k.scale_int32(sums, m, b, c.activation_min, c.activation_max, n, out);
+    k.output.scale_int32(sums, m, b, c.activation_min, c.activation_max, n, out);
   }
   void Scale(const float* sums, const float* m, const float* b, int32_t n, float* out) const {
-    k.scale_float(sums, m, b, c.activation_min, c.activation_max, n, out);
+    k.output.scale_float(sums, m, b, c.activation_min, c.activation_max, n, out);
   }
   uint32_t Threshold(const int32_t* sums, int32_t padded) const {
-    return k.threshold_int32(sums, static_cast<const int32_t*>(weights.thresholds) + padded);
+    return k.output.threshold_int32(sums, static_cast<const int32_t*>(weights.thresholds) + padded);
   }
   uint32_t Threshold(const float* sums, int32_t padded) const {
-    return k.threshold_float(sums, static_cast<const float*>(weights.thresholds) + padded);
+    return k.output.threshold_float(sums, static_cast<const float*>(weights.thresholds) + padded);
   }
 
   // Writes one chunk of channels of `rows` pixels from their sums.

@@ -8,15 +8,13 @@
 #include "kernels/kernel_table.h"
 #include "ops/checks.h"
 #include "ops/ops.h"
-#if !defined(KERAS_STE_DIRECT_ONLY)
-#include "kernels/tiled_conv.h"
-#endif
 #include "tensorflow/lite/micro/micro_context.h"
 #include "tensorflow/lite/micro/micro_log.h"
 
 namespace keras_ste {
 namespace {
 
+constexpr int kNoBuffer = -1;
 constexpr int32_t kCustomOpCode = 32;  // of BuiltinOperator: CUSTOM
 
 // What one node keeps between calls.
@@ -27,6 +25,7 @@ struct Node {
   const void* constants[kMaxInputs];  // null where the input is not constant
   void* weights;
   void* tables;
+  int scratch;  // the runtime's buffer, or kNoBuffer
 };
 
 // With the file's weights only, or with the blocks that the portable kernels read.
@@ -44,6 +43,8 @@ Type TypeOf(TfLiteType type) {
       return Type::kFloat32;
     case kTfLiteInt32:
       return Type::kInt32;
+    case kTfLiteInt16:
+      return Type::kInt16;
     case kTfLiteInt8:
       return Type::kInt8;
     case kTfLiteUInt8:
@@ -56,7 +57,7 @@ Type TypeOf(TfLiteType type) {
 // Bytes of a tensor; 0 where they cannot be counted, which no op accepts.
 size_t BytesOf(const TfLiteEvalTensor& t) {
   const Type type = TypeOf(t.type);
-  int32_t bytes = type == Type::kOther ? 0 : type == Type::kInt8 || type == Type::kUInt8 ? 1 : 4;
+  int32_t bytes = BytesOf(type);
   for (int d = 0; d < t.dims->size; ++d) {
     if (!Multiply(bytes, t.dims->data[d], &bytes)) return 0;
   }
@@ -117,18 +118,30 @@ TfLiteStatus CheckOutput(const Op& op, const TfLiteEvalTensor* t, const Output& 
   return Fail(*error);
 }
 
+// The arena's own alignment is less than the kernels want.
+void* Aligned(void* memory) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(memory);
+  return static_cast<char*>(memory) + (kMemoryAlignment - address % kMemoryAlignment) % kMemoryAlignment;
+}
+
+TfLiteStatus AskForScratch(TfLiteContext* context, const Op& op, Node* node) {
+  const size_t bytes = op.scratch_bytes(node->state);
+  node->scratch = kNoBuffer;
+  if (bytes == 0) return kTfLiteOk;
+  const TfLiteStatus status =
+      GetMicroContext(context)->RequestScratchBufferInArena(bytes + kMemoryAlignment - 1, &node->scratch);
+  return status == kTfLiteOk ? kTfLiteOk : FailMemory(op, "scratch memory", bytes);
+}
+
 #if defined(KERAS_STE_DIRECT_ONLY)
 
 TfLiteStatus FillMemory(TfLiteContext*, const Op&, Node*) { return kTfLiteOk; }
 
 #else
 
-// The arena's own alignment is less than the kernels want.
 void* AllocateTiled(TfLiteContext* context, size_t bytes) {
-  void* memory = GetMicroContext(context)->AllocatePersistentBuffer(bytes + kTiledAlignment - 1);
-  if (memory == nullptr) return nullptr;
-  const uintptr_t address = reinterpret_cast<uintptr_t>(memory);
-  return static_cast<char*>(memory) + (kTiledAlignment - address % kTiledAlignment) % kTiledAlignment;
+  void* memory = GetMicroContext(context)->AllocatePersistentBuffer(bytes + kMemoryAlignment - 1);
+  return memory == nullptr ? nullptr : Aligned(memory);
 }
 
 TfLiteStatus FillMemory(TfLiteContext* context, const Op& op, Node* node) {
@@ -183,7 +196,8 @@ TfLiteStatus PrepareNode(TfLiteContext* context, const Op& op, TfLiteNode* tflm_
     return Fail(error);
   }
   const TfLiteStatus status = CheckOutput(op, TensorAt(context, outputs, 0), output, &error);
-  return status == kTfLiteOk ? FillMemory(context, op, node) : status;
+  if (status != kTfLiteOk || FillMemory(context, op, node) != kTfLiteOk) return kTfLiteError;
+  return AskForScratch(context, op, node);
 }
 
 void InvokeNode(TfLiteContext* context, const Op& op, const TfLiteNode* tflm_node) {
@@ -198,6 +212,8 @@ void InvokeNode(TfLiteContext* context, const Op& op, const TfLiteNode* tflm_nod
   buffers.output = TensorAt(context, tflm_node->outputs, 0)->data.data;
   buffers.weights = node.weights;
   buffers.tables = node.tables;
+  if (node.scratch != kNoBuffer) buffers.scratch = Aligned(GetMicroContext(context)->GetScratchBuffer(node.scratch));
+  op.stage(node.state, buffers, 0, op.stage_units(node.state));
   op.run(node.state, buffers, 0, op.units(node.state));
 }
 

@@ -28,8 +28,8 @@ struct TfLiteContext {
   void* profiler;
   void* (*AllocatePersistentBuffer)(TfLiteContext* context, size_t bytes);
   void* allocate_buffer_for_eval;
-  void* request_scratch_buffer;
-  void* get_scratch_buffer;
+  TfLiteStatus (*RequestScratchBufferInArena)(TfLiteContext* context, size_t bytes, int* buffer_index);
+  void* (*GetScratchBuffer)(TfLiteContext* context, int buffer_index);
   void* resize_tensor_explicit;
   void* preview_delegate_partitioning;
   void* get_tensor;
@@ -73,6 +73,16 @@ void* MicroContext::AllocatePersistentBuffer(size_t bytes) {
   void* memory = ContextOf(this)->AllocatePersistentBuffer(ContextOf(this), bytes);
   if (memory == nullptr) arena_was_full = true;
   return memory;
+}
+
+TfLiteStatus MicroContext::RequestScratchBufferInArena(size_t bytes, int* buffer_index) {
+  const TfLiteStatus status = ContextOf(this)->RequestScratchBufferInArena(ContextOf(this), bytes, buffer_index);
+  if (status != kTfLiteOk) arena_was_full = true;
+  return status;
+}
+
+void* MicroContext::GetScratchBuffer(int buffer_index) {
+  return ContextOf(this)->GetScratchBuffer(ContextOf(this), buffer_index);
 }
 
 TfLiteEvalTensor* MicroContext::GetEvalTensor(int tensor_index) {

@@ -8,6 +8,8 @@ const char* TypeName(Type type) {
       return "FLOAT32";
     case Type::kInt32:
       return "INT32";
+    case Type::kInt16:
+      return "INT16";
     case Type::kInt8:
       return "INT8";
     case Type::kUInt8:
@@ -16,6 +18,22 @@ const char* TypeName(Type type) {
       break;
   }
   return "another type";
+}
+
+int32_t BytesOf(Type type) {
+  switch (type) {
+    case Type::kFloat32:
+    case Type::kInt32:
+      return 4;
+    case Type::kInt16:
+      return 2;
+    case Type::kInt8:
+    case Type::kUInt8:
+      return 1;
+    case Type::kOther:
+      break;
+  }
+  return 0;
 }
 
 void ShapeText(int32_t rank, const int32_t* dims, Error* error) {
@@ -118,9 +136,13 @@ bool Checks::HasShape(int32_t i, int32_t rank, const int32_t* dims) {
 
 bool Checks::IsConstant(int32_t i, Type type, int32_t rank, const int32_t* dims) {
   if (!HasType(i, type) || !HasShape(i, rank, dims)) return false;
-  // Every constant of these ops has elements of four bytes, fewer than 2^60 of them. A size_t of a board is too small.
-  uint64_t bytes = 4;
-  for (int32_t d = 0; d < rank; ++d) bytes *= static_cast<uint64_t>(dims[d]);
+  // A size_t of a board is too small, and even 64 bits may be.
+  constexpr uint64_t kMostBytes = uint64_t{1} << 62;
+  uint64_t bytes = static_cast<uint64_t>(BytesOf(type));
+  for (int32_t d = 0; d < rank; ++d) {
+    const uint64_t dim = static_cast<uint64_t>(dims[d]);
+    bytes = bytes > kMostBytes / dim ? kMostBytes : bytes * dim;
+  }
   if (!inputs_[i].constant || inputs_[i].data == nullptr) return Fail(i, "a constant tensor");
   if (inputs_[i].bytes < bytes) return Fail(i, "as many bytes as its shape says");
   return true;

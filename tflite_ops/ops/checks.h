@@ -42,6 +42,8 @@ class Checks {
 };
 
 const char* TypeName(Type type);
+// Of one element; 0 of kOther.
+int32_t BytesOf(Type type);
 
 // Appends " [1, 2, 3]".
 void ShapeText(int32_t rank, const int32_t* dims, Error* error);

@@ -1,3 +1,4 @@
+#include "ops/code_options.h"
 #include "ops/conv_op.h"
 #include "ops/ops.h"
 
@@ -29,7 +30,7 @@ bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, bool* same, Error* 
   c->h.dilation = options.Int("dilation_h", 1, kMost);
   c->w.dilation = options.Int("dilation_w", 1, kMost);
   c->groups = options.Int("groups", 1, kMost);
-  *same = options.OneOf("padding", "valid", "same") == 1;
+  *same = ReadSamePadding(&options);
   c->pad_with_one = options.Int("pad_value", 0, 1) == 1;
   ReadOutputOptions(&options, c);
   return options.ok();
@@ -78,7 +79,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
 
 }  // namespace
 
-const Op kConv2D = {kName,          Prepare,   ConvWeightsBytes, ConvFillWeights, ConvTablesBytes,
-                    ConvFillTables, ConvUnits, ConvCost,         ConvRun};
+const Op kConv2D = {kName,          Prepare, ConvWeightsBytes, ConvFillWeights, ConvTablesBytes, ConvFillTables, NoBytes, NoUnits,
+                    StageNothing, ConvUnits, ConvCost, ConvRun};
 
 }  // namespace keras_ste

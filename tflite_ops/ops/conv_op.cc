@@ -1,6 +1,7 @@
 #include "ops/conv_op.h"
 
 #include "kernels/direct_conv.h"
+#include "ops/code_options.h"
 #if !defined(KERAS_STE_DIRECT_ONLY)
 #include "kernels/tiled_conv.h"
 #endif
@@ -42,7 +43,7 @@ bool OutputFits(const Conv& c) {
 
 void ReadOutputOptions(Options* options, Conv* conv) {
   const float infinity = __builtin_inff();
-  conv->packed_output = options->OneOf("output", "float32", "packed") == 1;
+  conv->packed_output = ReadOutputs(1, options).kind == OutputKind::kPacked;
   conv->zero_point = options->IntOr("input_zero_point", INT8_MIN, UINT8_MAX, 0);
   conv->activation_min = options->FloatOr("activation_min", -infinity);
   conv->activation_max = options->FloatOr("activation_max", infinity);
@@ -66,6 +67,7 @@ bool ReadInputKind(const Tensor& input, Checks* checks, Conv* conv) {
       conv->input = InputKind::kUInt8;
       high = UINT8_MAX;
       break;
+    case Type::kInt16:
     case Type::kOther:
       return checks->Fail(kInput, "INT32 (packed), FLOAT32, INT8 or UINT8");
   }

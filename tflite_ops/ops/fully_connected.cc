@@ -69,7 +69,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
 
 }  // namespace
 
-const Op kFullyConnected = {kName,          Prepare,   ConvWeightsBytes, ConvFillWeights, ConvTablesBytes,
-                            ConvFillTables, ConvUnits, ConvCost,         ConvRun};
+const Op kFullyConnected = {kName,          Prepare, ConvWeightsBytes, ConvFillWeights, ConvTablesBytes, ConvFillTables, NoBytes, NoUnits,
+                    StageNothing, ConvUnits, ConvCost, ConvRun};
 
 }  // namespace keras_ste

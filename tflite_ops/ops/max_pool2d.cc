@@ -1,6 +1,7 @@
 #include "kernels/bits.h"
 #include "kernels/max_pool.h"
 #include "ops/checks.h"
+#include "ops/code_options.h"
 #include "ops/ops.h"
 #include "ops/options.h"
 
@@ -26,7 +27,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   p.h.stride = options.Int("stride_h", 1, kMost);
   p.w.stride = options.Int("stride_w", 1, kMost);
   p.h.dilation = p.w.dilation = 1;
-  const bool same = options.OneOf("padding", "valid", "same") == 1;
+  const bool same = ReadSamePadding(&options);
   if (!options.ok()) return false;
 
   Checks checks(kName, kRoles, inputs, count, error);
@@ -65,6 +66,7 @@ void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) 
 
 }  // namespace
 
-const Op kMaxPool2D = {kName, Prepare, NoBytes, FillNothing, NoBytes, FillNothing, Units, Cost, Run};
+const Op kMaxPool2D = {kName,   Prepare, NoBytes,      FillNothing, NoBytes, FillNothing,
+                       NoBytes, NoUnits, StageNothing, Units,       Cost,    Run};
 
 }  // namespace keras_ste

@@ -5,7 +5,9 @@
 //   prepare   checks options and tensors, infers the output, fills the state; again after every change of shape
 //   weights   memory that depends on the constant inputs only, filled once
 //   tables    memory that depends on shapes too, filled after each prepare
-//   run       computes some of the op's independent units; may be called from several threads
+//   stage     at each call, brings the inputs into the form that `run` reads, in scratch memory; may be called from several
+//             threads for some of its independent units each
+//   run       when all is staged, computes some of the op's independent units; likewise
 #ifndef KERAS_STE_OPS_OP_H_
 #define KERAS_STE_OPS_OP_H_
 
@@ -20,10 +22,11 @@ struct KernelTable;
 
 constexpr int32_t kMaxInputs = 5;
 constexpr int32_t kMaxRank = 6;
-constexpr size_t kStateBytes = 160;   // every op's state fits
+constexpr size_t kStateBytes = 320;   // every op's state fits
+constexpr size_t kMemoryAlignment = 64;  // of weights, tables and scratch
 constexpr size_t kConstantAlignment = 4;
 
-enum class Type : uint8_t { kFloat32, kInt32, kInt8, kUInt8, kOther };
+enum class Type : uint8_t { kFloat32, kInt32, kInt16, kInt8, kUInt8, kOther };
 
 struct Tensor {
   bool present;
@@ -48,6 +51,7 @@ struct Buffers {
   void* output;
   const void* weights;
   const void* tables;
+  void* scratch;
 };
 
 struct Op {
@@ -62,6 +66,11 @@ struct Op {
   void (*fill_weights)(const void* state, const void* const* inputs, void* weights);
   size_t (*tables_bytes)(const void* state);
   void (*fill_tables)(const void* state, const void* const* inputs, void* tables);
+
+  // Memory whose content lasts for one call only; what is staged lies there.
+  size_t (*scratch_bytes)(const void* state);
+  int32_t (*stage_units)(const void* state);
+  void (*stage)(const void* state, const Buffers& buffers, int32_t begin, int32_t end);
 
   int32_t (*units)(const void* state);
   // Roughly, in multiply-adds of one bit: what threads are worth starting for.

@@ -13,6 +13,8 @@ extern const Op kMaxPool2D;
 // For ops that need no memory of their own.
 inline size_t NoBytes(const void*) { return 0; }
 inline void FillNothing(const void*, const void* const*, void*) {}
+inline int32_t NoUnits(const void*) { return 0; }
+inline void StageNothing(const void*, const Buffers&, int32_t, int32_t) {}
 
 }  // namespace keras_ste
 

@@ -202,22 +202,30 @@ float Options::FloatOr(const char* key, float absent) {
   return static_cast<float>(number);
 }
 
-int32_t Options::OneOf(const char* key, const char* word0, const char* word1) {
+int32_t Options::OneOf(const char* key, const char* const* words, int32_t count) {
   Value value;
   if (!ok_) return 0;
   if (!Find(key, &value)) return Fail(key, "is missing");
   const char* text = nullptr;
   uint64_t length = 0;
   if (!ReadString(value, &text, &length)) return Fail(key, "is not a string");
-  const char* words[2] = {word0, word1};
-  for (int32_t i = 0; i < 2; ++i) {
-    if (words[i] != nullptr && length == strlen(words[i]) && memcmp(text, words[i], length) == 0) return i;
+  for (int32_t i = 0; i < count; ++i) {
+    if (length == strlen(words[i]) && memcmp(text, words[i], length) == 0) return i;
   }
-  Fail(key, "is not \"");
-  error_->Text(word0);
-  if (word1 != nullptr) error_->Text("\" or \"").Text(word1);
-  error_->Text("\"");
+  Fail(key, "is not ");
+  for (int32_t i = 0; i < count; ++i) {
+    error_->Text(i == 0 ? "\"" : i + 1 < count ? ", \"" : " or \"").Text(words[i]).Text("\"");
+  }
   return 0;
+}
+
+void Options::Require(bool condition, const char* key, const char* otherwise) {
+  if (!condition) Fail(key, otherwise);
+}
+
+int32_t Options::OneOfOr(const char* key, const char* const* words, int32_t count, int32_t absent) {
+  Value value;
+  return Find(key, &value) ? OneOf(key, words, count) : absent;
 }
 
 }  // namespace keras_ste

@@ -22,8 +22,12 @@ class Options {
   int32_t IntOr(const char* key, int32_t low, int32_t high, int32_t absent);
   // The number called `key`, or `absent` where the map has no such key.
   float FloatOr(const char* key, float absent);
-  // 0 or 1: which of two words the string called `key` is.
-  int32_t OneOf(const char* key, const char* word0, const char* word1);
+  // Which of `count` words the string called `key` is.
+  int32_t OneOf(const char* key, const char* const* words, int32_t count);
+  // The same, or `absent` where the map has no such key.
+  int32_t OneOfOr(const char* key, const char* const* words, int32_t count, int32_t absent);
+  // Fails with what is said of the option called `key` where the condition does not hold.
+  void Require(bool condition, const char* key, const char* otherwise);
 
  private:
   struct Value {

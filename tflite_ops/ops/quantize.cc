@@ -24,7 +24,8 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   Options options(kName, bytes, size, error);
   options.Int("version", 1, 1);
   options.Int("bits", 1, 1);
-  options.OneOf("encoding", "bipolar", nullptr);
+  const char* const bipolar = "bipolar";
+  options.OneOf("encoding", &bipolar, 1);
   state->channels = options.Int("channels", 1, INT32_MAX);
   if (!options.ok()) return false;
 
@@ -68,6 +69,7 @@ void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) 
 
 }  // namespace
 
-const Op kQuantize = {kName, Prepare, NoBytes, FillNothing, NoBytes, FillNothing, Units, Cost, Run};
+const Op kQuantize = {kName,   Prepare, NoBytes,      FillNothing, NoBytes, FillNothing,
+                      NoBytes, NoUnits, StageNothing, Units,       Cost,    Run};
 
 }  // namespace keras_ste

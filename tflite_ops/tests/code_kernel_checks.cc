@@ -161,30 +161,6 @@ void CheckNearest(const CodeKernels& k, Random* random) {
   }
 }
 
-template <typename Out>
-void CheckRequantize(const CodeKernels& k, void (*run)(const int32_t*, const Requantize&, int32_t, Out*),
-                     const char* kernel, Random* random) {
-  const int32_t n = Between(random, 1, kChunk), limit = sizeof(Out) == 1 ? 127 : 32767;
-  const bool halves = random->OneIn(2);  // are likely
-  Fenced<int32_t> sums(n), multipliers(n), shifts(n);
-  Fenced<Out> out(n);
-  for (int32_t i = 0; i < n; ++i) {
-    shifts[i] = halves ? Between(random, -4, 0) : Between(random, -31, 8);
-    sums[i] = halves ? Between(random, -999, 999) : static_cast<int32_t>(random->Bits()) >> (shifts[i] > 0 ? shifts[i] : 0);
-    multipliers[i] = random->OneIn(3) ? 1 << 30 : Between(random, 1 << 30, INT32_MAX);
-    if (random->OneIn(20)) multipliers[i] = 0;
-  }
-  const Requantize q = {multipliers.data(), shifts.data(), Between(random, -128, 127), -limit + 3, limit - 5};
-  run(sums.data(), q, n, out.data());
-  for (int32_t i = 0; i < n; ++i) {
-    const int32_t right = 31 - shifts[i];
-    const int64_t product = static_cast<int64_t>(sums[i]) * multipliers[i] + (int64_t{1} << (right - 1));
-    const int64_t moved = (product >> right) + q.zero_point;
-    const int64_t expected = moved < q.low ? q.low : moved > q.high ? q.high : moved;
-    if (out[i] != expected) Fail(k, kernel, 1, n, 1);
-  }
-}
-
 void CheckPackPlanes(const CodeKernels& k, Random* random) {
   const int32_t n = Between(random, 1, 200), bits = Between(random, 1, 8), words = WordsOf(n);
   Fenced<int8_t> codes(n);
@@ -248,8 +224,6 @@ void CheckCodeKernels(const CodeKernels& k, Random* random) {
   CheckByteDot(k, random);
   CheckFloatDot(k, random);
   CheckNearest(k, random);
-  CheckRequantize(k, k.requantize_int8, "requantize_int8", random);
-  CheckRequantize(k, k.requantize_int16, "requantize_int16", random);
   CheckPackPlanes(k, random);
   CheckFlipBytes(k, random);
   CheckQuantizeRow(k, random);

@@ -5,7 +5,7 @@
 #include "kernels/choice.h"
 #include "kernels/dense.h"
 #include "kernels/code_kernels.h"
-#include "kernels/thresholds.h"
+#include "kernels/outputs.h"
 
 #define API extern "C" __attribute__((visibility("default")))
 
@@ -44,9 +44,13 @@ void EveryTile(const Dense& d, const CodeKernels& kernels, int32_t m, Sum* out, 
 }
 
 template <typename Sum>
-void Codes32(uint32_t (*reach)(const Sum*, const Sum*), const Sum* sums, const Sum* thresholds, int32_t bits,
-             uint32_t* planes) {
-  CodesOfSums(reach, sums, thresholds, bits, 1, planes);
+void Codes32(const char* name, const Sum* sums, const Sum* thresholds, int32_t bits, uint32_t* planes) {
+  Outputs outputs = {};
+  outputs.kind = OutputKind::kPacked;
+  outputs.codes = {bits, Encoding::kUnsigned};
+  outputs.channels = kChunk;
+  void* pixel = planes;
+  StoreChunk(outputs, ChooseKernels(name)->output, {nullptr, nullptr, thresholds}, sums, nullptr, 1, 0, kChunk, &pixel);
 }
 
 }  // namespace
@@ -143,24 +147,24 @@ API void NearestVectors(const char* name, const float* rows, int32_t m, int32_t 
 // For n <= 32 sums.
 API void ScaleSums(const char* name, const int32_t* sums, const float* multiplier, const float* bias, float low,
                    float high, int32_t n, float* out) {
-  ChooseKernels(name)->scale_int32(sums, multiplier, bias, low, high, n, out);
+  ChooseKernels(name)->output.scale_int32(sums, multiplier, bias, low, high, n, out);
 }
 
 API void RequantizeInt8(const char* name, const int32_t* sums, const int32_t* multipliers, const int32_t* shifts,
                         int32_t zero_point, int32_t low, int32_t high, int32_t n, int8_t* out) {
-  KernelsCalled(name)->requantize_int8(sums, {multipliers, shifts, zero_point, low, high}, n, out);
+  ChooseKernels(name)->output.requantize_int8(sums, {multipliers, shifts, zero_point, low, high}, n, out);
 }
 
 API void RequantizeInt16(const char* name, const int32_t* sums, const int32_t* multipliers, const int32_t* shifts,
                          int32_t zero_point, int32_t low, int32_t high, int32_t n, int16_t* out) {
-  KernelsCalled(name)->requantize_int16(sums, {multipliers, shifts, zero_point, low, high}, n, out);
+  ChooseKernels(name)->output.requantize_int16(sums, {multipliers, shifts, zero_point, low, high}, n, out);
 }
 
 // For 32 sums.
 API void CodesOfInts(const char* name, const int32_t* sums, const int32_t* thresholds, int32_t bits, uint32_t* planes) {
-  Codes32(ChooseKernels(name)->threshold_int32, sums, thresholds, bits, planes);
+  Codes32(name, sums, thresholds, bits, planes);
 }
 
 API void CodesOfFloats(const char* name, const float* sums, const float* thresholds, int32_t bits, uint32_t* planes) {
-  Codes32(ChooseKernels(name)->threshold_float, sums, thresholds, bits, planes);
+  Codes32(name, sums, thresholds, bits, planes);
 }

@@ -105,8 +105,8 @@ void CheckThresholds(const KernelTable& k, Random* random) {
     bits |= (sums[i] >= thresholds[i] ? 1u : 0u) << i;
     float_bits |= (float_sums[i] >= float_thresholds[i] ? 1u : 0u) << i;
   }
-  if (k.threshold_int32(sums.data(), thresholds.data()) != bits) Fail(k, "threshold_int32", 1, kChunk, 1);
-  if (k.threshold_float(float_sums.data(), float_thresholds.data()) != float_bits) {
+  if (k.output.threshold_int32(sums.data(), thresholds.data()) != bits) Fail(k, "threshold_int32", 1, kChunk, 1);
+  if (k.output.threshold_float(float_sums.data(), float_thresholds.data()) != float_bits) {
     Fail(k, "threshold_float", 1, kChunk, 1);
   }
 }
@@ -122,13 +122,39 @@ void CheckScale(const KernelTable& k, Random* random) {
     bias[i] = random->Real();
   }
   const float low = random->OneIn(2) ? 0.0f : -__builtin_inff(), high = random->OneIn(2) ? 6.0f : __builtin_inff();
-  k.scale_int32(sums.data(), multiplier.data(), bias.data(), low, high, n, out.data());
-  k.scale_float(float_sums.data(), multiplier.data(), bias.data(), low, high, n, float_out.data());
+  k.output.scale_int32(sums.data(), multiplier.data(), bias.data(), low, high, n, out.data());
+  k.output.scale_float(float_sums.data(), multiplier.data(), bias.data(), low, high, n, float_out.data());
   for (int32_t i = 0; i < n; ++i) {
     const float expected = Clamp(static_cast<float>(sums[i]) * multiplier[i] + bias[i], low, high);
     const float float_expected = Clamp(float_sums[i] * multiplier[i] + bias[i], low, high);
     if (memcmp(&out[i], &expected, sizeof(float)) != 0) Fail(k, "scale_int32", 1, n, 1);
     if (memcmp(&float_out[i], &float_expected, sizeof(float)) != 0) Fail(k, "scale_float", 1, n, 1);
+  }
+}
+
+template <typename Out>
+void CheckRequantize(const KernelTable& k, void (*run)(const int32_t*, const Requantize&, int32_t, Out*),
+                     const char* kernel, Random* random) {
+  const int32_t n = static_cast<int32_t>(random->Between(1, kChunk)), limit = sizeof(Out) == 1 ? 127 : 32767;
+  const bool halves = random->OneIn(2);  // are likely
+  Fenced<int32_t> sums(n), multipliers(n), shifts(n);
+  Fenced<Out> out(n);
+  for (int32_t i = 0; i < n; ++i) {
+    shifts[i] = static_cast<int32_t>(halves ? random->Between(-4, 0) : random->Between(-31, 8));
+    const int32_t any = static_cast<int32_t>(random->Bits());
+    sums[i] = halves ? static_cast<int32_t>(random->Between(-999, 999)) : any >> (shifts[i] > 0 ? shifts[i] : 0);
+    multipliers[i] = random->OneIn(3) ? 1 << 30 : static_cast<int32_t>(random->Between(1 << 30, INT32_MAX));
+    if (random->OneIn(20)) multipliers[i] = 0;
+  }
+  const int32_t zero_point = static_cast<int32_t>(random->Between(-128, 127));
+  const Requantize q = {multipliers.data(), shifts.data(), zero_point, -limit + 3, limit - 5};
+  run(sums.data(), q, n, out.data());
+  for (int32_t i = 0; i < n; ++i) {
+    const int32_t right = 31 - shifts[i];
+    const int64_t product = static_cast<int64_t>(sums[i]) * multipliers[i] + (int64_t{1} << (right - 1));
+    const int64_t moved = (product >> right) + q.zero_point;
+    const int64_t expected = moved < q.low ? q.low : moved > q.high ? q.high : moved;
+    if (out[i] != expected) Fail(k, kernel, 1, n, 1);
   }
 }
 
@@ -165,6 +191,8 @@ int main(int argc, char** argv) {
       CheckSignSum(k, k.signsum_uint8, "signsum_uint8", &random);
       CheckThresholds(k, &random);
       CheckScale(k, &random);
+      CheckRequantize(k, k.output.requantize_int8, "requantize_int8", &random);
+      CheckRequantize(k, k.output.requantize_int16, "requantize_int16", &random);
       CheckPackSigns(k, &random);
       CheckCodeKernels(*CodeKernelsOf(k), &random);
     }

@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "ops/checks.h"
+
 namespace keras_ste {
 namespace {
 
@@ -269,7 +271,7 @@ void SpoilTensor(TensorCase* tensor, Random* random) {
 
 uint64_t BytesOf(const TensorCase& tensor) {
   const uint64_t limit = uint64_t{1} << 62;
-  uint64_t bytes = tensor.type == Type::kInt8 || tensor.type == Type::kUInt8 ? 1 : 4;
+  uint64_t bytes = tensor.type == Type::kOther ? 4 : static_cast<uint64_t>(BytesOf(tensor.type));
   for (int32_t d : tensor.dims) {
     if (d < 1) return 0;
     bytes = bytes > limit / static_cast<uint64_t>(d) ? limit : bytes * static_cast<uint64_t>(d);

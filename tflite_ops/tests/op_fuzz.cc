@@ -104,6 +104,7 @@ class Node {
 
   uint64_t WeightsBytes() const { return case_.op->weights_bytes(state_.get()); }
   uint64_t TablesBytes() const { return case_.op->tables_bytes(state_.get()); }
+  uint64_t ScratchBytes() const { return case_.op->scratch_bytes(state_.get()); }
 
   uint64_t OutputBytes() const {
     TensorCase output;
@@ -113,13 +114,14 @@ class Node {
   }
 
   bool SmallEnough() const {
-    return fits_ && input_bytes_ + OutputBytes() + WeightsBytes() + TablesBytes() <= kMostRunBytes &&
-           case_.op->cost(state_.get()) <= kMostRunCost;
+    return fits_ && case_.op->cost(state_.get()) <= kMostRunCost &&
+           input_bytes_ + OutputBytes() + WeightsBytes() + TablesBytes() + ScratchBytes() <= kMostRunBytes;
   }
 
   // In a few ranges of units; returns the output.
   std::string Run(Random* random) {
     const Memory weights = Allocate(WeightsBytes()), tables = Allocate(TablesBytes()), output = Allocate(OutputBytes());
+    const Memory scratch = Allocate(ScratchBytes());
     Buffers buffers = {};
     const void* constants[kMaxInputs] = {};
     for (int32_t i = 0; i < kMaxInputs; ++i) {
@@ -131,17 +133,23 @@ class Node {
     buffers.output = output.get();
     buffers.weights = WeightsBytes() > 0 ? weights.get() : nullptr;
     buffers.tables = TablesBytes() > 0 ? tables.get() : nullptr;
-    const int32_t units = case_.op->units(state_.get());
-    for (int32_t begin = 0; begin < units;) {
-      const int32_t end = begin + static_cast<int32_t>(random->Between(1, units - begin));
-      case_.op->run(state_.get(), buffers, begin, end);
-      begin = end;
-    }
+    buffers.scratch = ScratchBytes() > 0 ? scratch.get() : nullptr;
+    InRanges(case_.op->stage_units(state_.get()), case_.op->stage, buffers, random);
+    InRanges(case_.op->units(state_.get()), case_.op->run, buffers, random);
     if (output_.type == Type::kFloat32) UnifyNaNs(output.get(), OutputBytes());
     return std::string(output.get(), OutputBytes());
   }
 
  private:
+  void InRanges(int32_t units, void (*work)(const void*, const Buffers&, int32_t, int32_t), const Buffers& buffers,
+                Random* random) const {
+    for (int32_t begin = 0; begin < units;) {
+      const int32_t end = begin + static_cast<int32_t>(random->Between(1, units - begin));
+      work(state_.get(), buffers, begin, end);
+      begin = end;
+    }
+  }
+
   // Tensors that are too large for a test are described all the same; their bytes are never looked at.
   void Describe(const TensorCase& t, int32_t i, Random* random) {
     Tensor& tensor = tensors_[i];
@@ -196,7 +204,9 @@ void Check(const OpCase& node, bool enormous, uint64_t seed, Counts* counts) {
     if (i == 0) first_refusal = error.c_str();
     if (first_refusal != error.c_str()) Fail(node, kernels, "judged otherwise than without kernels");
     if (!accepted) continue;
-    if (prepared.WeightsBytes() + prepared.TablesBytes() > kMostOwnBytes) Fail(node, kernels, "wants too much memory");
+    if (prepared.WeightsBytes() + prepared.TablesBytes() + prepared.ScratchBytes() > kMostOwnBytes) {
+      Fail(node, kernels, "wants too much memory");
+    }
     if (prepared.OutputBytes() == 0 || prepared.OutputBytes() > uint64_t{1} << 33) Fail(node, kernels, "odd output");
     if (!prepared.SmallEnough()) continue;
     Random random(seed);

@@ -64,7 +64,8 @@ TfLiteStatus PrepareDelegated(TfLiteContext* context, TfLiteNode* node) {
     context->ReportError(context, "keras_ste: a node could not be taken over");
     return kTfLiteError;
   }
-  return Prepare(context, delegated->node, AsArray(delegated->inputs), AsArray(delegated->outputs));
+  return Prepare(context, delegated->node, AsArray(delegated->inputs), AsArray(delegated->outputs),
+                 &node->temporaries);
 }
 
 TfLiteStatus InvokeDelegated(TfLiteContext* context, TfLiteNode* node) {

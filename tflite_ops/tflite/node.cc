@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 
+#include "ops/checks.h"
 #include "tflite/kernels.h"
 #include "tflite/thread_pool.h"
 
@@ -14,16 +15,16 @@ namespace {
 
 // Below this many multiply-adds of one bit (about 10 microseconds of one core) waking a thread costs more than it saves.
 constexpr double kWorthAThread = 8e6;
-constexpr size_t kAlignment = 64;
+constexpr int kNoTensor = -1;
 
 struct AlignedDelete {
-  void operator()(char* p) const { ::operator delete[](p, std::align_val_t{kAlignment}); }
+  void operator()(char* p) const { ::operator delete[](p, std::align_val_t{kMemoryAlignment}); }
 };
 using Memory = std::unique_ptr<char[], AlignedDelete>;
 
 Memory Allocate(size_t bytes) {
-  return Memory(bytes == 0 ? nullptr : static_cast<char*>(::operator new[](bytes, std::align_val_t{kAlignment},
-                                                                           std::nothrow)));
+  return Memory(bytes == 0 ? nullptr : static_cast<char*>(::operator new[](
+                                               bytes, std::align_val_t{kMemoryAlignment}, std::nothrow)));
 }
 
 // What one node keeps between calls.
@@ -38,6 +39,7 @@ struct Node {
   Memory weights;
   const void* weights_of;                // the filter that `weights` was made from
   Memory tables;
+  int scratch;                           // the runtime's tensor, or kNoTensor
 };
 
 Type TypeOf(TfLiteType type) {
@@ -46,6 +48,8 @@ Type TypeOf(TfLiteType type) {
       return Type::kFloat32;
     case kTfLiteInt32:
       return Type::kInt32;
+    case kTfLiteInt16:
+      return Type::kInt16;
     case kTfLiteInt8:
       return Type::kInt8;
     case kTfLiteUInt8:
@@ -98,14 +102,51 @@ Tensor Describe(Node* node, int i, const TfLiteTensor* t) {
 
 bool HasType(const TfLiteTensor& t, Type type) { return TypeOf(t.type) == type; }
 
-// TFLite frees the array it is given with free().
+// TFLite frees the arrays it is given with free(). Null where memory ran out.
+TfLiteIntArray* NewArray(TfLiteContext* context, int size) {
+  auto* array = static_cast<TfLiteIntArray*>(malloc(sizeof(TfLiteIntArray) + static_cast<size_t>(size) * sizeof(int)));
+  if (array == nullptr) {
+    Fail(context, "keras_ste: out of memory");
+  } else {
+    array->size = size;
+  }
+  return array;
+}
+
 bool Resize(TfLiteContext* context, TfLiteTensor* tensor, const Output& output) {
-  const size_t rank = static_cast<size_t>(output.rank);
-  auto* dims = static_cast<TfLiteIntArray*>(malloc(sizeof(TfLiteIntArray) + rank * sizeof(int)));
-  if (dims == nullptr) return Fail(context, "keras_ste: out of memory");
-  dims->size = output.rank;
+  TfLiteIntArray* dims = NewArray(context, output.rank);
+  if (dims == nullptr) return false;
   for (int d = 0; d < output.rank; ++d) dims->data[d] = output.dims[d];
   return context->ResizeTensor(context, tensor, dims) == kTfLiteOk;
+}
+
+// Asks the runtime for a tensor that lives while the node runs. What the runtime says of alignment is not relied on.
+bool AskForScratch(TfLiteContext* context, Node* node, TfLiteIntArray** temporaries) {
+  const size_t bytes = node->op->scratch_bytes(node->state);
+  if (bytes > 0 && node->scratch == kNoTensor && context->AddTensors(context, 1, &node->scratch) != kTfLiteOk) {
+    return Fail(context, "keras_ste: the runtime has no tensor for scratch memory");
+  }
+  TfLiteIntArray* list = NewArray(context, bytes > 0 ? 1 : 0);
+  if (list == nullptr) return false;
+  free(*temporaries);
+  *temporaries = list;
+  if (bytes == 0) return true;
+  if (bytes / kMemoryAlignment + 2 > INT32_MAX) return Fail(context, "keras_ste: too much scratch memory");
+  list->data[0] = node->scratch;
+  TfLiteTensor* tensor = context->tensors + node->scratch;
+  tensor->type = kTfLiteInt8;
+  tensor->allocation_type = kTfLiteArenaRw;
+  Output lines = {};
+  lines.rank = 2;
+  lines.dims[0] = static_cast<int32_t>(bytes / kMemoryAlignment + 2);
+  lines.dims[1] = static_cast<int32_t>(kMemoryAlignment);
+  return Resize(context, tensor, lines);
+}
+
+void* ScratchOf(TfLiteContext* context, const Node& node) {
+  if (node.scratch == kNoTensor) return nullptr;
+  char* memory = context->tensors[node.scratch].data.raw;
+  return memory + (kMemoryAlignment - reinterpret_cast<uintptr_t>(memory) % kMemoryAlignment) % kMemoryAlignment;
 }
 
 bool FillMemory(TfLiteContext* context, Node* node) {
@@ -135,7 +176,8 @@ bool FailKernels(TfLiteContext* context) {
   return Fail(context, error.c_str());
 }
 
-bool PrepareNode(TfLiteContext* context, Node* node, const TfLiteIntArray* inputs, const TfLiteIntArray* outputs) {
+bool PrepareNode(TfLiteContext* context, Node* node, const TfLiteIntArray* inputs, const TfLiteIntArray* outputs,
+                 TfLiteIntArray** temporaries) {
   Error error;
   if (inputs->size > kMaxInputs || outputs->size != 1) {
     error.Text(node->op->name).Text(": expected at most ").Number(kMaxInputs).Text(" inputs and 1 output, got ");
@@ -157,10 +199,10 @@ bool PrepareNode(TfLiteContext* context, Node* node, const TfLiteIntArray* input
   if (tensor == nullptr || !HasType(*tensor, output.type)) {
     error.Text(node->op->name).Text(": output");
     if (tensor != nullptr && tensor->name != nullptr) error.Text(" ").Name(tensor->name);
-    error.Text(": expected ").Text(output.type == Type::kInt32 ? "INT32 (packed)" : "FLOAT32");
+    error.Text(": expected ").Text(TypeName(output.type));
     return Fail(context, error.c_str());
   }
-  return FillMemory(context, node) && Resize(context, tensor, output);
+  return FillMemory(context, node) && Resize(context, tensor, output) && AskForScratch(context, node, temporaries);
 }
 
 void InvokeNode(TfLiteContext* context, const Node& node, const TfLiteIntArray* inputs,
@@ -173,11 +215,14 @@ void InvokeNode(TfLiteContext* context, const Node& node, const TfLiteIntArray* 
   buffers.output = TensorAt(context, outputs, 0)->data.data;
   buffers.weights = node.weights.get();
   buffers.tables = node.tables.get();
-  const int32_t units = node.op->units(node.state);
+  buffers.scratch = ScratchOf(context, node);
   int32_t threads = context->recommended_num_threads;
   const double worth = node.op->cost(node.state) / kWorthAThread + 1;
   if (threads > worth) threads = static_cast<int32_t>(worth);
-  ParallelFor(threads, units, [&](int32_t begin, int32_t end) { node.op->run(node.state, buffers, begin, end); });
+  ParallelFor(threads, node.op->stage_units(node.state),
+              [&](int32_t begin, int32_t end) { node.op->stage(node.state, buffers, begin, end); });
+  ParallelFor(threads, node.op->units(node.state),
+              [&](int32_t begin, int32_t end) { node.op->run(node.state, buffers, begin, end); });
 }
 
 }  // namespace
@@ -186,6 +231,7 @@ void* NewNode(const Op* op, const char* options, size_t size) {
   Node* node = new (std::nothrow) Node();
   if (node == nullptr) return nullptr;
   node->op = op;
+  node->scratch = kNoTensor;
   node->options = reinterpret_cast<const uint8_t*>(options);
   node->options_size = size;
   return node;
@@ -193,12 +239,13 @@ void* NewNode(const Op* op, const char* options, size_t size) {
 
 void DeleteNode(void* node) { delete static_cast<Node*>(node); }
 
-TfLiteStatus Prepare(TfLiteContext* context, void* node, const TfLiteIntArray* inputs, const TfLiteIntArray* outputs) {
+TfLiteStatus Prepare(TfLiteContext* context, void* node, const TfLiteIntArray* inputs, const TfLiteIntArray* outputs,
+                     TfLiteIntArray** temporaries) {
   if (node == nullptr) {
     Fail(context, "keras_ste: out of memory");
     return kTfLiteError;
   }
-  return PrepareNode(context, static_cast<Node*>(node), inputs, outputs) ? kTfLiteOk : kTfLiteError;
+  return PrepareNode(context, static_cast<Node*>(node), inputs, outputs, temporaries) ? kTfLiteOk : kTfLiteError;
 }
 
 TfLiteStatus Invoke(TfLiteContext* context, void* node, const TfLiteIntArray* inputs, const TfLiteIntArray* outputs) {

@@ -10,7 +10,9 @@ namespace keras_ste {
 // `options` must outlive the node, as a model's buffer does. Null where memory ran out.
 void* NewNode(const Op* op, const char* options, size_t size);
 void DeleteNode(void* node);
-TfLiteStatus Prepare(TfLiteContext* context, void* node, const TfLiteIntArray* inputs, const TfLiteIntArray* outputs);
+// `temporaries` are the runtime's list for this node.
+TfLiteStatus Prepare(TfLiteContext* context, void* node, const TfLiteIntArray* inputs, const TfLiteIntArray* outputs,
+                     TfLiteIntArray** temporaries);
 TfLiteStatus Invoke(TfLiteContext* context, void* node, const TfLiteIntArray* inputs, const TfLiteIntArray* outputs);
 
 }  // namespace keras_ste

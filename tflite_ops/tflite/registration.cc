@@ -1,5 +1,7 @@
 #include "tflite/registration.h"
 
+#include <utility>
+
 #include "ops/op.h"
 #include "tflite/kernels.h"
 #include "tflite/node.h"
@@ -15,7 +17,7 @@ void* Init(TfLiteContext*, const char* options, size_t size) {
 void Free(TfLiteContext*, void* node) { DeleteNode(node); }
 
 TfLiteStatus PrepareRegistered(TfLiteContext* context, TfLiteNode* node) {
-  return Prepare(context, node->user_data, node->inputs, node->outputs);
+  return Prepare(context, node->user_data, node->inputs, node->outputs, &node->temporaries);
 }
 
 TfLiteStatus InvokeRegistered(TfLiteContext* context, TfLiteNode* node) {
@@ -35,6 +37,12 @@ TfLiteRegistration Registration() {
   return r;
 }
 
+template <int... kIndices>
+TfLiteRegistration* Registrations(std::integer_sequence<int, kIndices...>) {
+  static TfLiteRegistration registrations[] = {Registration<kIndices>()...};
+  return registrations;
+}
+
 }  // namespace
 }  // namespace keras_ste
 
@@ -49,10 +57,8 @@ KERAS_STE_EXPORT const char* KerasSteOpName(int index) {
 }
 
 KERAS_STE_EXPORT TfLiteRegistration* KerasSteOpRegistration(int index) {
-  static_assert(keras_ste::kOpCount == 4, "one registration an op");
-  static TfLiteRegistration registrations[] = {keras_ste::Registration<0>(), keras_ste::Registration<1>(),
-                                               keras_ste::Registration<2>(), keras_ste::Registration<3>()};
-  return index < 0 || index >= keras_ste::kOpCount ? nullptr : &registrations[index];
+  using Indices = std::make_integer_sequence<int, keras_ste::kOpCount>;
+  return index < 0 || index >= keras_ste::kOpCount ? nullptr : keras_ste::Registrations(Indices()) + index;
 }
 
 KERAS_STE_EXPORT const char* KerasSteKernels(void) {

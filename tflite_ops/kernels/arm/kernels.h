@@ -12,11 +12,10 @@ void FillPlaneDotNeon(CodeKernels* table);
 void FillByteDotNeon(CodeKernels* table);
 void FillFloatDotNeon(CodeKernels* table);
 void FillNearestNeon(CodeKernels* table);
-void FillCodeOutputNeon(CodeKernels* table);
 void FillRowsNeon(CodeKernels* table);
 
 void FillSignSumNeon(KernelTable* table);
-void FillOutputNeon(KernelTable* table);
+extern const OutputKernels kOutputNeon;
 void PackSignsNeon(const float* x, int64_t n, uint32_t* words);
 
 void FillBitDotDotProd(KernelTable* table);

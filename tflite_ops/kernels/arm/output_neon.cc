@@ -54,17 +54,8 @@ uint32_t ThresholdFloat(const float* sums, const float* thresholds) {
 
 }  // namespace
 
-void FillOutputNeon(KernelTable* table) {
-  table->scale_int32 = Scale<int32_t>;
-  table->scale_float = Scale<float>;
-  table->threshold_int32 = ThresholdInt32;
-  table->threshold_float = ThresholdFloat;
-}
-
-void FillCodeOutputNeon(CodeKernels* table) {
-  table->requantize_int8 = RequantizeSums<int8_t>;
-  table->requantize_int16 = RequantizeSums<int16_t>;
-}
+const OutputKernels kOutputNeon = {Scale<int32_t>, Scale<float>,           ThresholdInt32,
+                                   ThresholdFloat, RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace arm
 }  // namespace keras_ste

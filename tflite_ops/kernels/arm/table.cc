@@ -12,7 +12,7 @@ KernelTable NeonTable() {
   t.name = "neon";
   arm::FillBitDotNeon(&t);
   arm::FillSignSumNeon(&t);
-  arm::FillOutputNeon(&t);
+  t.output = arm::kOutputNeon;
   t.pack_signs = arm::PackSignsNeon;
   return t;
 }
@@ -39,7 +39,6 @@ CodeKernels NeonCodeTable() {
   arm::FillByteDotNeon(&t);
   arm::FillFloatDotNeon(&t);
   arm::FillNearestNeon(&t);
-  arm::FillCodeOutputNeon(&t);
   arm::FillRowsNeon(&t);
   return t;
 }

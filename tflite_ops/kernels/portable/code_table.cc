@@ -10,7 +10,6 @@ const CodeKernels* PortableCodeKernels() {
     portable::FillByteDot(&t);
     portable::FillFloatDot(&t);
     portable::FillNearest(&t);
-    portable::FillCodeOutput(&t);
     portable::FillRows(&t);
     return t;
   }();

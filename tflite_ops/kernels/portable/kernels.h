@@ -16,14 +16,12 @@ constexpr int32_t kSignSumRows = 4;
 
 void FillBitDot(KernelTable* table);
 void FillSignSum(KernelTable* table);
-void FillOutput(KernelTable* table);
 void PackSigns(const float* x, int64_t n, uint32_t* words);
 
 void FillPlaneDot(CodeKernels* table);
 void FillByteDot(CodeKernels* table);
 void FillFloatDot(CodeKernels* table);
 void FillNearest(CodeKernels* table);
-void FillCodeOutput(CodeKernels* table);
 void FillRows(CodeKernels* table);
 
 }  // namespace portable

@@ -25,17 +25,8 @@ uint32_t Threshold(const Sum* sums, const Sum* thresholds) {
 
 }  // namespace
 
-void FillOutput(KernelTable* table) {
-  table->scale_int32 = Scale<int32_t>;
-  table->scale_float = Scale<float>;
-  table->threshold_int32 = Threshold<int32_t>;
-  table->threshold_float = Threshold<float>;
-}
-
-void FillCodeOutput(CodeKernels* table) {
-  table->requantize_int8 = RequantizeSums<int8_t>;
-  table->requantize_int16 = RequantizeSums<int16_t>;
-}
+const OutputKernels kOutput = {Scale<int32_t>,     Scale<float>,           Threshold<int32_t>,
+                               Threshold<float>,    RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace portable
 }  // namespace keras_ste

@@ -8,7 +8,7 @@ const KernelTable* PortableKernels() {
     t.name = "portable";
     portable::FillBitDot(&t);
     portable::FillSignSum(&t);
-    portable::FillOutput(&t);
+    t.output = portable::kOutput;
     t.pack_signs = portable::PackSigns;
     return t;
   }();

@@ -9,26 +9,24 @@ namespace x86 {
 
 void FillBitDotAvx2(KernelTable* table);
 void FillSignSumAvx2(KernelTable* table);
-void FillOutputAvx2(KernelTable* table);
+extern const OutputKernels kOutputAvx2;
 void PackSignsAvx2(const float* x, int64_t n, uint32_t* words);
 
 void FillPlaneDotAvx2(CodeKernels* table);
 void FillByteDotAvx2(CodeKernels* table);
 void FillFloatDotAvx2(CodeKernels* table);
 void FillNearestAvx2(CodeKernels* table);
-void FillCodeOutputAvx2(CodeKernels* table);
 void FillRowsAvx2(CodeKernels* table);
 
 void FillBitDotAvx512(KernelTable* table);
 void FillSignSumAvx512(KernelTable* table);
-void FillOutputAvx512(KernelTable* table);
+extern const OutputKernels kOutputAvx512;
 void PackSignsAvx512(const float* x, int64_t n, uint32_t* words);
 
 void FillPlaneDotAvx512(CodeKernels* table);
 void FillByteDotAvx512(CodeKernels* table);
 void FillFloatDotAvx512(CodeKernels* table);
 void FillNearestAvx512(CodeKernels* table);
-void FillCodeOutputAvx512(CodeKernels* table);
 void FillRowsAvx512(CodeKernels* table);
 
 }  // namespace x86

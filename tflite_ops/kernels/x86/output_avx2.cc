@@ -65,17 +65,8 @@ uint32_t ThresholdFloat(const float* sums, const float* thresholds) {
 
 }  // namespace
 
-void FillOutputAvx2(KernelTable* table) {
-  table->scale_int32 = Scale<int32_t>;
-  table->scale_float = Scale<float>;
-  table->threshold_int32 = ThresholdInt32;
-  table->threshold_float = ThresholdFloat;
-}
-
-void FillCodeOutputAvx2(CodeKernels* table) {
-  table->requantize_int8 = RequantizeSums<int8_t>;
-  table->requantize_int16 = RequantizeSums<int16_t>;
-}
+const OutputKernels kOutputAvx2 = {Scale<int32_t>, Scale<float>,           ThresholdInt32,
+                                   ThresholdFloat,  RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace x86
 }  // namespace keras_ste

@@ -58,17 +58,8 @@ uint32_t ThresholdFloat(const float* sums, const float* thresholds) {
 
 }  // namespace
 
-void FillOutputAvx512(KernelTable* table) {
-  table->scale_int32 = Scale<int32_t>;
-  table->scale_float = Scale<float>;
-  table->threshold_int32 = ThresholdInt32;
-  table->threshold_float = ThresholdFloat;
-}
-
-void FillCodeOutputAvx512(CodeKernels* table) {
-  table->requantize_int8 = RequantizeSums<int8_t>;
-  table->requantize_int16 = RequantizeSums<int16_t>;
-}
+const OutputKernels kOutputAvx512 = {Scale<int32_t>, Scale<float>,           ThresholdInt32,
+                                   ThresholdFloat,  RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace x86
 }  // namespace keras_ste

@@ -9,7 +9,7 @@ KernelTable Avx2Table() {
   t.name = "avx2";
   x86::FillBitDotAvx2(&t);
   x86::FillSignSumAvx2(&t);
-  x86::FillOutputAvx2(&t);
+  t.output = x86::kOutputAvx2;
   t.pack_signs = x86::PackSignsAvx2;
   return t;
 }
@@ -19,7 +19,7 @@ KernelTable Avx512Table() {
   t.name = "avx512";
   x86::FillBitDotAvx512(&t);
   x86::FillSignSumAvx512(&t);
-  x86::FillOutputAvx512(&t);
+  t.output = x86::kOutputAvx512;
   t.pack_signs = x86::PackSignsAvx512;
   return t;
 }
@@ -31,7 +31,6 @@ CodeKernels Avx2CodeTable() {
   x86::FillByteDotAvx2(&t);
   x86::FillFloatDotAvx2(&t);
   x86::FillNearestAvx2(&t);
-  x86::FillCodeOutputAvx2(&t);
   x86::FillRowsAvx2(&t);
   return t;
 }
@@ -43,7 +42,6 @@ CodeKernels Avx512CodeTable() {
   x86::FillByteDotAvx512(&t);
   x86::FillFloatDotAvx512(&t);
   x86::FillNearestAvx512(&t);
-  x86::FillCodeOutputAvx512(&t);
   x86::FillRowsAvx512(&t);
   return t;
 }

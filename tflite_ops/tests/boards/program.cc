@@ -101,6 +101,9 @@ const uint32_t* Run(Node* node, int32_t expected_elements) {
     buffers.tables = tables;
   }
   buffers.output = memory.Take(4 * static_cast<size_t>(elements), 4, 0);
+  if (const size_t bytes = op.scratch_bytes(state)) buffers.scratch = memory.Take(bytes, kTiledAlignment, 0);
+  const int32_t stage_units = op.stage_units(state);
+  for (int32_t i = stage_units - 1; i >= 0; --i) op.stage(state, buffers, i, i + 1);
   const int32_t units = op.units(state);
   op.run(state, buffers, units - 1, units);
   op.run(state, buffers, 0, units - 1);

@@ -10,6 +10,8 @@ class MicroContext {
  public:
   void* AllocatePersistentBuffer(size_t bytes);
   TfLiteEvalTensor* GetEvalTensor(int tensor_index);
+  TfLiteStatus RequestScratchBufferInArena(size_t bytes, int* buffer_index);
+  void* GetScratchBuffer(int buffer_index);
 };
 
 MicroContext* GetMicroContext(const TfLiteContext* context);

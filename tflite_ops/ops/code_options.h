@@ -1,0 +1,37 @@
+// The options that say how codes are made up, and the outputs that sums become: alike for all ops that have them.
+#ifndef KERAS_STE_OPS_CODE_OPTIONS_H_
+#define KERAS_STE_OPS_CODE_OPTIONS_H_
+
+#include "kernels/codes.h"
+#include "kernels/outputs.h"
+#include "ops/checks.h"
+#include "ops/op.h"
+#include "ops/options.h"
+
+namespace keras_ste {
+
+// Option "version": 1, all of whose codes have one bit, or 2.
+int32_t ReadVersion(Options* options);
+
+// "same" or "valid".
+bool ReadSamePadding(Options* options);
+
+// Options "<name>_bits" and "<name>_encoding"; where they are absent, one bipolar bit. Version 1 has none.
+Codes ReadCodes(const char* name, int32_t version, Options* options);
+
+// The options that say what the sums become. The channels are to be set besides.
+Outputs ReadOutputs(int32_t version, Options* options);
+
+// Sets what `outputs` leaves open from the tensors multiplier, bias and thresholds, inputs `first` to `first` + 2, and checks
+// them. Whether the sums are floats is said by `float_sums`.
+bool CheckOutputs(const Tensor* inputs, int32_t first, bool float_sums, Checks* checks, Outputs* outputs);
+
+// The constants, from the node's inputs.
+OutputConstants OutputConstantsOf(const void* const* inputs, int32_t first);
+
+// The type of the output tensor; the last of its dimensions is OutputStride().
+Type OutputType(const Outputs& outputs);
+
+}  // namespace keras_ste
+
+#endif  // KERAS_STE_OPS_CODE_OPTIONS_H_
