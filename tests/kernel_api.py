@@ -8,7 +8,7 @@ import numpy as np
 ENCODINGS = ["bipolar", "unsigned", "signed", "ternary"]
 PRODUCTS = ["planes", "bytes", "floats"]
 CODES = [(bits, encoding) for encoding in ENCODINGS[:3] for bits in range(1, 9)] + [(2, "ternary")]
-ISAS = ["portable", "avx2", "avx512"]
+ISAS = ["portable", "avx2", "avx512", "neon", "dotprod", "i8mm"]
 
 
 def load(folder):

@@ -16,7 +16,7 @@ struct Choice {
   int32_t most_ternary_pairs;
 };
 
-constexpr int32_t kChoices = 6;
+constexpr int32_t kChoices = 11;
 extern const Choice kChoiceTable[kChoices];
 
 Product ChooseProduct(const CodeKernels& kernels, const Codes& weights, const Codes& inputs, int32_t rows);
