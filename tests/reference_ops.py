@@ -23,6 +23,36 @@ def pack(bits):
     return words.view(np.int32)
 
 
+def codes_of(options, name):
+    """Bits and encoding of the codes `name`, one bipolar bit where nothing is said."""
+    return options.get(f"{name}_bits", 1), options.get(f"{name}_encoding", "bipolar")
+
+
+def worth(numbers, bits, encoding):
+    """What codes are worth whose bits, as unsigned numbers, are these."""
+    if encoding == "bipolar":
+        return 2 * numbers - (2**bits - 1)
+    if encoding == "unsigned":
+        return numbers
+    return np.where(numbers >= 2 ** (bits - 1), numbers - 2**bits, numbers)
+
+
+def unpack_numbers(words, channels, bits):
+    """int32 `[..., bits * ceil(channels / 32)]` to int64 `[..., channels]`: the bits of each code, as an unsigned number."""
+    planes = words.reshape(*words.shape[:-1], bits, -(-channels // 32))
+    return sum((unpack(planes[..., p, :], channels) + 1) // 2 << p for p in range(bits))
+
+
+def unpack_codes(words, channels, codes):
+    """The same, to what the codes are worth."""
+    return worth(unpack_numbers(words, channels, codes[0]), *codes)
+
+
+def pack_numbers(numbers, bits):
+    """int `[..., C]` of codes, of whose bits the lowest count, to int32 `[..., bits * ceil(C / 32)]`."""
+    return np.concatenate([pack(numbers >> p & 1 == 1) for p in range(bits)], axis=-1)
+
+
 def quantize(inputs, options):
     """SteQuantize."""
     (x,) = inputs
@@ -71,15 +101,39 @@ def _sums(x, weights, groups, windows):
     return sums
 
 
-def _finish(sums, inputs, options):
+def _requantized(sums, multiplier, shifts, options):
+    """As TFLite rounds since it rounds once: halves up."""
+    right = 31 - shifts.astype(np.int64)
+    product = sums.astype(object) * multiplier.astype(object)  # integers without end
+    rounded = (product + (1 << (right - 1).astype(object))) >> right.astype(object)
+    low, high = np.iinfo(options["output"]).min, np.iinfo(options["output"]).max
+    low, high = options.get("output_min", low), options.get("output_max", high)
+    moved = rounded + options.get("output_zero_point", 0)
+    return np.clip(moved, low, high).astype(options["output"])
+
+
+def _finish(sums, inputs, options, scales=None):
+    """What the sums become. `scales` are those of rows quantized at run time."""
     multiplier, bias, thresholds = (list(inputs[2:]) + [None] * 3)[:3]
     if options["output"] == "packed":
         assert multiplier is None and bias is None
         assert thresholds.dtype == (np.float32 if sums.dtype == np.float32 else np.int32)
-        return pack(sums >= thresholds)
+        bits, encoding = codes_of(options, "output")
+        thresholds = thresholds.reshape(2**bits - 1, -1)
+        reached = np.sum([sums >= t for t in thresholds], axis=0)
+        return pack_numbers(reached - (2 ** (bits - 1) if encoding in ("signed", "ternary") else 0), bits)
+    if options["output"] == "int32":
+        assert multiplier is None and bias is None and thresholds is None
+        return sums.astype(np.int32)
+    if options["output"] != "float32":
+        return _requantized(sums + (0 if bias is None else bias), multiplier, thresholds, options)
     assert thresholds is None
     y = sums.astype(np.float32)
-    y = y * (np.float32(1) if multiplier is None else multiplier)
+    if scales is not None and multiplier is not None and multiplier.size == 1 < sums.shape[-1]:
+        y = y * (multiplier * scales)
+    else:
+        y = y * (np.float32(1) if multiplier is None else multiplier)
+        y = y * (np.float32(1) if scales is None else scales)
     y = y + (np.float32(0) if bias is None else bias)
     low = np.float32(options.get("activation_min", -np.inf))
     return np.minimum(np.maximum(y, low), np.float32(options.get("activation_max", np.inf)))
@@ -88,27 +142,27 @@ def _finish(sums, inputs, options):
 def _numbers(x, channels, options):
     """An input as float32 or int64."""
     if x.dtype == np.int32:
-        return unpack(x, channels)
+        return unpack_codes(x, channels, codes_of(options, "input")) - options.get("input_zero_point", 0)
     if x.dtype == np.float32:
         return x
     return x.astype(np.int64) - options.get("input_zero_point", 0)
 
 
 def _conv_weights(filters, packed, options):
-    """`[O, kh, kw, C / groups]` of ±1."""
+    """`[O, kh, kw, C / groups]` of what the weights are worth."""
+    codes = codes_of(options, "weight")
     o, kh, kw = options["filters"], options["kernel_h"], options["kernel_w"]
     groups = options["groups"]
     channels = options["channels"] // groups
     if not packed:
-        return unpack(filters, kh * kw * channels).reshape(o, kh, kw, channels)
+        return unpack_codes(filters, kh * kw * channels, codes).reshape(o, kh, kw, channels)
     assert filters.shape[:3] == (o, kh, kw)
+    words = filters.shape[3] // codes[0]
+    numbers = unpack_numbers(filters, 32 * words, codes[0])
     weights = np.zeros((o, kh, kw, channels), np.int64)
     for output in range(o):
-        first = output // (o // groups) * channels
-        for channel in range(channels):
-            bit = first + channel - first // 32 * 32
-            word = filters[output, :, :, bit // 32].view(np.uint32)
-            weights[output, :, :, channel] = 2 * ((word >> np.uint32(bit % 32)) & 1).astype(np.int64) - 1
+        bit = output // (o // groups) * channels % 32
+        weights[output] = worth(numbers[output, :, :, bit : bit + channels], *codes)
     return weights
 
 
@@ -122,19 +176,30 @@ def conv2d(inputs, options):
     return _finish(_sums(x, weights, options["groups"], windows), inputs, options)
 
 
+def _quantized_rows(x, options):
+    """Codes by the largest absolute value of each row, and what 1 stands for."""
+    limit = np.float32(2 ** (options["row_bits"] - 1) - 1)
+    largest = np.maximum(np.max(np.abs(x), axis=-1, keepdims=True), np.float32(options.get("row_epsilon", 1e-5)))
+    return np.rint(x * (limit / largest)).astype(np.int64), largest * (np.float32(1) / limit)
+
+
 def fully_connected(inputs, options):
     """SteFullyConnected."""
     x, units = inputs[0], options["units"]
     axes, pixels, channels = options.get("input_axes", 1), options.get("pixels", 1), options["channels"]
     lead, row = x.shape[:-axes], x.shape[-axes:]
     assert int(np.prod(row[:-1])) == pixels
+    codes = codes_of(options, "weight")
     if x.dtype == np.int32:
-        weights = unpack(inputs[1].reshape(units, pixels, -1), channels)
+        weights = unpack_codes(inputs[1].reshape(units, pixels, -1), channels, codes)
     else:
-        weights = unpack(inputs[1], pixels * channels)
-    x = _numbers(x, channels, options).reshape(-1, 1, 1, pixels * channels)
+        weights = unpack_codes(inputs[1], pixels * channels, codes)
+    x, scales = _numbers(x, channels, options), None
+    if "row_bits" in options:
+        x, scales = _quantized_rows(x.reshape(*lead, -1), options)
+    x = x.reshape(-1, 1, 1, pixels * channels)
     sums = _sums(x, weights.reshape(units, 1, 1, -1), 1, [(0, 0, x)])
-    return _finish(sums.reshape(*lead, units), inputs, options)
+    return _finish(sums.reshape(*lead, units), inputs, options, scales)
 
 
 def max_pool2d(inputs, options):
