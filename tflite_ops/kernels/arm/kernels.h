@@ -7,7 +7,6 @@
 namespace keras_ste {
 namespace arm {
 
-void FillBitDotNeon(KernelTable* table);
 void FillPlaneDotNeon(CodeKernels* table);
 void FillByteDotNeon(CodeKernels* table);
 void FillFloatDotNeon(CodeKernels* table);
@@ -18,7 +17,6 @@ void FillSignSumNeon(KernelTable* table);
 extern const OutputKernels kOutputNeon;
 void PackSignsNeon(const float* x, int64_t n, uint32_t* words);
 
-void FillBitDotDotProd(KernelTable* table);
 void FillPlaneDotDotProd(CodeKernels* table);
 void FillByteDotDotProd(CodeKernels* table);
 

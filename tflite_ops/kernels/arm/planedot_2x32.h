@@ -94,21 +94,6 @@ static inline void PlaneDot2x32(const uint32_t* const* inputs, int32_t taps, int
   flush();
 }
 
-template <typename Counter, int32_t kBlocks, int32_t kRows>
-static inline void BitDot2x32(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights,
-                              int64_t block_stride, const int32_t* const* start, int32_t* sums) {
-  PlaneDot2x32<Counter, kXor, kBlocks, kRows>(inputs, taps, words, weights, block_stride, -2, start, sums);
-}
-
-template <typename Counter>
-static inline void FillBitDot2x32(KernelTable* table) {
-  table->bitdot_rows = 2;
-  table->bitdot[0][1] = BitDot2x32<Counter, 1, 1>;
-  table->bitdot[0][2] = BitDot2x32<Counter, 1, 2>;
-  table->bitdot[1][1] = BitDot2x32<Counter, 2, 1>;
-  table->bitdot[1][2] = BitDot2x32<Counter, 2, 2>;
-}
-
 template <typename Counter, int32_t kMeeting>
 static inline void FillMeeting2x32(PlaneDot (*by_blocks)[kMaxTileRows + 1]) {
   by_blocks[0][1] = PlaneDot2x32<Counter, kMeeting, 1, 1>;

@@ -18,7 +18,6 @@ struct LaneCounter {
 
 }  // namespace
 
-void FillBitDotDotProd(KernelTable* table) { FillBitDot2x32<LaneCounter>(table); }
 void FillPlaneDotDotProd(CodeKernels* table) { FillPlaneDot2x32<LaneCounter>(table); }
 
 }  // namespace arm

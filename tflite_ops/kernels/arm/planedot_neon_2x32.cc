@@ -18,7 +18,6 @@ struct ByteCounter {
 
 }  // namespace
 
-void FillBitDotNeon(KernelTable* table) { FillBitDot2x32<ByteCounter>(table); }
 void FillPlaneDotNeon(CodeKernels* table) { FillPlaneDot2x32<ByteCounter>(table); }
 
 }  // namespace arm

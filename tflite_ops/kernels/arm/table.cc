@@ -6,29 +6,13 @@
 namespace keras_ste {
 namespace {
 
-// What has no kernel of its own is portable.
-KernelTable NeonTable() {
+// These gain nothing by newer instructions: all sets have NEON's. What has no kernel of its own is portable.
+KernelTable TableCalled(const char* name) {
   KernelTable t = *PortableKernels();
-  t.name = "neon";
-  arm::FillBitDotNeon(&t);
+  t.name = name;
   arm::FillSignSumNeon(&t);
   t.output = arm::kOutputNeon;
   t.pack_signs = arm::PackSignsNeon;
-  return t;
-}
-
-// Where nothing is gained by the dot product, NEON's own kernels.
-KernelTable DotProdTable() {
-  KernelTable t = NeonTable();
-  t.name = "dotprod";
-  arm::FillBitDotDotProd(&t);
-  return t;
-}
-
-// Products of bytes alone gain by what i8mm adds.
-KernelTable I8mmTable() {
-  KernelTable t = DotProdTable();
-  t.name = "i8mm";
   return t;
 }
 
@@ -61,19 +45,19 @@ CodeKernels I8mmCodeTable() {
 }  // namespace
 
 const KernelTable* NeonKernels() {
-  static const KernelTable table = NeonTable();
+  static const KernelTable table = TableCalled("neon");
   return &table;
 }
 
 const KernelTable* DotProdKernels() {
   if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) == 0) return nullptr;
-  static const KernelTable table = DotProdTable();
+  static const KernelTable table = TableCalled("dotprod");
   return &table;
 }
 
 const KernelTable* I8mmKernels() {
   if (DotProdKernels() == nullptr || (getauxval(AT_HWCAP2) & HWCAP2_I8MM) == 0) return nullptr;
-  static const KernelTable table = I8mmTable();
+  static const KernelTable table = TableCalled("i8mm");
   return &table;
 }
 
