@@ -51,18 +51,17 @@ class Loop:
         self.products = products  # of each such instruction
 
 
-def plane_loop(kernels, meeting, pairs):
-    function = rf"PlaneDot2x32.*Li{meeting}ELi2ELi2EE"
+def plane_loop(kernels, meeting, pairs, rows=2):
+    function = rf"PlaneDot2x32.*Li{meeting}ELi2ELi{rows}EE"
     return Loop(f"kernels/arm/planedot_{kernels}_2x32.cc", function, "cnt", 128 / pairs)
 
 
-def byte_loop(kernels, instruction, bits):
-    function = rf"ByteDot8x8.*Li{bits}EE4RowsILi2ELi8E"
-    return Loop(f"kernels/arm/bytedot_{kernels}_8x8.cc", function, instruction, 16)
+def byte_loop(kernels, instruction, bits, function="RowsILi2ELi8E"):
+    return Loop(f"kernels/arm/bytedot_{kernels}_8x8.cc", rf"ByteDot8x8.*Li{bits}EE\d{function}", instruction, 16)
 
 
 NEON_BYTES = "kernels/arm/bytedot_neon_4x8.cc"
-XOR, AND = 0, 1
+XOR, AND, MASKED_XOR = 0, 1, 2
 LOOPS = {
     "neon W1A1": plane_loop("neon", XOR, 1),
     "neon W2A2": plane_loop("neon", AND, 4),
@@ -80,6 +79,26 @@ LOOPS = {
     "i8mm W2A8": byte_loop("i8mm", "usdot", 2),
     "i8mm W4A8": byte_loop("i8mm", "usdot", 4),
 }
+# What the table of choices (kernels/choice.cc) needs besides: ternary weights, and one row of inputs, as in a product of a matrix
+# and a vector.
+OTHER_LOOPS = {
+    "neon ternary x A1": plane_loop("neon", MASKED_XOR, 1),
+    "dotprod ternary x A1": plane_loop("dotprod", MASKED_XOR, 1),
+    "neon W1A1, one row": plane_loop("neon", XOR, 1, rows=1),
+    "neon ternary x A1, one row": plane_loop("neon", MASKED_XOR, 1, rows=1),
+    "neon W1A8, one row": Loop(NEON_BYTES, "MaskedSumsELi2ELi1E", "sadalp", 16),
+    "neon W2A8, one row": Loop(NEON_BYTES, "NarrowSumsILi2EEELi2ELi1E", "smlal", 16),
+    "neon W4A8, one row": Loop(NEON_BYTES, "NarrowSumsILi4EEELi2ELi1E", "smlal", 16),
+    "dotprod W1A1, one row": plane_loop("dotprod", XOR, 1, rows=1),
+    "dotprod ternary x A1, one row": plane_loop("dotprod", MASKED_XOR, 1, rows=1),
+    "dotprod W1A8, one row": byte_loop("dotprod", "sdot", 1, "OneRowILi2E"),
+    "dotprod W2A8, one row": byte_loop("dotprod", "sdot", 2, "OneRowILi2E"),
+    "dotprod W4A8, one row": byte_loop("dotprod", "sdot", 4, "OneRowILi2E"),
+    "i8mm W1A8, one row": byte_loop("i8mm", "usdot", 1, "OneRowILi2E"),
+    "i8mm W2A8, one row": byte_loop("i8mm", "usdot", 2, "OneRowILi2E"),
+    "i8mm W4A8, one row": byte_loop("i8mm", "usdot", 4, "OneRowILi2E"),
+}
+ALL_LOOPS = LOOPS | OTHER_LOOPS
 
 
 def loop_of(kernels, product):
@@ -151,11 +170,11 @@ def compile_source(source, commands, folder):
 
 def compile_loops(commands, folder):
     """The instructions of each loop: of its function's innermost loops that with the most products."""
-    of_source = {loop.source: None for loop in LOOPS.values()}
+    of_source = {loop.source: None for loop in ALL_LOOPS.values()}
     for source in of_source:
         of_source[source] = compile_source(source, commands, folder)
     bodies = {}
-    for name, loop in LOOPS.items():
+    for name, loop in ALL_LOOPS.items():
         found = [body for function, body in of_source[loop.source] if re.search(loop.function, function)]
         assert found, name
         bodies[name] = max(found, key=lambda body: count(body, loop.instruction))
@@ -185,7 +204,7 @@ def measure_cycles(rows, mca, bodies, iterations, folder):
     print(f"{'':<36}" + "".join(f"{core:>13}" for core in CORES))
     of_core = {core: {} for core in CORES}
     for name, body in bodies.items():
-        products = count(body, LOOPS[name].instruction) * LOOPS[name].products
+        products = count(body, ALL_LOOPS[name].instruction) * ALL_LOOPS[name].products
         variants = {name: body}
         if name.endswith("int8"):
             variants[f"{name}, multiplications only"] = [s for s in body if s.split()[0] in MULTIPLICATIONS]

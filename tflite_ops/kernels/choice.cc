@@ -15,9 +15,9 @@ const Choice kChoiceTable[kChoices] = {
     {"avx512", 1, 4, 2},
     {"avx512", INT32_MAX, 4, 4},
     {"neon", INT32_MAX, 8, 6},
-    {"dotprod", 1, 5, 4},
+    {"dotprod", 1, 5, 3},
     {"dotprod", INT32_MAX, 2, 2},
-    {"i8mm", 1, 5, 4},
+    {"i8mm", 1, 5, 3},
     {"i8mm", INT32_MAX, 2, 2},
 };
 

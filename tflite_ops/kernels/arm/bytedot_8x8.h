@@ -24,6 +24,9 @@ template <typename Dot, int32_t kBits>
 struct ByteDot8x8 {
   static constexpr int32_t kPhases = 8 / kBits;
   static constexpr bool kSigned = kBits == 8 && Dot::kSigned;
+  // Inputs are read 16 at a time, and so are as many words of weights as have that many, or one that has more.
+  static constexpr int32_t kQuarters = kPhases > 4 ? kPhases : 4;
+  static constexpr int32_t kSteps = kQuarters / kPhases;
 
   static int32_t First(const int8_t* const* inputs, int32_t taps, int32_t steps, int32_t rows, int32_t shift,
                        int32_t row_start) {
@@ -33,9 +36,6 @@ struct ByteDot8x8 {
   template <int32_t kRows>
   struct Tile {
     static constexpr int32_t kVectors = 2;
-    // Inputs are read 16 at a time, and so are as many words of weights as have that many, or one that has more.
-    static constexpr int32_t kQuarters = kPhases > 4 ? kPhases : 4;
-    static constexpr int32_t kSteps = kQuarters / kPhases;
 
     const int8_t* in[kRows];
     int64_t offset;
@@ -158,24 +158,96 @@ struct ByteDot8x8 {
     }
   }
 
-  // One pixel by 16 channels, or by eight where the phases are so many that the accumulators would not fit.
+  // One pixel by 16 channels, or by eight where the phases are so many that the accumulators would not fit. Eight vectors of
+  // weights, those of several quarters of the inputs, are cut out one after the other, and then multiplied.
   struct Row {
     static constexpr int32_t kVectors = kBits == 1 ? 2 : 4;
-    int32x4_t sum[kPhases][kVectors];
+    static constexpr int32_t kTogether = 8 / kVectors;  // quarters
+    static constexpr int32_t kPacked = kTogether > kPhases ? kTogether / kPhases : 1;
 
-    template <int32_t kPhase>
-    static uint8x16_t InPlace(uint8x16_t packed) {
-      if (kBits == 8) return kSigned ? Signed(packed) : packed;
-      if constexpr (kPhase == kPhases - 1) return Unpack<kBits, kPhase>(packed);  // or it might be taken as negative
-      return vandq_u8(packed, vdupq_n_u8(((1 << kBits) - 1) << (kPhase * kBits)));
+    const int8_t* in;
+    const uint32_t* weights;
+    int32x4_t sum[kPhases][kVectors];
+    int8x16_t y;
+    uint8x16_t packed[kPacked][kVectors];
+
+    void LoadSteps() {
+      for (int32_t i = 0; i < kPacked; ++i, weights += kBlock) {
+        for (int32_t v = 0; v < kVectors; ++v) packed[i][v] = LoadWeights(weights + 4 * v);
+      }
+    }
+
+    void LoadSixteen() {
+      y = LoadInput(in, 0);
+      in += 16;
     }
 
     template <int32_t kPhase>
-    __attribute__((always_inline)) void Add(const uint8x16_t* packed, const int8_t* y) {
+    static uint8x16_t InPlace(uint8x16_t a) {
+      if (kBits == 8) return kSigned ? Differing(a, vdupq_n_u8(kToSigned)) : a;
+      if constexpr (kPhase > 0 && kPhase == kPhases - 1) return ShiftRight<kPhase * kBits>(a);  // or it might be negative
+      return Common(a, vdupq_n_u8(((1 << kBits) - 1) << (kPhase * kBits)));
+    }
+
+    template <int32_t kAt, int32_t kOf>
+    __attribute__((always_inline)) void Cut(uint8x16_t (*w)[kVectors]) const {
+      if constexpr (kOf < kTogether) {
+        for (int32_t v = 0; v < kVectors; ++v) w[kOf][v] = InPlace<(kAt + kOf) % kPhases>(packed[kOf / kPhases][v]);
+        Cut<kAt, kOf + 1>(w);
+      }
+    }
+
+    template <int32_t kAt, int32_t kOf>
+    __attribute__((always_inline)) void Add(const uint8x16_t (*w)[kVectors]) {
+      if constexpr (kOf < kTogether) {
+        constexpr int32_t kPhase = (kAt + kOf) % kPhases;
+        for (int32_t v = 0; v < kVectors; ++v) Dot::template AddQuarter<(kAt + kOf) % 4>(w[kOf][v], y, &sum[kPhase][v]);
+        Add<kAt, kOf + 1>(w);
+      }
+    }
+
+    template <int32_t kAt>
+    __attribute__((always_inline)) void Quarters(bool more) {
+      if constexpr (kAt < kQuarters) {
+        constexpr int32_t kNext = kAt + kTogether;
+        const bool ahead = kNext < kQuarters || more;
+        uint8x16_t w[kTogether][kVectors];
+        Cut<kAt, 0>(w);
+        if (ahead && kNext % kPhases == 0) LoadSteps();
+        Add<kAt, 0>(w);
+        if (ahead && kNext % 4 == 0) LoadSixteen();
+        Quarters<kNext>(more);
+      }
+    }
+
+    // A word of weights that has less than 16 inputs.
+    template <int32_t kPhase>
+    __attribute__((always_inline)) void Phases() {
       if constexpr (kPhase < kPhases) {
-        const int8x16_t four = FourBytes(y + 4 * kPhase);
-        for (int32_t v = 0; v < kVectors; ++v) Dot::Add(InPlace<kPhase>(packed[v]), four, &sum[kPhase][v]);
-        Add<kPhase + 1>(packed, y);
+        const int8x16_t four = FourBytes(in);
+        for (int32_t v = 0; v < kVectors; ++v) {
+          Dot::Add(InPlace<kPhase>(LoadPacked(weights + 4 * v)), four, &sum[kPhase][v]);
+        }
+        in += 4;
+        Phases<kPhase + 1>();
+      }
+    }
+
+    __attribute__((always_inline)) void Run(const int8_t* const* inputs, int32_t taps, int32_t steps) {
+      for (auto& phase : sum) {
+        for (int32x4_t& s : phase) s = vdupq_n_s32(0);
+      }
+      for (int32_t tap = 0; tap < taps; ++tap) {
+        in = inputs[tap];
+        int32_t left = steps;
+        if (left >= kSteps) {
+          LoadSteps();
+          LoadSixteen();
+          for (; left >= 2 * kSteps; left -= kSteps) Quarters<0>(true);
+          Quarters<0>(false);
+          left -= kSteps;
+        }
+        for (; left > 0; --left, weights += kBlock) Phases<0>();
       }
     }
 
@@ -198,16 +270,10 @@ struct ByteDot8x8 {
     constexpr int32_t kLanes = 4 * Row::kVectors;
     const int32_t first = First(inputs, taps, steps, 1, shift, row_start[0]);
     for (int32_t lane = 0; lane < kBlocks * kBlock; lane += kLanes) {
-      Row row = {};
-      const uint32_t* at = weights + lane / kBlock * block_stride + lane % kBlock;
-      for (int32_t tap = 0; tap < taps; ++tap) {
-        const int8_t* y = inputs[tap];
-        for (int32_t i = 0; i < steps; ++i, at += kBlock, y += 4 * kPhases) {
-          uint8x16_t packed[Row::kVectors];
-          for (int32_t v = 0; v < Row::kVectors; ++v) packed[v] = LoadPacked(at + 4 * v);
-          row.template Add<0>(packed, y);
-        }
-      }
+      Row row;
+      row.weights = weights + lane / kBlock * block_stride + lane % kBlock;
+      row.Run(inputs, taps, steps);
+#pragma GCC unroll 4
       for (int32_t v = 0; v < Row::kVectors; ++v) {
         StoreSums(row.template Total<0>(v), shift, start + lane + 4 * v, first, sums + lane + 4 * v);
       }
