@@ -46,9 +46,10 @@ static inline void PlaneDot2x32(const uint32_t* const* inputs, int32_t taps, int
   const uint32_t* second = weights + block_stride;
   // One word of each pixel, whose bits and first weights are loaded already, as the next word's will be where there is `more`.
   const auto step = [&](bool more) __attribute__((always_inline)) {
+    weights += kStep;
     for (int32_t b = 0; b < kBlocks; ++b) {
       const bool last_block = b + 1 == kBlocks;
-      const uint32_t* here = b == 0 ? weights : second;
+      const uint32_t* here = b == 0 ? weights - kStep : second;
       uint8x16_t x[kBlockVectors][kRows];
       for (int32_t v = 0; v < kBlockVectors; ++v) {
         for (int32_t r = 0; r < kRows; ++r) {
@@ -65,7 +66,6 @@ static inline void PlaneDot2x32(const uint32_t* const* inputs, int32_t taps, int
           if (last_block && more && v == 0) a[r] = LoadInput(in[r]++);
         }
       }
-      if (b == 0) weights += kStep;
       const uint32_t* next = (last_block ? weights : second) + kFirst;
       for (int32_t i = 0; i < kBlockVectors * kRows; ++i) {
         Counter::Add(x[i / kRows][i % kRows], &counts[b * kBlockVectors + i / kRows][i % kRows]);
