@@ -60,6 +60,10 @@ def byte_loop(kernels, instruction, bits, function="RowsILi2ELi8E"):
     return Loop(f"kernels/arm/bytedot_{kernels}_8x8.cc", rf"ByteDot8x8.*Li{bits}EE\d{function}", instruction, 16)
 
 
+def pair_loop(bits):
+    return Loop("kernels/arm/bytedot_i8mm_8x8.cc", rf"RunPairsILi{bits}ELi2ELi8E", "usmmla", 32)
+
+
 NEON_BYTES = "kernels/arm/bytedot_neon_4x8.cc"
 XOR, AND, MASKED_XOR = 0, 1, 2
 LOOPS = {
@@ -75,9 +79,10 @@ LOOPS = {
     "dotprod W2A8": byte_loop("dotprod", "sdot", 2),
     "dotprod W4A8": byte_loop("dotprod", "sdot", 4),
     "dotprod int8": Loop("tests/arm/int8_dotprod_6x16.cc", "Int8DotProd6x16", "sdot", 16),
-    "i8mm W1A8": byte_loop("i8mm", "usdot", 1),
-    "i8mm W2A8": byte_loop("i8mm", "usdot", 2),
-    "i8mm W4A8": byte_loop("i8mm", "usdot", 4),
+    "i8mm W1A8": pair_loop(1),
+    "i8mm W2A8": pair_loop(2),
+    "i8mm W4A8": pair_loop(4),
+    "i8mm W8A8": pair_loop(8),
 }
 # What the table of choices (kernels/choice.cc) needs besides: ternary weights, and one row of inputs, as in a product of a matrix
 # and a vector.

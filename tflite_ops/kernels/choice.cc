@@ -18,7 +18,7 @@ const Choice kChoiceTable[kChoices] = {
     {"dotprod", 1, 5, 3},
     {"dotprod", INT32_MAX, 2, 2},
     {"i8mm", 1, 5, 3},
-    {"i8mm", INT32_MAX, 2, 2},
+    {"i8mm", INT32_MAX, 2, 1},
 };
 
 Way ChooseWay(const CodeKernels& kernels, const Codes& weights, const Codes& inputs, int32_t rows) {

@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
   if (is(2, "W1A8")) return RunBytes(kernels, 0, k, calls);
   if (is(2, "W2A8")) return RunBytes(kernels, 1, k, calls);
   if (is(2, "W4A8")) return RunBytes(kernels, 2, k, calls);
+  if (is(2, "W8A8")) return RunBytes(kernels, 3, k, calls);
   fprintf(stderr, "no product is called %s\n", argv[2]);
   return 2;
 }
