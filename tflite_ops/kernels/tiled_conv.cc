@@ -225,9 +225,10 @@ struct Run {
                group * GroupFilters(c) + chunk * kChunk, left < kChunk ? left : kChunk, outputs);
   }
 
+  // What is behind the last output is not computed, but compared with thresholds.
   template <typename Sum>
-  static void Clear(Sum* values) {
-    memset(values, 0, kMaxTileRows * kChunk * sizeof(Sum));
+  void ClearLastBlock(Sum* values) const {
+    if (ChunkBlocks(p, Chunks(p) - 1) == 1) memset(values, 0, kMaxTileRows * kChunk * sizeof(Sum));
   }
 
   // The chunks [begin, end) of one group.
@@ -235,7 +236,7 @@ struct Run {
     const uint32_t* pointers[kMaxPointers];
     PointAtTile(pixels, rows, GroupFirstWord(c, group), pointers);
     alignas(64) int32_t values[kMaxTileRows * kChunk];
-    Clear(values);
+    ClearLastBlock(values);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
       const int32_t* start[kMaxTileRows];
       for (int32_t r = 0; r < rows; ++r) start[r] = pixels[r].start + (group * GroupChunks(c) + chunk) * kChunk;
@@ -248,7 +249,7 @@ struct Run {
     const int8_t* pointers[kMaxPointers];
     PointAtTile(pixels, rows, group * GroupChannels(c), pointers);
     alignas(64) int32_t values[kMaxTileRows * kChunk];
-    Clear(values);
+    ClearLastBlock(values);
     int32_t row_start[kMaxTileRows];
     const int32_t factor = ByteSumFactor(p);
     for (int32_t r = 0; r < rows; ++r) row_start[r] = factor == 0 ? 0 : RowStart(pixels[r], group, factor);
@@ -270,7 +271,7 @@ struct Run {
     const float* pointers[kMaxPointers];
     PointAtTile(pixels, rows, group * GroupChannels(c), pointers);
     alignas(64) float values[kMaxTileRows * kChunk];
-    Clear(values);
+    ClearLastBlock(values);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
       FloatSums(p, k, GroupWeights(group), pointers, rows, chunk, values);
       Store(values, pixels, rows, group, chunk);

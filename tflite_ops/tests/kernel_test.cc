@@ -105,10 +105,11 @@ void CheckThresholds(const KernelTable& k, Random* random) {
     bits |= (sums[i] >= thresholds[i] ? 1u : 0u) << i;
     float_bits |= (float_sums[i] >= float_thresholds[i] ? 1u : 0u) << i;
   }
-  if (k.output.threshold_int32(sums.data(), thresholds.data()) != bits) Fail(k, "threshold_int32", 1, kChunk, 1);
-  if (k.output.threshold_float(float_sums.data(), float_thresholds.data()) != float_bits) {
-    Fail(k, "threshold_float", 1, kChunk, 1);
-  }
+  uint32_t planes[1][kMaxTileRows];
+  k.output.codes_int32(sums.data(), 1, thresholds.data(), 0, 1, planes);
+  if (planes[0][0] != bits) Fail(k, "codes_int32", 1, kChunk, 1);
+  k.output.codes_float(float_sums.data(), 1, float_thresholds.data(), 0, 1, planes);
+  if (planes[0][0] != float_bits) Fail(k, "codes_float", 1, kChunk, 1);
 }
 
 void CheckScale(const KernelTable& k, Random* random) {
@@ -133,28 +134,36 @@ void CheckScale(const KernelTable& k, Random* random) {
 }
 
 template <typename Out>
-void CheckRequantize(const KernelTable& k, void (*run)(const int32_t*, const Requantize&, int32_t, Out*),
+void CheckRequantize(const KernelTable& k, void (*run)(const int32_t*, int32_t, const Requantize&, int32_t, Out* const*),
                      const char* kernel, Random* random) {
   const int32_t n = static_cast<int32_t>(random->Between(1, kChunk)), limit = sizeof(Out) == 1 ? 127 : 32767;
+  const int32_t rows = static_cast<int32_t>(random->Between(1, kMaxTileRows));
   const bool halves = random->OneIn(2);  // are likely
-  Fenced<int32_t> sums(n), multipliers(n), shifts(n);
-  Fenced<Out> out(n);
+  Fenced<int32_t> sums((rows - 1) * kChunk + n), bias(n), multipliers(n), shifts(n);
+  Fenced<Out> out(rows * n);
+  Out* of_row[kMaxTileRows];
+  for (int32_t r = 0; r < rows; ++r) of_row[r] = out.data() + r * n;
   for (int32_t i = 0; i < n; ++i) {
     shifts[i] = static_cast<int32_t>(halves ? random->Between(-4, 0) : random->Between(-31, 8));
-    const int32_t any = static_cast<int32_t>(random->Bits());
-    sums[i] = halves ? static_cast<int32_t>(random->Between(-999, 999)) : any >> (shifts[i] > 0 ? shifts[i] : 0);
     multipliers[i] = random->OneIn(3) ? 1 << 30 : static_cast<int32_t>(random->Between(1 << 30, INT32_MAX));
     if (random->OneIn(20)) multipliers[i] = 0;
+    bias[i] = static_cast<int32_t>(random->Between(-99, 99));
+    for (int32_t r = 0; r < rows; ++r) {
+      const int32_t any = static_cast<int32_t>(random->Bits()) / 2 >> (shifts[i] > 0 ? shifts[i] : 0);
+      sums[r * kChunk + i] = halves ? static_cast<int32_t>(random->Between(-999, 999)) : any;
+    }
   }
   const int32_t zero_point = static_cast<int32_t>(random->Between(-128, 127));
-  const Requantize q = {multipliers.data(), shifts.data(), zero_point, -limit + 3, limit - 5};
-  run(sums.data(), q, n, out.data());
-  for (int32_t i = 0; i < n; ++i) {
-    const int32_t right = 31 - shifts[i];
-    const int64_t product = static_cast<int64_t>(sums[i]) * multipliers[i] + (int64_t{1} << (right - 1));
-    const int64_t moved = (product >> right) + q.zero_point;
+  const bool biased = random->OneIn(2);
+  const Requantize q = {biased ? bias.data() : nullptr, multipliers.data(), shifts.data(), zero_point,
+                        -limit + 3, limit - 5};
+  run(sums.data(), rows, q, n, of_row);
+  for (int32_t i = 0; i < rows * n; ++i) {
+    const int32_t o = i % n, right = 31 - shifts[o];
+    const int64_t sum = sums[i / n * kChunk + o] + (biased ? bias[o] : 0);
+    const int64_t moved = ((sum * multipliers[o] + (int64_t{1} << (right - 1))) >> right) + zero_point;
     const int64_t expected = moved < q.low ? q.low : moved > q.high ? q.high : moved;
-    if (out[i] != expected) Fail(k, kernel, 1, n, 1);
+    if (out[i] != expected) Fail(k, kernel, 1, n, rows);
   }
 }
 
