@@ -32,10 +32,12 @@ static inline int8x16_t LoadInput(const int8_t* p) {
   return v;
 }
 
-// Sixteen bytes; several pointers can share the register of the offset.
+// Sixteen bytes; several pointers can share the register of the offset. What is read is somewhere behind the pointer.
 static inline int8x16_t LoadInput(const int8_t* p, int64_t offset) {
   int8x16_t v;
-  asm volatile("ldr %q0, [%1, %2]" : "=w"(v) : "r"(p), "r"(offset), "m"(*reinterpret_cast<const int8_t(*)[]>(p)));
+  asm volatile("ldr %q0, [%1, %2]"
+               : "=w"(v)
+               : "r"(p), "r"(offset), "m"(*reinterpret_cast<const int8_t(*)[INT32_MAX]>(p)));
   return v;
 }
 
