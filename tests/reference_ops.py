@@ -129,7 +129,7 @@ def _finish(sums, inputs, options, scales=None):
         return _requantized(sums + (0 if bias is None else bias), multiplier, thresholds, options)
     assert thresholds is None
     y = sums.astype(np.float32)
-    if scales is not None and multiplier is not None and multiplier.size == 1 < sums.shape[-1]:
+    if scales is not None and multiplier is not None and multiplier.size == 1:
         y = y * (multiplier * scales)
     else:
         y = y * (np.float32(1) if multiplier is None else multiplier)

@@ -23,7 +23,7 @@ bool CheckFloats(const Tensor* inputs, int32_t first, Checks* checks, Outputs* o
   if (o->activation_min > o->activation_max) return checks->Fail("activation_min is greater than activation_max");
   const Tensor& multiplier = inputs[first];
   const int32_t one = 1;
-  o->one_multiplier = multiplier.present && multiplier.rank == 1 && multiplier.dims[0] == 1 && o->channels > 1;
+  o->one_multiplier = multiplier.present && multiplier.rank == 1 && multiplier.dims[0] == 1;
   if (multiplier.present &&
       !checks->IsConstant(first, Type::kFloat32, 1, o->one_multiplier ? &one : &o->channels)) {
     return false;

@@ -13,6 +13,9 @@
 
 namespace keras_ste {
 
+// What a constant holds: any bits, or numbers that an op checks.
+enum class Numbers { kAny, kAscending, kMultipliers, kBiases, kShifts };
+
 struct TensorCase {
   std::string name;
   Type type = Type::kFloat32;
@@ -20,6 +23,7 @@ struct TensorCase {
   bool constant = false;
   bool present = true;
   bool named = true;
+  Numbers numbers = Numbers::kAny;
   uint64_t missing_bytes = 0;  // a constant's buffer is this much too short
 };
 

@@ -76,6 +76,32 @@ Memory RandomData(Type type, uint64_t bytes, Random* random) {
   return memory;
 }
 
+template <typename Number>
+void Ascend(const std::vector<int32_t>& dims, char* memory, uint64_t bytes) {
+  if (dims.size() != 2) return;
+  Number* numbers = reinterpret_cast<Number*>(memory);
+  const uint64_t stride = static_cast<uint64_t>(dims[1]);
+  for (uint64_t i = stride; i < bytes / sizeof(Number); ++i) {
+    if (!(numbers[i] >= numbers[i - stride])) numbers[i] = numbers[i - stride];
+  }
+}
+
+// Makes random numbers into such as the op takes.
+void Restrain(const TensorCase& t, char* memory, uint64_t bytes) {
+  int32_t* integers = reinterpret_cast<int32_t*>(memory);
+  if (t.numbers == Numbers::kAscending) {
+    if (t.type == Type::kFloat32) Ascend<float>(t.dims, memory, bytes);
+    if (t.type == Type::kInt32) Ascend<int32_t>(t.dims, memory, bytes);
+    return;
+  }
+  for (uint64_t i = 0; i < bytes / 4; ++i) {
+    const uint32_t bits = static_cast<uint32_t>(integers[i]);
+    if (t.numbers == Numbers::kMultipliers) integers[i] = static_cast<int32_t>(1u << 30 | bits >> 2);
+    if (t.numbers == Numbers::kBiases) integers[i] = static_cast<int32_t>(bits >> 2) - (1 << 29);
+    if (t.numbers == Numbers::kShifts) integers[i] = static_cast<int32_t>(bits % 62) - 31;
+  }
+}
+
 // All NaNs are one: which of them comes out of a sum is the compiler's choice.
 void UnifyNaNs(char* floats, uint64_t bytes) {
   for (uint64_t i = 0; i + 4 <= bytes; i += 4) {
@@ -166,7 +192,10 @@ class Node {
     tensor.bytes = whole < missing ? 0 : whole - missing;
     if (!t.constant) tensor.bytes = 0;  // not known before there is memory for it
     data_[i] = RandomData(t.type, !small ? 4 : t.constant ? tensor.bytes : whole, random);
-    tensor.data = t.constant ? data_[i].get() : nullptr;
+    if (small && t.constant) Restrain(t, data_[i].get(), tensor.bytes);
+    // Those that an op reads before it takes the node have to be there as a whole.
+    const bool readable = small || t.numbers == Numbers::kAny;
+    tensor.data = t.constant && readable ? data_[i].get() : nullptr;
     fits_ = fits_ && small;
     input_bytes_ += whole;
   }
