@@ -84,8 +84,8 @@ LOOPS = {
     "i8mm W4A8": pair_loop(4),
     "i8mm W8A8": pair_loop(8),
 }
-# What the table of choices (kernels/choice.cc) needs besides: ternary weights, and one row of inputs, as in a product of a matrix
-# and a vector.
+# What the table of choices (kernels/choice.cc) needs besides: ternary weights, and one row of inputs, as in a product of a
+# matrix and a vector.
 OTHER_LOOPS = {
     "neon ternary x A1": plane_loop("neon", MASKED_XOR, 1),
     "dotprod ternary x A1": plane_loop("dotprod", MASKED_XOR, 1),
@@ -151,7 +151,7 @@ def build(folder):
 
 
 def innermost_loops(assembly):
-    """The loops that hold no label and no other branch: their function, and a list of instructions that ends with the branch."""
+    """The loops that hold no label and no other branch: the function, and a list of instructions that ends with the branch."""
     loops, function, label, body = [], "", None, []
     for line in (line.strip() for line in assembly.splitlines()):
         if re.match(r"[\w.$]+:", line):

@@ -134,8 +134,9 @@ void CheckScale(const KernelTable& k, Random* random) {
 }
 
 template <typename Out>
-void CheckRequantize(const KernelTable& k, void (*run)(const int32_t*, int32_t, const Requantize&, int32_t, Out* const*),
-                     const char* kernel, Random* random) {
+void CheckRequantize(const KernelTable& k,
+                     void (*run)(const int32_t*, int32_t, const Requantize&, int32_t, Out* const*), const char* kernel,
+                     Random* random) {
   const int32_t n = static_cast<int32_t>(random->Between(1, kChunk)), limit = sizeof(Out) == 1 ? 127 : 32767;
   const int32_t rows = static_cast<int32_t>(random->Between(1, kMaxTileRows));
   const bool halves = random->OneIn(2);  // are likely

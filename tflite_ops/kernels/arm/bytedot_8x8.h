@@ -18,7 +18,7 @@ namespace arm {
 
 // `Dot` is how products are added up:
 //   kSigned                                 whether weights of eight bits are to be signed
-//   AddQuarter<quarter>(w, y, &sum)         to each lane the products of its four weights and four of the inputs, in a fixed order
+//   AddQuarter<quarter>(w, y, &sum)         to each lane the products of its four weights and four of the inputs, in order
 //   Add(w, y, &sum)                         the first four, in any order
 template <typename Dot, int32_t kBits>
 struct ByteDot8x8 {
@@ -185,7 +185,8 @@ struct ByteDot8x8 {
     template <int32_t kPhase>
     static uint8x16_t InPlace(uint8x16_t a) {
       if (kBits == 8) return kSigned ? Differing(a, vdupq_n_u8(kToSigned)) : a;
-      if constexpr (kPhase > 0 && kPhase == kPhases - 1) return ShiftRight<kPhase * kBits>(a);  // or it might be negative
+      // The last phase in its place might be negative.
+      if constexpr (kPhase > 0 && kPhase == kPhases - 1) return ShiftRight<kPhase * kBits>(a);
       return Common(a, vdupq_n_u8(((1 << kBits) - 1) << (kPhase * kBits)));
     }
 

@@ -53,7 +53,7 @@ struct Pairs {
   const int8_t* in[2 * kPairs];
   int64_t offset;
   const uint32_t* weights;
-  int32x4_t sum[kPairs][2 * kVectors];  // [pixels][channels]: two by two, those of the first channel before those of the second
+  int32x4_t sum[kPairs][2 * kVectors];  // of two pixels by two channels, those of the first channel before the second's
   int8x16_t y[kPairs][2];               // eight inputs of both pixels, and the next eight
   uint8x16_t mask;
 

@@ -26,7 +26,7 @@ static inline void PlaneDot2x32(const uint32_t* const* inputs, int32_t taps, int
   constexpr int32_t kVectors = kBlocks * kBlock / 4;
   constexpr bool kMasked = kMeeting == kMaskedXor;
   constexpr int32_t kStep = kMasked ? 2 * kBlock : kBlock;
-  constexpr int32_t kFirst = kMasked ? kBlock : 0;  // a ternary weight's sign meets the input before it is known not to be zero
+  constexpr int32_t kFirst = kMasked ? kBlock : 0;  // the signs of ternary weights meet the input first
   typename Counter::Counts counts[kVectors][kRows] = {};
   for (int32_t r = 0; r < kRows; ++r) {
     for (int32_t i = 0; i < kVectors; ++i) vst1q_s32(sums + r * kChunk + 4 * i, vld1q_s32(start[r] + 4 * i));
