@@ -176,8 +176,9 @@ OPTION_CASES = [
     *[(conv2d, without(key), f"option '{key}' {MISSING}") for key in CONV_OPTIONS],
     *[(fully_connected, without(key), f"option '{key}' {MISSING}") for key in ("version", "units", "channels")],
     (fully_connected, without("output"), "option 'output' is missing"),
-    *[(f, options(version=2), "option 'version' is 2, expected 1") for f in GOOD],
-    (conv2d, options(version=0), "option 'version' is 0, expected 1"),
+    *[(f, options(version=2), "option 'version' is 2, expected 1") for f in (quantize, max_pool2d)],
+    *[(f, options(version=3), "option 'version' is 3, expected 1 to 2") for f in GOOD if f not in (quantize, max_pool2d)],
+    (conv2d, options(version=0), "option 'version' is 0, expected 1 to 2"),
     # Wrong types.
     (quantize, options(version="1"), "option 'version' is not an integer"),
     (quantize, options(channels=40.0), "option 'channels' is not an integer"),
@@ -341,12 +342,12 @@ TENSOR_CASES = [
     (fully_connected, tensor(1, data=None), F("a constant tensor, got INT32 [8, 12]")),
     (max_pool2d, tensor(1, data=None), MIN("a constant tensor, got INT32 [2]")),
     # The output.
-    (quantize, output(Tensor("y", (1, 3, 2))), "output 'y': expected INT32 (packed)"),
-    (quantize, output(Tensor("y", (1, 3, 2), np.uint8)), "output 'y': expected INT32 (packed)"),
+    (quantize, output(Tensor("y", (1, 3, 2))), "output 'y': expected INT32"),
+    (quantize, output(Tensor("y", (1, 3, 2), np.uint8)), "output 'y': expected INT32"),
     (conv2d, output(Tensor("y", (1, 3, 2, 8), np.int32)), "output 'y': expected FLOAT32"),
-    (conv2d_packed, output(Tensor("y", (1, 3, 2, 1))), "output 'y': expected INT32 (packed)"),
+    (conv2d_packed, output(Tensor("y", (1, 3, 2, 1))), "output 'y': expected INT32"),
     (fully_connected, output(Tensor("y", (1, 8), np.int8)), "output 'y': expected FLOAT32"),
-    (max_pool2d, output(Tensor("y", (1, 2, 2, 2), np.int64)), "output 'y': expected INT32 (packed)"),
+    (max_pool2d, output(Tensor("y", (1, 2, 2, 2), np.int64)), "output 'y': expected INT32"),
     # Names that are long, or in no language.
     (
         quantize,

@@ -86,6 +86,8 @@ struct CodeKernels {
 const CodeKernels* PortableCodeKernels();
 // Null where there is no KernelTable either.
 const CodeKernels* Avx2CodeKernels();
+const CodeKernels* AvxVnniCodeKernels();
+const CodeKernels* Avx512BwCodeKernels();
 const CodeKernels* Avx512CodeKernels();
 const CodeKernels* NeonCodeKernels();
 const CodeKernels* DotProdCodeKernels();

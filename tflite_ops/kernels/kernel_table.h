@@ -46,13 +46,15 @@ struct KernelTable {
 const KernelTable* PortableKernels();
 // Null where the library was built without them, or the machine or its system lacks the instructions.
 const KernelTable* Avx2Kernels();
+const KernelTable* AvxVnniKernels();
+const KernelTable* Avx512BwKernels();
 const KernelTable* Avx512Kernels();
 const KernelTable* NeonKernels();
 const KernelTable* DotProdKernels();
 const KernelTable* I8mmKernels();
 
 // The sets that run on this machine, slowest first; returns their number.
-constexpr int32_t kMaxKernelTables = 4;  // no machine has both x86's and Arm's
+constexpr int32_t kMaxKernelTables = 5;  // no machine has both x86's and Arm's
 int32_t AvailableKernels(const KernelTable* tables[kMaxKernelTables]);
 
 // The fastest set, or the one called `name` where that is not null or empty. Null where it is not available.

@@ -1,7 +1,5 @@
 #include "ops/code_options.h"
 
-#include <string.h>
-
 namespace keras_ste {
 namespace {
 
@@ -9,15 +7,6 @@ constexpr const char* kPaddings[] = {"valid", "same"};
 constexpr const char* kEncodingNames[kEncodings] = {"bipolar", "unsigned", "signed", "ternary"};
 constexpr const char* kOutputNames[] = {"float32", "packed", "int32", "int8", "int16"};
 constexpr int32_t kMostBias = 1 << 30;  // beside sums below 2^30: both together stay in 32 bits
-
-struct Key {
-  char text[24];
-  Key(const char* name, const char* what) {
-    Error joined;
-    strncpy(text, joined.Text(name).Text(what).c_str(), sizeof(text) - 1);
-    text[sizeof(text) - 1] = '\0';
-  }
-};
 
 bool CheckFloats(const Tensor* inputs, int32_t first, Checks* checks, Outputs* o) {
   if (o->activation_min > o->activation_max) return checks->Fail("activation_min is greater than activation_max");
@@ -93,10 +82,11 @@ bool ReadSamePadding(Options* options) { return options->OneOf("padding", kPaddi
 Codes ReadCodes(const char* name, int32_t version, Options* options) {
   Codes codes = {1, Encoding::kBipolar};
   if (version < 2) return codes;
-  codes.bits = options->IntOr(Key(name, "_bits").text, 1, 8, 1);
-  const Key encoding(name, "_encoding");
-  codes.encoding = static_cast<Encoding>(options->OneOfOr(encoding.text, kEncodingNames, kEncodings, 0));
-  if (codes.encoding == Encoding::kTernary) options->Require(codes.bits == 2, encoding.text, "\"ternary\" has 2 bits");
+  Error bits, encoding;  // texts put together without a heap
+  codes.bits = options->IntOr(bits.Text(name).Text("_bits").c_str(), 1, 8, 1);
+  encoding.Text(name).Text("_encoding");
+  codes.encoding = static_cast<Encoding>(options->OneOfOr(encoding.c_str(), kEncodingNames, kEncodings, 0));
+  if (codes.encoding == Encoding::kTernary) options->Require(codes.bits == 2, encoding.c_str(), "\"ternary\" has 2 bits");
   return codes;
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/portable/kernels.h"
 #include "kernels/scalar.h"
+#include "kernels/tiles.h"
 
 namespace keras_ste {
 namespace portable {
@@ -28,35 +29,24 @@ void Block(const float* const* inputs, int32_t count, const uint32_t* weights, i
   }
 }
 
-template <int32_t kBits, int32_t kBlocks, int32_t kRows>
-void Run(const float* const* inputs, int32_t count, const uint32_t* weights, int64_t block_stride, int32_t scale,
-         int32_t offset, float* sums) {
-  for (int32_t b = 0; b < kBlocks; ++b) {
-    Block<kBits, kRows>(inputs, count, weights + b * block_stride, scale, offset, sums + b * kBlock);
-  }
-}
-
-template <int32_t kBits, int32_t kBlocks>
-void Fill(FloatDot* by_rows) {
-  by_rows[1] = Run<kBits, kBlocks, 1>;
-  by_rows[2] = Run<kBits, kBlocks, 2>;
-  by_rows[3] = Run<kBits, kBlocks, 3>;
-  by_rows[4] = Run<kBits, kBlocks, 4>;
-}
-
 template <int32_t kBits>
-void Fill(FloatDot (*by_blocks)[kMaxTileRows + 1]) {
-  Fill<kBits, 1>(by_blocks[0]);
-  Fill<kBits, 2>(by_blocks[1]);
-}
+struct Floats {
+  template <int32_t kBlocks, int32_t kRows>
+  static void Run(const float* const* inputs, int32_t count, const uint32_t* weights, int64_t block_stride,
+                  int32_t scale, int32_t offset, float* sums) {
+    for (int32_t b = 0; b < kBlocks; ++b) {
+      Block<kBits, kRows>(inputs, count, weights + b * block_stride, scale, offset, sums + b * kBlock);
+    }
+  }
+};
 
 }  // namespace
 
 void FillFloatDot(CodeKernels* table) {
   table->floatdot_rows = kFloatDotRows;
-  Fill<2>(table->floatdot[0]);
-  Fill<4>(table->floatdot[1]);
-  Fill<8>(table->floatdot[2]);
+  FillTiles<Floats<2>, kFloatDotRows>(table->floatdot[0]);
+  FillTiles<Floats<4>, kFloatDotRows>(table->floatdot[1]);
+  FillTiles<Floats<8>, kFloatDotRows>(table->floatdot[2]);
 }
 
 }  // namespace portable
