@@ -15,11 +15,12 @@ const KernelTable* AvxVnniKernels() { return nullptr; }
 #if !defined(KERAS_STE_ARM)
 const KernelTable* NeonKernels() { return nullptr; }
 const KernelTable* DotProdKernels() { return nullptr; }
+const KernelTable* I8mmKernels() { return nullptr; }
 #endif
 
 int32_t AvailableKernels(const KernelTable* tables[kMaxKernelTables]) {
   const KernelTable* all[] = {PortableKernels(), Avx2Kernels(), AvxVnniKernels(), Avx512BwKernels(),
-                              Avx512Kernels(),   NeonKernels(), DotProdKernels()};
+                              Avx512Kernels(),   NeonKernels(), DotProdKernels(), I8mmKernels()};
   int32_t n = 0;
   for (const KernelTable* table : all) {
     if (table != nullptr) tables[n++] = table;

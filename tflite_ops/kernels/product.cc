@@ -296,7 +296,7 @@ size_t ChunkBytes(const Product& p) { return 2 * BlockBytes(p); }
 int32_t ChunkBlocks(const Product& p, int32_t chunk) { return Blocks(p) - 2 * chunk < 2 ? 1 : 2; }
 
 int32_t TileRows(const Product& p, const KernelTable& kernels) {
-  const CodeKernels& codes = *CodeKernelsOf(kernels);
+  const CodeKernels& codes = *kernels.codes;
   switch (p.way) {
     case Way::kPlanes:
       return codes.planedot_rows;
@@ -338,14 +338,14 @@ void FloatSums(const Product& p, const KernelTable& kernels, const void* weights
   if (p.way == Way::kSigns) {
     const uint16_t* block = static_cast<const uint16_t*>(weights) + 2 * static_cast<int64_t>(chunk) * p.taps * p.count;
     for (int32_t b = 0; b < ChunkBlocks(p, chunk); ++b, block += static_cast<int64_t>(p.taps) * p.count) {
-      kernels.signsum_float[rows](inputs, p.taps, p.count, block, nullptr, sums + b * kBlock);
+      kernels.signsum[rows](inputs, p.taps, p.count, block, sums + b * kBlock);
     }
     return;
   }
   const WeightBytes worth = WeightBytesOf(p.weights);
-  CodeKernelsOf(kernels)->floatdot[Width(p) - 1][ChunkBlocks(p, chunk) - 1][rows](
-      inputs, p.count, ChunkAt(p, weights, chunk), static_cast<int64_t>(BlockBytes(p) / sizeof(uint32_t)), worth.scale,
-      -worth.offset, sums);
+  kernels.codes->floatdot[Width(p) - 1][ChunkBlocks(p, chunk) - 1][rows](
+      inputs, p.taps, p.count, ChunkAt(p, weights, chunk), static_cast<int64_t>(BlockBytes(p) / sizeof(uint32_t)),
+      worth.scale, -worth.offset, sums);
 }
 
 }  // namespace keras_ste

@@ -331,7 +331,6 @@ bool WayFits(const Conv& c, Way way) {
   if (static_cast<int64_t>(c.h.kernel) * c.w.kernel > kMaxPointers) return false;
   const Product p = ProductOf(c, way);
   const int64_t products = static_cast<int64_t>(p.taps) * p.count;
-  if (way == Way::kFloats && p.taps > 1) return false;
   if (!c.filter_in_taps && !FloatSumsOf(c) && HasBorderClasses(c)) return false;
   return PointersOfRow(c, p) <= kMaxPointers && PartsFit(way, c.weights, c.inputs, c.zero_point, products) &&
          StagedFits(c, p);
@@ -345,7 +344,7 @@ bool ChooseTiledWay(const Conv& c, const KernelTable& kernels, Way* way) {
     *way = signs ? Way::kSigns : Way::kFloats;
     return WayFits(c, *way);
   }
-  *way = Packed(c) ? ChooseWay(*CodeKernelsOf(kernels), c.weights, c.inputs, OutputPixels(c)) : Way::kBytes;
+  *way = Packed(c) ? ChooseWay(*kernels.codes, c.weights, c.inputs, OutputPixels(c)) : Way::kBytes;
   if (WayFits(c, *way)) return true;
   *way = *way == Way::kBytes ? Way::kPlanes : Way::kBytes;
   return Packed(c) && WayFits(c, *way);
@@ -400,7 +399,7 @@ void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvConstants
   const StagedInput s = StagedInputOf(c, p);
   const char* memory = static_cast<const char*>(scratch);
   const Tables t = FloatSumsOf(c) ? Tables() : TablesAt(c, const_cast<void*>(tables));
-  const Run run = {c, p, s, k, *CodeKernelsOf(k), constants, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
+  const Run run = {c, p, s, k, *k.codes, constants, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
                    s.scales > s.sums ? reinterpret_cast<const int32_t*>(memory + s.sums) : nullptr,
                    s.end > s.scales && c.quantize_rows ? reinterpret_cast<const float*>(memory + s.scales) : nullptr,
                    output};

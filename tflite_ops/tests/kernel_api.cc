@@ -46,30 +46,34 @@ Filter FilterOf(const Product& p, const uint32_t* words) {
   return {words, static_cast<int64_t>(p.weights.bits) * p.words, true, 1, p.words, p.count, 0, 1, 0, 0};
 }
 
+// AVX-VNNI's kernels with its instructions in the encoding of AVX-512, for tests only. Null where the machine does not have those.
 #if defined(KERAS_STE_X86)
-// As AvxVnniCodeKernels, with its instructions in the encoding of AVX-512. Null where the machine does not have those.
-const CodeKernels* AvxVnniByAvx512() {
+const KernelTable* AvxVnniByAvx512() {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512vnni")) return nullptr;
-  static const CodeKernels table = [] {
-    CodeKernels t = *Avx2CodeKernels();
+  static const CodeKernels codes = [] {
+    CodeKernels t = *Avx2Kernels()->codes;
     t.name = "avxvnni";
     x86::FillByteDotAvxVnniByAvx512(&t);
+    return t;
+  }();
+  static const KernelTable table = [] {
+    KernelTable t = *Avx2Kernels();
+    t.codes = &codes;
     return t;
   }();
   return &table;
 }
 #else
-const CodeKernels* AvxVnniByAvx512() { return nullptr; }
+const KernelTable* AvxVnniByAvx512() { return nullptr; }
 #endif
 
-// What runs on this machine, and the name of what is compiled for the tests only.
-bool ByAvx512(const char* name) { return strcmp(name, "avxvnni_by_avx512") == 0; }
-const KernelTable* TableCalled(const char* name) { return ChooseKernels(ByAvx512(name) ? "avx2" : name); }
+const KernelTable* TableCalled(const char* name) {
+  return strcmp(name, "avxvnni_by_avx512") == 0 ? AvxVnniByAvx512() : ChooseKernels(name);
+}
 const CodeKernels* KernelsCalled(const char* name) {
-  if (ByAvx512(name)) return AvxVnniByAvx512();
   const KernelTable* table = TableCalled(name);
-  return table == nullptr ? nullptr : CodeKernelsOf(*table);
+  return table == nullptr ? nullptr : table->codes;
 }
 
 size_t Align(size_t bytes) { return (bytes + kProductAlignment - 1) / kProductAlignment * kProductAlignment; }

@@ -7,21 +7,23 @@ namespace portable {
 namespace {
 
 template <int32_t kBits, int32_t kRows>
-void Block(const float* const* inputs, int32_t count, const uint32_t* weights, int32_t scale, int32_t offset,
-           float* sums) {
+void Block(const float* const* inputs, int32_t taps, int32_t count, const uint32_t* weights, int32_t scale,
+           int32_t offset, float* sums) {
   constexpr int32_t kStep = 32 / kBits;
   float sum[kRows][kBlock] = {};
-  for (int32_t k = 0; k < count; ++k) {
-    const uint32_t* step = weights + static_cast<int64_t>(k / kStep) * kBlock;
-    const int32_t first_bit = 8 * (k % kStep % 4) + kBits * (k % kStep / 4);
-    float w[kBlock];
-    for (int32_t lane = 0; lane < kBlock; ++lane) {
-      const int32_t u = static_cast<int32_t>((step[lane] >> first_bit) & ((1u << kBits) - 1u));
-      w[lane] = Scalar(static_cast<float>(scale * u + offset));
-    }
-    for (int32_t r = 0; r < kRows; ++r) {
-      const float x = inputs[r][k];
-      for (int32_t lane = 0; lane < kBlock; ++lane) sum[r][lane] = Scalar(sum[r][lane] + w[lane] * x);
+  for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
+    for (int32_t k = 0; k < count; ++k) {
+      const int32_t first_bit = 8 * (k % kStep % 4) + kBits * (k % kStep / 4);
+      float w[kBlock];
+      for (int32_t lane = 0; lane < kBlock; ++lane) {
+        const int32_t u = static_cast<int32_t>((weights[lane] >> first_bit) & ((1u << kBits) - 1u));
+        w[lane] = Scalar(static_cast<float>(scale * u + offset));
+      }
+      for (int32_t r = 0; r < kRows; ++r) {
+        const float x = inputs[r][k];
+        for (int32_t lane = 0; lane < kBlock; ++lane) sum[r][lane] = Scalar(sum[r][lane] + w[lane] * x);
+      }
+      if (k % kStep == kStep - 1 || k == count - 1) weights += kBlock;
     }
   }
   for (int32_t r = 0; r < kRows; ++r) {
@@ -32,10 +34,10 @@ void Block(const float* const* inputs, int32_t count, const uint32_t* weights, i
 template <int32_t kBits>
 struct Floats {
   template <int32_t kBlocks, int32_t kRows>
-  static void Run(const float* const* inputs, int32_t count, const uint32_t* weights, int64_t block_stride,
-                  int32_t scale, int32_t offset, float* sums) {
+  static void Run(const float* const* inputs, int32_t taps, int32_t count, const uint32_t* weights,
+                  int64_t block_stride, int32_t scale, int32_t offset, float* sums) {
     for (int32_t b = 0; b < kBlocks; ++b) {
-      Block<kBits, kRows>(inputs, count, weights + b * block_stride, scale, offset, sums + b * kBlock);
+      Block<kBits, kRows>(inputs, taps, count, weights + b * block_stride, scale, offset, sums + b * kBlock);
     }
   }
 };

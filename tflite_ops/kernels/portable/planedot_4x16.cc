@@ -44,26 +44,13 @@ struct Planes {
   }
 };
 
-struct Bits {
-  template <int32_t kBlocks, int32_t kRows>
-  static void Run(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights,
-                  int64_t block_stride, const int32_t* const* start, int32_t* sums) {
-    Planes<kXor>::Run<kBlocks, kRows>(inputs, taps, words, weights, block_stride, -2, start, sums);
-  }
-};
-
 }  // namespace
 
-void FillBitDot(KernelTable* table) {
-  table->bitdot_rows = kBitDotRows;
-  FillTiles<Bits, kBitDotRows>(table->bitdot);
-}
-
 void FillPlaneDot(CodeKernels* table) {
-  table->planedot_rows = kBitDotRows;
-  FillTiles<Planes<kXor>, kBitDotRows>(table->planedot[kXor]);
-  FillTiles<Planes<kAnd>, kBitDotRows>(table->planedot[kAnd]);
-  FillTiles<Planes<kMaskedXor>, kBitDotRows>(table->planedot[kMaskedXor]);
+  table->planedot_rows = kPlaneDotRows;
+  FillTiles<Planes<kXor>, kPlaneDotRows>(table->planedot[kXor]);
+  FillTiles<Planes<kAnd>, kPlaneDotRows>(table->planedot[kAnd]);
+  FillTiles<Planes<kMaskedXor>, kPlaneDotRows>(table->planedot[kMaskedXor]);
 }
 
 }  // namespace portable

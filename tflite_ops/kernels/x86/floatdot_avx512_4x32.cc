@@ -28,8 +28,8 @@ struct Worths {
 template <int32_t kBits>
 struct Floats {
   template <int32_t kBlocks, int32_t kRows>
-  static void Run(const float* const* inputs, int32_t count, const uint32_t* weights, int64_t block_stride,
-                  int32_t scale, int32_t offset, float* sums) {
+  static void Run(const float* const* inputs, int32_t taps, int32_t count, const uint32_t* weights,
+                  int64_t block_stride, int32_t scale, int32_t offset, float* sums) {
     const Worths<kBits> worths(scale, offset);
     __m512 sum[kRows][kBlocks];
     for (int32_t r = 0; r < kRows; ++r) {
@@ -44,13 +44,15 @@ struct Floats {
         for (int32_t b = 0; b < kBlocks; ++b) sum[r][b] = _mm512_add_ps(sum[r][b], _mm512_mul_ps(x, w[b]));
       }
     };
-    for (int32_t k = 0; k < count; weights += kBlock) {
-      __m512i packed[kBlocks];
-      for (int32_t b = 0; b < kBlocks; ++b) packed[b] = _mm512_loadu_si512(weights + b * block_stride);
-      if (count - k >= 32 / kBits) {
-        for (int32_t i = 0; i < 32 / kBits; ++i, ++k) add(packed, i, k);
-      } else {
-        for (int32_t i = 0; k < count; ++i, ++k) add(packed, i, k);
+    for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
+      for (int32_t k = 0; k < count; weights += kBlock) {
+        __m512i packed[kBlocks];
+        for (int32_t b = 0; b < kBlocks; ++b) packed[b] = _mm512_loadu_si512(weights + b * block_stride);
+        if (count - k >= 32 / kBits) {
+          for (int32_t i = 0; i < 32 / kBits; ++i, ++k) add(packed, i, k);
+        } else {
+          for (int32_t i = 0; k < count; ++i, ++k) add(packed, i, k);
+        }
       }
     }
     for (int32_t r = 0; r < kRows; ++r) {

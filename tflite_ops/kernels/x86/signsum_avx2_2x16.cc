@@ -15,13 +15,12 @@ inline __m256 MinusLanes(uint32_t mask, __m256i lane_bits) {
 }
 
 template <int32_t kRows>
-void Run(const float* const* inputs, int32_t taps, int32_t channels, const uint16_t* weights, const float* start,
-         float* sums) {
+void Run(const float* const* inputs, int32_t taps, int32_t channels, const uint16_t* weights, float* sums) {
   const __m256i low_bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
   const __m256i high_bits = _mm256_slli_epi32(low_bits, 8);
   __m256 sum[kRows][2];
   for (int32_t r = 0; r < kRows; ++r) {
-    for (int32_t h = 0; h < 2; ++h) sum[r][h] = start == nullptr ? _mm256_setzero_ps() : _mm256_loadu_ps(start + 8 * h);
+    for (int32_t h = 0; h < 2; ++h) sum[r][h] = _mm256_setzero_ps();
   }
   for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
     for (int32_t i = 0; i < channels; ++i, ++weights) {
@@ -41,8 +40,8 @@ void Run(const float* const* inputs, int32_t taps, int32_t channels, const uint1
 
 void FillSignSumAvx2(KernelTable* table) {
   table->signsum_rows = 2;
-  table->signsum_float[1] = Run<1>;
-  table->signsum_float[2] = Run<2>;
+  table->signsum[1] = Run<1>;
+  table->signsum[2] = Run<2>;
 }
 
 }  // namespace x86

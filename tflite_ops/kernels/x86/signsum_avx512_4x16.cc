@@ -8,10 +8,9 @@ namespace x86 {
 namespace {
 
 template <int32_t kRows>
-void Run(const float* const* inputs, int32_t taps, int32_t channels, const uint16_t* weights, const float* start,
-         float* sums) {
+void Run(const float* const* inputs, int32_t taps, int32_t channels, const uint16_t* weights, float* sums) {
   __m512 sum[kRows];
-  for (int32_t r = 0; r < kRows; ++r) sum[r] = start == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(start);
+  for (int32_t r = 0; r < kRows; ++r) sum[r] = _mm512_setzero_ps();
   for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
     for (int32_t i = 0; i < channels; ++i, ++weights) {
       const __mmask16 plus = static_cast<__mmask16>(*weights);
@@ -28,10 +27,10 @@ void Run(const float* const* inputs, int32_t taps, int32_t channels, const uint1
 
 void FillSignSumAvx512(KernelTable* table) {
   table->signsum_rows = 4;
-  table->signsum_float[1] = Run<1>;
-  table->signsum_float[2] = Run<2>;
-  table->signsum_float[3] = Run<3>;
-  table->signsum_float[4] = Run<4>;
+  table->signsum[1] = Run<1>;
+  table->signsum[2] = Run<2>;
+  table->signsum[3] = Run<3>;
+  table->signsum[4] = Run<4>;
 }
 
 }  // namespace x86

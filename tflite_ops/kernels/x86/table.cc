@@ -29,25 +29,6 @@ bool HasAvx512() {
   return HasAvx512Bw() && __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vnni");
 }
 
-// What has no kernel of its own is portable.
-KernelTable Avx2Table(const char* name) {
-  KernelTable t = *PortableKernels();
-  t.name = name;
-  x86::FillSignSumAvx2(&t);
-  t.output = x86::kOutputAvx2;
-  t.pack_signs = x86::PackSignsAvx2;
-  return t;
-}
-
-KernelTable Avx512Table(const char* name) {
-  KernelTable t = *PortableKernels();
-  t.name = name;
-  x86::FillSignSumAvx512(&t);
-  t.output = x86::kOutputAvx512;
-  t.pack_signs = x86::PackSignsAvx512;
-  return t;
-}
-
 using FillCodes = void (*)(CodeKernels*);
 
 CodeKernels Avx2CodeTable(const char* name, FillCodes fill_bytedot) {
@@ -72,57 +53,57 @@ CodeKernels Avx512CodeTable(const char* name, FillCodes fill_planedot, FillCodes
   return t;
 }
 
+KernelTable Avx2Table(const CodeKernels* codes) {
+  KernelTable t = {};
+  t.name = codes->name;
+  t.codes = codes;
+  x86::FillSignSumAvx2(&t);
+  t.output = x86::kOutputAvx2;
+  t.pack_signs = x86::PackSignsAvx2;
+  return t;
+}
+
+KernelTable Avx512Table(const CodeKernels* codes) {
+  KernelTable t = {};
+  t.name = codes->name;
+  t.codes = codes;
+  x86::FillSignSumAvx512(&t);
+  t.output = x86::kOutputAvx512;
+  t.pack_signs = x86::PackSignsAvx512;
+  return t;
+}
+
 }  // namespace
 
 const KernelTable* Avx2Kernels() {
   if (!HasAvx2()) return nullptr;
-  static const KernelTable table = Avx2Table("avx2");
-  return &table;
-}
-
-const CodeKernels* Avx2CodeKernels() {
-  if (!HasAvx2()) return nullptr;
-  static const CodeKernels table = Avx2CodeTable("avx2", x86::FillByteDotAvx2);
+  static const CodeKernels codes = Avx2CodeTable("avx2", x86::FillByteDotAvx2);
+  static const KernelTable table = Avx2Table(&codes);
   return &table;
 }
 
 #if defined(KERAS_STE_AVXVNNI)
 const KernelTable* AvxVnniKernels() {
   if (!HasAvxVnni()) return nullptr;
-  static const KernelTable table = Avx2Table("avxvnni");
-  return &table;
-}
-
-const CodeKernels* AvxVnniCodeKernels() {
-  if (!HasAvxVnni()) return nullptr;
-  static const CodeKernels table = Avx2CodeTable("avxvnni", x86::FillByteDotAvxVnni);
+  static const CodeKernels codes = Avx2CodeTable("avxvnni", x86::FillByteDotAvxVnni);
+  static const KernelTable table = Avx2Table(&codes);
   return &table;
 }
 #endif
 
 const KernelTable* Avx512BwKernels() {
   if (!HasAvx512Bw()) return nullptr;
-  static const KernelTable table = Avx512Table("avx512bw");
-  return &table;
-}
-
-const CodeKernels* Avx512BwCodeKernels() {
-  if (!HasAvx512Bw()) return nullptr;
-  static const CodeKernels table =
+  static const CodeKernels codes =
       Avx512CodeTable("avx512bw", x86::FillPlaneDotAvx512Bw, x86::FillByteDotAvx512Bw);
+  static const KernelTable table = Avx512Table(&codes);
   return &table;
 }
 
 const KernelTable* Avx512Kernels() {
   if (!HasAvx512()) return nullptr;
-  static const KernelTable table = Avx512Table("avx512");
-  return &table;
-}
-
-const CodeKernels* Avx512CodeKernels() {
-  if (!HasAvx512()) return nullptr;
-  static const CodeKernels table =
+  static const CodeKernels codes =
       Avx512CodeTable("avx512", x86::FillPlaneDotAvx512Vpopcntdq, x86::FillByteDotAvx512Vnni);
+  static const KernelTable table = Avx512Table(&codes);
   return &table;
 }
 
