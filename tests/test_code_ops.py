@@ -48,9 +48,73 @@ def max_pools(draw):
     return options, [random_codes(rng, shape, bits, encoding)], constants
 
 
+def random_numbers(draw, rng, shape, name, dtypes):
+    """An input of floats, bytes or packed codes, and its options."""
+    dtype = draw(st.sampled_from(dtypes))
+    if dtype == "float32":
+        special = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-40, 3e38], np.float32)
+        plain = rng.normal(size=shape) * 10.0 ** rng.integers(-1, 3)
+        return np.where(rng.random(shape) < 0.1, rng.choice(special, shape), plain).astype(np.float32), {}
+    if dtype != "packed":
+        limits = np.iinfo(dtype)
+        zero_point = draw(st.integers(limits.min, limits.max))
+        return rng.integers(limits.min, limits.max, shape, dtype, True), {f"{name}_zero_point": zero_point}
+    bits, encoding = draw(CODES)
+    options = {f"{name}_bits": bits, f"{name}_encoding": encoding, f"{name}_zero_point": draw(st.integers(-99, 99))}
+    return random_codes(rng, shape, bits, encoding), options
+
+
+def random_scales(draw, rng, channels):
+    """A multiplier, for each channel or for all, and a bias, both of which may be absent."""
+    multiplier = rng.normal(size=draw(st.sampled_from([1, channels]))).astype(np.float32)
+    bias = rng.normal(size=channels).astype(np.float32)
+    return [multiplier if draw(st.booleans()) else None, bias if draw(st.booleans()) else None]
+
+
+def random_outputs(draw, rng, channels, spread):
+    """The constants and the options of outputs of sums that are floats, of the magnitude `spread`."""
+    kind = draw(st.sampled_from(["float32", "thresholds", "packed", "int8", "int16"]))
+    if kind == "float32":
+        clamp = {"activation_min": -0.5, "activation_max": 6.0} if draw(st.booleans()) else {}
+        return random_scales(draw, rng, channels), {"output": kind} | clamp
+    bits, encoding = draw(CODES) if kind in ("thresholds", "packed") else (np.iinfo(kind).bits, "signed")
+    options = {"output": kind}
+    if kind in ("thresholds", "packed"):
+        options = {"output": "packed", "output_bits": bits, "output_encoding": encoding}
+    if kind == "thresholds":
+        thresholds = spread * rng.normal(size=(2**bits - 1, draw(st.sampled_from([1, channels]))))
+        thresholds[rng.random(thresholds.shape) < 0.1] = rng.choice([np.inf, -np.inf, np.nan])
+        if encoding == "ternary":
+            thresholds[0] = -np.inf
+        thresholds = np.sort(thresholds, axis=0).astype(np.float32)  # those that are not numbers last
+        return [None, None, thresholds[0] if bits == 1 else thresholds], options
+    low, high = (-1, 1) if encoding == "ternary" else (0, 2**bits - 1)
+    if encoding == "signed":
+        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    if draw(st.booleans()):
+        options["output_zero_point"] = draw(st.integers(low, high))
+        options |= {"output_min": min(low + 1, 0), "output_max": max(0, high - 2)}
+    multiplier, bias = random_scales(draw, rng, channels)
+    if multiplier is not None:
+        multiplier *= np.float32((high - low) / spread)
+    return [multiplier, bias], options
+
+
+@st.composite
+def average_pools(draw):
+    options, shape = draw(windows())
+    rng = np.random.default_rng(draw(SEEDS))
+    value, input_options = random_numbers(draw, rng, shape, "input", ["packed", "packed", "int8", "uint8"])
+    constants, output_options = random_outputs(draw, rng, shape[3], spread=50)
+    if draw(st.integers(0, 5)) == 0:
+        constants, output_options = [], {"output": "int32"}
+    return options | input_options | output_options, [value], constants
+
+
 # Of each op: its options, the inputs that are fed, and its constants behind them, which may be None.
 NODES = {
     "SteMaxPool2D": max_pools(),
+    "SteAveragePool2D": average_pools(),
 }
 
 

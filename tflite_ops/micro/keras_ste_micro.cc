@@ -247,5 +247,6 @@ TFLMRegistration* RegisterSteQuantize() { return Registration<&kQuantize>(); }
 TFLMRegistration* RegisterSteConv2D() { return Registration<&kConv2D>(); }
 TFLMRegistration* RegisterSteFullyConnected() { return Registration<&kFullyConnected>(); }
 TFLMRegistration* RegisterSteMaxPool2D() { return Registration<&kMaxPool2D>(); }
+TFLMRegistration* RegisterSteAveragePool2D() { return Registration<&kAveragePool2D>(); }
 
 }  // namespace keras_ste

@@ -27,13 +27,14 @@ TFLMRegistration* RegisterSteQuantize();
 TFLMRegistration* RegisterSteConv2D();
 TFLMRegistration* RegisterSteFullyConnected();
 TFLMRegistration* RegisterSteMaxPool2D();
+TFLMRegistration* RegisterSteAveragePool2D();
 
 // Adds all of them to a MicroMutableOpResolver, or to what has its AddCustom. Fails where the resolver has no room for
-// four more ops.
+// so many more ops.
 template <typename Resolver>
 TfLiteStatus AddAllOps(Resolver& resolver) {
   TFLMRegistration* const registrations[] = {RegisterSteQuantize(), RegisterSteConv2D(), RegisterSteFullyConnected(),
-                                             RegisterSteMaxPool2D()};
+                                             RegisterSteMaxPool2D(), RegisterSteAveragePool2D()};
   for (TFLMRegistration* r : registrations) {
     const TfLiteStatus status = resolver.AddCustom(r->custom_name, r);
     if (status != kTfLiteOk) return status;

@@ -9,6 +9,7 @@ extern const Op kQuantize;
 extern const Op kConv2D;
 extern const Op kFullyConnected;
 extern const Op kMaxPool2D;
+extern const Op kAveragePool2D;
 
 // For ops that need no memory of their own.
 inline size_t NoBytes(const void*) { return 0; }
