@@ -55,6 +55,8 @@ def pack_codes(codes, bits):
 
 def quantize(inputs, options):
     """SteQuantize."""
+    if options["version"] == 2:
+        return float_outputs(numbers(inputs[0], "input", options).astype(np.float32), inputs[1:], options)
     (x,) = inputs
     assert x.shape[-1] == options["channels"] and (options["bits"], options["encoding"]) == (1, "bipolar")
     return pack(x >= 0)
@@ -235,10 +237,34 @@ def average_pool2d(inputs, options):
     return float_outputs(sums.astype(np.float32) / places.astype(np.float32), inputs[1:], options)
 
 
+def add(inputs, options):
+    """SteAdd."""
+    a, b, scale_a, scale_b = (list(inputs) + [None] * 2)[:4]
+    a, b = numbers(a, "a", options).astype(np.float32), numbers(b, "b", options).astype(np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        a = a if scale_a is None else a * scale_a
+        b = b if scale_b is None else b * scale_b
+        return float_outputs(a + b, inputs[4:], options)
+
+
+def dequantize(inputs, options):
+    """SteDequantize."""
+    x, table, multiplier, bias = (list(inputs) + [None] * 3)[:4]
+    values = numbers(x, "input", options)
+    if table is None:
+        values = values.astype(np.float32)
+    else:
+        codes = code_of(values, *codes_of("input", options))
+        values = table[codes] if table.ndim == 1 else table[np.arange(options["channels"]), codes]
+    return _finish(values, [None, None, multiplier, bias], {"output": "float32"})
+
+
 OPS = {
     "SteQuantize": quantize,
     "SteConv2D": conv2d,
     "SteFullyConnected": fully_connected,
     "SteMaxPool2D": max_pool2d,
     "SteAveragePool2D": average_pool2d,
+    "SteAdd": add,
+    "SteDequantize": dequantize,
 }

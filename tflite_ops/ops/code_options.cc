@@ -143,6 +143,15 @@ int32_t LowestCode(const Codes& codes) {
 
 int32_t HighestCode(const Codes& codes) { return LowestCode(codes) < 0 ? (1 << (codes.bits - 1)) - 1 : (1 << codes.bits) - 1; }
 
+Outputs FloatOutputs(int32_t channels) {
+  Outputs o = {};
+  o.kind = OutputKind::kFloat32;
+  o.channels = channels;
+  o.activation_min = -__builtin_inff();
+  o.activation_max = __builtin_inff();
+  return o;
+}
+
 Outputs ReadOutputs(int32_t version, Options* options) {
   const float infinity = __builtin_inff();
   Outputs o = {};
@@ -208,7 +217,7 @@ bool CheckNumbers(const Tensor* inputs, int32_t i, bool floats, Checks* checks, 
     return checks->Fail(i, floats ? "INT32 (packed), INT8, UINT8 or FLOAT32" : "INT32 (packed), INT8 or UINT8");
   }
   if (n->zero_point < low || n->zero_point > high) return checks->Fail(i, "a type that can hold the zero point");
-  if (!checks->HasElements(i)) return false;
+  if (!checks->HasElements(i) || (t.constant && !checks->HasBytes(i))) return false;
   const bool whole = t.rank > 0 && t.dims[t.rank - 1] == PixelElements(*n);
   return whole || checks->Fail(i, "a last dimension that holds 'channels' channels");
 }
@@ -228,6 +237,13 @@ bool SetOutput(Type type, int32_t rank, const int32_t* dims, Checks* checks, Out
     if (!Multiply(elements, dims[d], &elements)) return checks->Fail("the output has 2^31 elements or more");
   }
   return true;
+}
+
+bool SetPixelOutput(const Tensor& input, Type type, int32_t last, Checks* checks, Output* output) {
+  int32_t dims[kMaxRank];
+  for (int32_t d = 0; d < input.rank; ++d) dims[d] = input.dims[d];
+  dims[input.rank - 1] = last;
+  return SetOutput(type, input.rank, dims, checks, output);
 }
 
 const OutputKernels* OutputKernelsOf(const KernelTable* kernels) {

@@ -27,6 +27,9 @@ int32_t HighestCode(const Codes& codes);
 // The options that say what the sums become. The channels are to be set besides.
 Outputs ReadOutputs(int32_t version, Options* options);
 
+// Floats that are not clamped.
+Outputs FloatOutputs(int32_t channels);
+
 // Sets what `outputs` leaves open from the tensors multiplier, bias and thresholds, inputs `first` to `first` + 2, and checks
 // them. Whether the sums are floats is said by `float_sums`.
 bool CheckOutputs(const Tensor* inputs, int32_t first, bool float_sums, Checks* checks, Outputs* outputs);
@@ -43,6 +46,9 @@ int32_t PixelsOf(const Tensor& tensor);
 
 // An output of fewer than 2^31 elements.
 bool SetOutput(Type type, int32_t rank, const int32_t* dims, Checks* checks, Output* output);
+
+// The shape of `input` with another last dimension.
+bool SetPixelOutput(const Tensor& input, Type type, int32_t last, Checks* checks, Output* output);
 
 // Those of the table, or what works without one.
 const OutputKernels* OutputKernelsOf(const KernelTable* kernels);

@@ -100,15 +100,15 @@ void AddScales(int32_t channels, OpCase* node, Random* random) {
 }
 
 // The options and the constants of what sums that are floats become. Constants of enormous size have no bytes to be judged by.
-void AddFloatOutputs(int32_t channels, bool enormous, OpCase* node, Random* random) {
-  const int64_t kind = random->Between(enormous ? 1 : 0, 3);
-  if (kind == 1) {
+void AddFloatOutputs(int32_t channels, bool floats, bool enormous, OpCase* node, Random* random) {
+  const int64_t kind = random->Between(enormous ? 1 : 0, floats ? 3 : 2);
+  if (kind == 3) {
     node->options.emplace_back("output", "float32");
     if (random->OneIn(2)) node->options.emplace_back("activation_max", int64_t{6});
     return AddScales(channels, node, random);
   }
-  if (kind > 1) {
-    const bool packed = kind == 2;
+  if (kind > 0) {
+    const bool packed = kind == 1;
     node->options.emplace_back("output", packed ? "packed" : random->OneIn(2) ? "int8" : "int16");
     if (packed) AddCodes("output", &node->options, random);
     if (!packed && random->OneIn(2)) node->options.emplace_back("output_zero_point", random->Between(-128, 127));
@@ -236,12 +236,62 @@ OpCase GoodAveragePool2D(const Op* op, bool enormous, Random* random) {
   if (random->OneIn(8)) {
     node.options.emplace_back("output", "int32");
   } else {
-    AddFloatOutputs(channels, enormous, &node, random);
+    AddFloatOutputs(channels, true, enormous, &node, random);
   }
   return node;
 }
 
+std::vector<int32_t> Shape(bool enormous, Random* random) {
+  std::vector<int32_t> dims(static_cast<size_t>(random->Between(1, 4)));
+  for (int32_t& d : dims) d = Size(enormous, 4, random);
+  dims.back() = Size(enormous, 100, random);
+  return dims;
+}
+
+OpCase GoodDequantize(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const std::vector<int32_t> dims = Shape(enormous, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{dims.back()}}};
+  if (random->OneIn(2)) {
+    node.inputs.push_back(AddNumbers("input", dims, false, &node.options, random));
+    node.inputs.push_back(Absent());
+  } else {
+    std::vector<int32_t> packed = dims;
+    const int32_t bits = AddCodes("input", &node.options, random);
+    packed.back() = bits * Words(dims.back());
+    node.inputs.push_back(Make("input", Type::kInt32, packed, false));
+    const std::vector<int32_t> one_table = {1 << bits}, tables = {dims.back(), 1 << bits};
+    node.inputs.push_back(Make("table", Type::kFloat32, random->OneIn(2) ? one_table : tables, true));
+  }
+  AddScales(dims.back(), &node, random);
+  return node;
+}
+
+OpCase GoodAdd(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const std::vector<int32_t> dims = Shape(enormous, random);
+  const int32_t channels = dims.back();
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{channels}}};
+  for (const char* name : {"a", "b"}) node.inputs.push_back(AddNumbers(name, dims, true, &node.options, random));
+  for (const char* name : {"scale_a", "scale_b"}) {
+    const int32_t scales = random->OneIn(2) ? channels : 1;
+    node.inputs.push_back(random->OneIn(3) ? Absent() : Make(name, Type::kFloat32, {scales}, true));
+  }
+  AddFloatOutputs(channels, true, enormous, &node, random);
+  return node;
+}
+
+OpCase GoodConversion(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const std::vector<int32_t> dims = Shape(enormous, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{dims.back()}}};
+  node.inputs.push_back(AddNumbers("input", dims, true, &node.options, random));
+  AddFloatOutputs(dims.back(), false, enormous, &node, random);
+  return node;
+}
+
 OpCase GoodQuantize(const Op* op, bool enormous, Random* random) {
+  if (random->OneIn(2)) return GoodConversion(op, enormous, random);
   OpCase node{op, {}, {}, {}};
   std::vector<int32_t> dims(static_cast<size_t>(random->Between(1, 4)));
   for (int32_t& d : dims) d = Size(enormous, 5, random);
@@ -361,6 +411,8 @@ OpCase GoodCase(const Op* op, bool enormous, Random* random) {
                 : name == "SteFullyConnected" ? GoodFullyConnected(op, enormous, random)
                 : name == "SteMaxPool2D"      ? GoodMaxPool2D(op, enormous, random)
                 : name == "SteAveragePool2D"  ? GoodAveragePool2D(op, enormous, random)
+                : name == "SteAdd"            ? GoodAdd(op, enormous, random)
+                : name == "SteDequantize"     ? GoodDequantize(op, enormous, random)
                                               : GoodQuantize(op, enormous, random);
   node.bytes = OptionBytes::Of(node.options);
   return node;
