@@ -6,7 +6,8 @@
 namespace keras_ste {
 namespace {
 
-constexpr int32_t kLanes = 32;  // channels summed up together
+constexpr int32_t kLanes = 32;  // channels stored together
+constexpr int32_t kGroup = 4;   // words counted together: what every vector holds
 
 // The places of one window that lie inside the image.
 struct Window {
@@ -26,84 +27,129 @@ void EveryPlace(const AveragePool& p, const Window& w, const Visit& visit) {
   }
 }
 
-// 32 counters of 8 bits, bit by bit: lane i of plane b is bit b of counter i.
+// Counters of 8 bits for kWords * 32 channels, bit by bit: a lane of plane b is bit b of its counter. What arrives at a plane
+// waits for what comes next, and both are added to the plane at once; so each place costs about one addition of three bits.
+template <int32_t kWords>
 class Counters {
  public:
-  void Add(uint32_t lanes) {
-    ++added_;
-    for (int32_t b = 0; added_ >> b != 0; ++b) {
-      const uint32_t carry = planes_[b] & lanes;
-      planes_[b] ^= lanes;
-      lanes = carry;
+  void Add(const uint32_t* words) {
+    uint32_t carry[kWords];
+    for (int32_t i = 0; i < kWords; ++i) carry[i] = words[i];
+    int32_t b = 0;
+    for (++added_; (added_ >> b & 1) == 0; ++b) {
+      for (int32_t i = 0; i < kWords; ++i) {
+        const uint32_t both = waiting_[b][i] ^ carry[i], one = planes_[b][i];
+        planes_[b][i] = one ^ both;
+        carry[i] = (waiting_[b][i] & carry[i]) | (one & both);
+      }
     }
+    for (int32_t i = 0; i < kWords; ++i) waiting_[b][i] = carry[i];
   }
   bool Full() const { return added_ == 255; }
 
-  // Adds what has been counted, times `worth`, and counts anew.
-  void Empty(int32_t worth, int32_t* sums) {
-    uint8_t counts[kLanes];
-    CodesOfPlanes(planes_, 1, 8, counts);
-    for (int32_t i = 0; i < kLanes; ++i) sums[i] += worth * counts[i];
+  // Adds what has been counted, times 2^shift and negated or not, and counts anew.
+  void Empty(int32_t shift, bool negative, int32_t* sums) {
+    const int32_t sign = negative ? -1 : 0;
+    for (int32_t i = 0; i < kWords; ++i, sums += kLanes) {
+      uint8_t counts[kLanes];
+      CodesOfPlanes(Settle(i), 1, 8, counts);
+      for (int32_t lane = 0; lane < kLanes; ++lane) sums[lane] += ((counts[lane] << shift) ^ sign) - sign;
+    }
     *this = Counters();
   }
 
  private:
-  uint32_t planes_[8] = {};
+  // Adds what waits to the planes of one word, in `settled_`.
+  const uint32_t* Settle(int32_t word) {
+    for (int32_t b = 0; b < 8; ++b) settled_[b] = planes_[b][word];
+    for (int32_t b = 0; added_ >> b != 0; ++b) {
+      uint32_t carry = (added_ >> b & 1) != 0 ? waiting_[b][word] : 0u;
+      for (int32_t above = b; above < 8 && carry != 0; ++above) {
+        const uint32_t next = settled_[above] & carry;
+        settled_[above] ^= carry;
+        carry = next;
+      }
+    }
+    return settled_;
+  }
+
+  uint32_t planes_[8][kWords] = {}, waiting_[8][kWords] = {}, settled_[8] = {};
   int32_t added_ = 0;
 };
 
+// The sums of kWords * 32 channels.
+template <int32_t kWords>
 void SumCodes(const AveragePool& p, const Window& w, int32_t channel, int32_t* sums) {
   const Codes& codes = p.input.codes;
   const bool bipolar = codes.encoding == Encoding::kBipolar;
   const int32_t least = bipolar ? -((1 << codes.bits) - 1) : 0;
-  for (int32_t i = 0; i < kLanes; ++i) sums[i] = Places(w) * (least - p.input.zero_point);
+  for (int32_t i = 0; i < kWords * kLanes; ++i) sums[i] = Places(w) * (least - p.input.zero_point);
   const int64_t pixel_words = PixelElements(p.input);
   for (int32_t b = 0; b < codes.bits; ++b) {
     const uint32_t* plane = static_cast<const uint32_t*>(w.image) + b * WordsOf(p.input.channels) + channel / 32;
-    const int32_t worth = (bipolar ? 2 : 1) * PlaneWorth(codes, b);
-    Counters counters;
+    const int32_t shift = bipolar ? b + 1 : b;
+    const bool negative = PlaneWorth(codes, b) < 0;
+    Counters<kWords> counters;
     EveryPlace(p, w, [&](int64_t pixel) {
-      counters.Add(plane[pixel * pixel_words]);
-      if (counters.Full()) counters.Empty(worth, sums);
+      counters.Add(plane + pixel * pixel_words);
+      if (counters.Full()) counters.Empty(shift, negative, sums);
     });
-    counters.Empty(worth, sums);
+    counters.Empty(shift, negative, sums);
   }
 }
 
 template <typename Byte>
 void SumBytes(const AveragePool& p, const Window& w, int32_t channel, int32_t count, int32_t* sums) {
-  for (int32_t i = 0; i < kLanes; ++i) sums[i] = -Places(w) * p.input.zero_point;
+  for (int32_t i = 0; i < kGroup * kLanes; ++i) sums[i] = -Places(w) * p.input.zero_point;
   EveryPlace(p, w, [&](int64_t pixel) {
     const Byte* bytes = static_cast<const Byte*>(w.image) + pixel * p.input.channels + channel;
     for (int32_t i = 0; i < count; ++i) sums[i] += bytes[i];
   });
 }
 
-void SumWindow(const AveragePool& p, const Window& w, int32_t channel, int32_t count, int32_t* sums) {
+// Sums up to kGroup * 32 channels; returns for how many there is room from the channel on.
+int32_t SumWindow(const AveragePool& p, const Window& w, int32_t channel, int32_t* sums) {
+  const int32_t left = p.input.channels - channel;
   if (p.input.kind == InputKind::kPacked) {
-    SumCodes(p, w, channel, sums);
-  } else if (p.input.kind == InputKind::kInt8) {
+    if (WordsOf(left) < kGroup) {
+      SumCodes<1>(p, w, channel, sums);
+      return kLanes;
+    }
+    SumCodes<kGroup>(p, w, channel, sums);
+    return kGroup * kLanes;
+  }
+  const int32_t count = left < kGroup * kLanes ? left : kGroup * kLanes;
+  if (p.input.kind == InputKind::kInt8) {
     SumBytes<int8_t>(p, w, channel, count, sums);
   } else {
     SumBytes<uint8_t>(p, w, channel, count, sums);
   }
+  return kGroup * kLanes;
+}
+
+void StoreSums(const AveragePool& p, float places, const OutputKernels& kernels, const OutputConstants& constants,
+               const int32_t* sums, int32_t channel, void* pixel) {
+  const int32_t left = p.input.channels - channel;
+  const int32_t count = left < kLanes ? left : kLanes;
+  if (p.outputs.kind == OutputKind::kInt32) {
+    StoreChunk(p.outputs, kernels, constants, sums, nullptr, 1, channel, count, &pixel);
+    return;
+  }
+  float averages[kLanes];
+  for (int32_t i = 0; i < kLanes; ++i) averages[i] = Scalar(static_cast<float>(sums[i]) / places);
+  StoreChunk(p.outputs, kernels, constants, averages, nullptr, 1, channel, count, &pixel);
 }
 
 void PoolPixel(const AveragePool& p, const Window& w, const OutputKernels& kernels, const OutputConstants& constants,
                void* pixel) {
   const float places = static_cast<float>(Places(w));
-  for (int32_t channel = 0; channel < p.input.channels; channel += kLanes) {
-    const int32_t left = p.input.channels - channel;
-    const int32_t count = left < kLanes ? left : kLanes;
-    int32_t sums[kLanes];
-    SumWindow(p, w, channel, count, sums);
-    if (p.outputs.kind == OutputKind::kInt32) {
-      StoreChunk(p.outputs, kernels, constants, sums, nullptr, 1, channel, count, &pixel);
-      continue;
+  int32_t sums[kGroup * kLanes];
+  for (int32_t first = 0; first < p.input.channels;) {
+    const int32_t end = first + SumWindow(p, w, first, sums);
+    for (int32_t channel = first; channel < end && channel < p.input.channels; channel += kLanes) {
+      StoreSums(p, places, kernels, constants, sums + (channel - first), channel, pixel);
     }
-    float averages[kLanes] = {};
-    for (int32_t i = 0; i < count; ++i) averages[i] = Scalar(static_cast<float>(sums[i]) / places);
-    StoreChunk(p.outputs, kernels, constants, averages, nullptr, 1, channel, count, &pixel);
+    first = end;
   }
 }
 

@@ -5,8 +5,12 @@
 #define KERAS_STE_KERNELS_BIT_PLANES_H_
 
 #include <stdint.h>
+#include <string.h>
 
 namespace keras_ste {
+
+// 8 codes are read as one number.
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the lowest byte must come first");
 
 // Bit i of byte j becomes bit j of byte i: squares of 1, 2 and 4 bits change places across the diagonal.
 static inline uint64_t TransposeBits(uint64_t x) {
@@ -20,22 +24,23 @@ static inline uint64_t TransposeBits(uint64_t x) {
 
 // 32 codes, as unsigned numbers, from one word of each of up to 8 planes, `stride` words apart.
 static inline void CodesOfPlanes(const uint32_t* planes, int64_t stride, int32_t bits, uint8_t* codes) {
-  for (int32_t i = 0; i < 32; i += 8) {
-    uint64_t square = 0;
-    for (int32_t p = 0; p < bits; ++p) square |= static_cast<uint64_t>(planes[p * stride] >> i & 0xFFu) << (8 * p);
-    square = TransposeBits(square);
-    for (int32_t j = 0; j < 8; ++j) codes[i + j] = static_cast<uint8_t>(square >> (8 * j));
+  uint64_t squares[4] = {};
+  for (int32_t p = 0; p < bits; ++p) {
+    for (int32_t i = 0; i < 4; ++i) squares[i] |= static_cast<uint64_t>(planes[p * stride] >> (8 * i) & 0xFFu) << (8 * p);
   }
+  for (int32_t i = 0; i < 4; ++i) squares[i] = TransposeBits(squares[i]);
+  memcpy(codes, squares, sizeof(squares));
 }
 
 // The lowest `bits` bits of 32 codes as one word of each plane.
 static inline void PlanesOfCodes(const uint8_t* codes, int32_t bits, uint32_t* planes) {
-  for (int32_t p = 0; p < bits; ++p) planes[p] = 0;
-  for (int32_t i = 0; i < 32; i += 8) {
-    uint64_t square = 0;
-    for (int32_t j = 0; j < 8; ++j) square |= static_cast<uint64_t>(codes[i + j]) << (8 * j);
-    square = TransposeBits(square);
-    for (int32_t p = 0; p < bits; ++p) planes[p] |= static_cast<uint32_t>(square >> (8 * p) & 0xFFu) << i;
+  uint64_t squares[4];
+  memcpy(squares, codes, sizeof(squares));
+  for (int32_t i = 0; i < 4; ++i) squares[i] = TransposeBits(squares[i]);
+  for (int32_t p = 0; p < bits; ++p) {
+    uint32_t word = 0;
+    for (int32_t i = 0; i < 4; ++i) word |= static_cast<uint32_t>(squares[i] >> (8 * p) & 0xFFu) << (8 * i);
+    planes[p] = word;
   }
 }
 

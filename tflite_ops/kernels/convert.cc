@@ -25,6 +25,11 @@ void ConvertPixels(const Convert& c, const void* input, const float* table, cons
     void* to = static_cast<char*>(output) + p * pixel_bytes;
     for (int32_t channel = 0; channel < channels; channel += kLanes) {
       const int32_t count = channels - channel < kLanes ? channels - channel : kLanes;
+      if (c.input.kind == InputKind::kFloat32 && count == kLanes) {  // as they are
+        StoreChunk(c.outputs, kernels, constants, static_cast<const float*>(from) + channel, nullptr, 1, channel, count,
+                   &to);
+        continue;
+      }
       float lanes[kLanes] = {};
       if (table != nullptr) {
         LookUp(c, from, table, channel, count, lanes);

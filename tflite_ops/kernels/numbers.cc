@@ -45,9 +45,9 @@ void LoadFloats(const Numbers& n, const void* pixel, int32_t channel, int32_t co
 void LoadWorths(const Codes& how, int32_t zero_point, const uint8_t* codes, int32_t* lanes) {
   const bool bipolar = how.encoding == Encoding::kBipolar;
   const int32_t turned = TwosComplement(how) ? 1 << (how.bits - 1) : 0;
-  const int32_t factor = bipolar ? 2 : 1;
+  const int32_t twice = bipolar ? 1 : 0;
   const int32_t less = (bipolar ? (1 << how.bits) - 1 : turned) + zero_point;
-  for (int32_t i = 0; i < 32; ++i) lanes[i] = (codes[i] ^ turned) * factor - less;
+  for (int32_t i = 0; i < 32; ++i) lanes[i] = ((codes[i] ^ turned) << twice) - less;
 }
 
 }  // namespace keras_ste

@@ -117,32 +117,36 @@ void StoreQuantized(const Chunk& c, void (*requantize)(const int32_t*, const Req
   requantize(sums, how, c.count, out);
 }
 
-// The codes of floats that are scaled and clamped already: rounded half to even, to which adding 1.5 * 2^23 leads, and moved
-// by the zero point; 0 of a NaN.
-void RoundFloats(const Outputs& o, const float* floats, int32_t count, int32_t* codes) {
+// The codes of floats that are scaled and clamped already: rounded half to even and moved by the zero point; 0 of a NaN.
+// Where 1.5 * 2^23 is added, the lowest bits of the sum are the integer.
+void RoundFloats(const Outputs& o, const float* floats, int32_t* codes) {
   constexpr float kRound = 12582912.0f;
-  for (int32_t i = 0; i < count; ++i) {
-    const float rounded = Scalar((floats[i] + kRound) - kRound);
-    codes[i] = ScalarBit(rounded == rounded) != 0 ? static_cast<int32_t>(rounded) + o.zero_point : 0;
+  constexpr int32_t kBitsOfRound = 0x4B400000;
+  for (int32_t i = 0; i < kChunk; ++i) {
+    const float sum = Scalar(floats[i] + kRound);
+    int32_t bits = 0;
+    memcpy(&bits, &sum, sizeof(bits));
+    const bool number = (bits & 0x7FFFFFFF) <= 0x7F800000;
+    codes[i] = number ? bits - kBitsOfRound + o.zero_point : 0;
   }
 }
 
 void StoreCodes(const Chunk& c, const int32_t* codes, uint32_t* pixel) {
   const Outputs& o = c.outputs;
-  uint8_t bytes[kChunk] = {};
+  uint8_t bytes[kChunk];
   uint32_t planes[8];
-  for (int32_t i = 0; i < c.count; ++i) bytes[i] = static_cast<uint8_t>(codes[i]);
+  for (int32_t i = 0; i < kChunk; ++i) bytes[i] = static_cast<uint8_t>(codes[i]);
   PlanesOfCodes(bytes, o.codes.bits, planes);
   for (int32_t p = 0; p < o.codes.bits; ++p) {
-    StoreBits(pixel + p * WordsOf(o.channels), c.channel, c.count, planes[p]);
+    StoreBits(pixel + p * WordsOf(o.channels), c.channel, c.count, planes[p] & BitRange(0, c.count));
   }
 }
 
 void StoreRounded(const Chunk& c, const float* sums, void* pixel) {
-  float floats[kChunk];
+  float floats[kChunk] = {};
   int32_t codes[kChunk];
   StoreFloats(c, sums, nullptr, floats);
-  RoundFloats(c.outputs, floats, c.count, codes);
+  RoundFloats(c.outputs, floats, codes);
   if (c.outputs.kind == OutputKind::kPacked) {
     StoreCodes(c, codes, static_cast<uint32_t*>(pixel));
   } else if (c.outputs.kind == OutputKind::kInt8) {

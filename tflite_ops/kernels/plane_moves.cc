@@ -75,11 +75,14 @@ void ShufflePixels(const Shuffle& s, const uint32_t* input, uint32_t* output, in
   for (int64_t plane = static_cast<int64_t>(begin) * s.bits; plane < static_cast<int64_t>(end) * s.bits; ++plane) {
     const uint32_t* from = input + plane * words;
     uint32_t* to = output + plane * words;
-    Clear(to, words);
+    uint32_t word = 0;
     int32_t channel = 0;
     for (int32_t i = 0; i < group_channels; ++i) {
-      for (int32_t source = i; source < s.channels; source += group_channels, ++channel) {
-        to[channel / 32] |= (from[source / 32] >> (source % 32) & 1u) << (channel % 32);
+      for (int32_t source = i; source < s.channels; source += group_channels) {
+        word |= (from[source / 32] >> (source % 32) & 1u) << (channel % 32);
+        if (++channel % 32 != 0 && channel < s.channels) continue;
+        *to++ = word;
+        word = 0;
       }
     }
   }

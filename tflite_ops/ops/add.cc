@@ -62,7 +62,7 @@ int32_t Units(const void* state) { return static_cast<const State*>(state)->pixe
 
 double Cost(const void* state) {
   const State& s = *static_cast<const State*>(state);
-  return 128.0 * s.pixels * s.add.outputs.channels;
+  return 2048.0 * s.pixels * s.add.outputs.channels;
 }
 
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {

@@ -62,8 +62,9 @@ int32_t Units(const void* state) { return PoolOf(state).batch * PoolOf(state).h.
 
 double Cost(const void* state) {
   const AveragePool& p = PoolOf(state);
-  return 64.0 * p.batch * p.h.out * p.w.out * (static_cast<double>(MostPlaces(p)) * PixelElements(p.input) +
-                                               OutputStride(p.outputs));
+  const double element = p.input.kind == InputKind::kPacked ? 512.0 : 64.0;  // a word of bits, or a byte
+  const double pixel = element * MostPlaces(p) * PixelElements(p.input) + 1024.0 * p.input.channels;
+  return pixel * p.batch * p.h.out * p.w.out;
 }
 
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {

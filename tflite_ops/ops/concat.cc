@@ -62,7 +62,7 @@ int32_t Units(const void* state) { return StateOf(state).pixels; }
 
 double Cost(const void* state) {
   const State& s = StateOf(state);
-  return 64.0 * s.pixels * s.concat.bits * WordsOf(s.concat.all_channels);
+  return 512.0 * s.pixels * s.concat.bits * WordsOf(s.concat.all_channels);
 }
 
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {

@@ -54,7 +54,7 @@ int32_t Units(const void* state) { return static_cast<const State*>(state)->pixe
 
 double Cost(const void* state) {
   const State& s = *static_cast<const State*>(state);
-  return 64.0 * s.pixels * s.convert.input.channels;
+  return 1024.0 * s.pixels * s.convert.input.channels;
 }
 
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {

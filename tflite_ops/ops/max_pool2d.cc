@@ -57,7 +57,7 @@ int32_t Units(const void* state) { return StateOf(state).batch * StateOf(state).
 
 double Cost(const void* state) {
   const MaxPool& p = StateOf(state);
-  return 64.0 * p.batch * p.h.out * p.w.out * p.codes.bits * p.words * p.h.kernel * p.w.kernel;
+  return 512.0 * p.batch * p.h.out * p.w.out * p.codes.bits * p.words * p.h.kernel * p.w.kernel;
 }
 
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {

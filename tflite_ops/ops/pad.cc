@@ -63,7 +63,7 @@ int32_t Units(const void* state) { return StateOf(state).batch * StateOf(state).
 
 double Cost(const void* state) {
   const State& s = StateOf(state);
-  return 32.0 * s.batch * s.pad.out_h * s.pad.out_w * s.pad.bits * WordsOf(s.pad.channels);
+  return 128.0 * s.batch * s.pad.out_h * s.pad.out_w * s.pad.bits * WordsOf(s.pad.channels);
 }
 
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {

@@ -46,7 +46,7 @@ int32_t Units(const void* state) { return StateOf(state).pixels; }
 
 double Cost(const void* state) {
   const State& s = StateOf(state);
-  return 64.0 * s.pixels * s.shuffle.bits * s.shuffle.channels;
+  return 512.0 * s.pixels * s.shuffle.bits * s.shuffle.channels;
 }
 
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {
