@@ -23,16 +23,29 @@ def pack(bits):
     return words.view(np.int32)
 
 
-def codes_of(name, options):
-    """The bits and the encoding that the options name."""
+def codes_of(options, name):
+    """Bits and encoding of the codes `name`, one bipolar bit where nothing is said."""
     return options.get(f"{name}_bits", 1), options.get(f"{name}_encoding", "bipolar")
 
 
-def worth(codes, bits, encoding):
-    """What codes, as unsigned numbers, are worth."""
+def worth(numbers, bits, encoding):
+    """What codes are worth whose bits, as unsigned numbers, are these."""
     if encoding == "bipolar":
-        return 2 * codes - (2**bits - 1)
-    return np.where(codes >> (bits - 1), codes - 2**bits, codes) if encoding in ("signed", "ternary") else codes
+        return 2 * numbers - (2**bits - 1)
+    if encoding == "unsigned":
+        return numbers
+    return np.where(numbers >= 2 ** (bits - 1), numbers - 2**bits, numbers)
+
+
+def unpack_numbers(words, channels, bits):
+    """int32 `[..., bits * ceil(channels / 32)]` to int64 `[..., channels]`: the bits of each code, as an unsigned number."""
+    planes = words.reshape(*words.shape[:-1], bits, -(-channels // 32))
+    return sum((unpack(planes[..., p, :], channels) + 1) // 2 << p for p in range(bits))
+
+
+def unpack_codes(words, channels, codes):
+    """The same, to what the codes are worth."""
+    return worth(unpack_numbers(words, channels, codes[0]), *codes)
 
 
 def code_of(values, bits, encoding):
@@ -40,23 +53,15 @@ def code_of(values, bits, encoding):
     return (values + 2**bits - 1) // 2 if encoding == "bipolar" else values % 2**bits
 
 
-def unpack_codes(words, channels, bits, encoding):
-    """int32 `[..., bits * ceil(channels / 32)]` to int64 `[..., channels]`, what the codes are worth."""
-    planes = words.reshape(*words.shape[:-1], bits, -1)
-    codes = (unpack(planes, channels) + 1) // 2 << np.arange(bits)[:, np.newaxis]
-    return worth(codes.sum(-2), bits, encoding)
-
-
-def pack_codes(codes, bits):
-    """int64 `[..., C]`, codes as unsigned numbers, to int32 `[..., bits * ceil(C / 32)]`."""
-    planes = codes[..., np.newaxis, :] >> np.arange(bits)[:, np.newaxis] & 1
-    return pack(planes != 0).reshape(*codes.shape[:-1], -1)
+def pack_numbers(numbers, bits):
+    """int `[..., C]` of codes, of whose bits the lowest count, to int32 `[..., bits * ceil(C / 32)]`."""
+    return np.concatenate([pack(numbers >> p & 1 == 1) for p in range(bits)], axis=-1)
 
 
 def quantize(inputs, options):
     """SteQuantize."""
     if options["version"] == 2:
-        return float_outputs(numbers(inputs[0], "input", options).astype(np.float32), inputs[1:], options)
+        return _finish(_numbers(inputs[0], "input", options).astype(np.float32), [None, None, *inputs[1:]], options)
     (x,) = inputs
     assert x.shape[-1] == options["channels"] and (options["bits"], options["encoding"]) == (1, "bipolar")
     return pack(x >= 0)
@@ -103,55 +108,102 @@ def _sums(x, weights, groups, windows):
     return sums
 
 
-def _finish(sums, inputs, options):
+def _requantized(sums, multiplier, shifts, options):
+    """As TFLite rounds since it rounds once: halves up."""
+    right = 31 - shifts.astype(np.int64)
+    product = sums.astype(object) * multiplier.astype(object)  # integers without end
+    rounded = (product + (1 << (right - 1).astype(object))) >> right.astype(object)
+    low, high = np.iinfo(options["output"]).min, np.iinfo(options["output"]).max
+    low, high = options.get("output_min", low), options.get("output_max", high)
+    moved = rounded + options.get("output_zero_point", 0)
+    return np.clip(moved, low, high).astype(options["output"])
+
+
+def _rounded(sums, multiplier, bias, options):
+    """Sums that are floats as integers: scaled, rounded half to even and clipped; 0 of a NaN."""
+    packed = options["output"] == "packed"
+    bits, encoding = codes_of(options, "output") if packed else (8 * np.dtype(options["output"]).itemsize, "signed")
+    low, high = {"signed": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1), "ternary": (-1, 1)}.get(encoding, (0, 2**bits - 1))
+    low, high = options.get("output_min", low), options.get("output_max", high)
+    with np.errstate(invalid="ignore", over="ignore"):
+        y = sums * (np.float32(1) if multiplier is None else multiplier) + (np.float32(0) if bias is None else bias)
+    moved = np.clip(np.rint(y.astype(np.float64)) + options.get("output_zero_point", 0), low, high)
+    codes = np.where(np.isnan(y), 0, moved).astype(np.int64)
+    return pack_numbers(codes, bits) if packed else codes.astype(options["output"])
+
+
+def _finish(sums, inputs, options, scales=None):
+    """What the sums become. `scales` are those of rows quantized at run time."""
     multiplier, bias, thresholds = (list(inputs[2:]) + [None] * 3)[:3]
+    if sums.dtype == np.float32 and thresholds is None and options["output"] != "float32":
+        return _rounded(sums, multiplier, bias, options)
     if options["output"] == "packed":
         assert multiplier is None and bias is None
         assert thresholds.dtype == (np.float32 if sums.dtype == np.float32 else np.int32)
-        return pack(sums >= thresholds)
+        bits, encoding = codes_of(options, "output")
+        thresholds = thresholds.reshape(2**bits - 1, -1)
+        reached = np.sum([sums >= t for t in thresholds], axis=0)
+        return pack_numbers(reached - (2 ** (bits - 1) if encoding in ("signed", "ternary") else 0), bits)
+    if options["output"] == "int32":
+        assert multiplier is None and bias is None and thresholds is None
+        return sums.astype(np.int32)
+    if options["output"] != "float32":
+        return _requantized(sums + (0 if bias is None else bias), multiplier, thresholds, options)
     assert thresholds is None
     y = sums.astype(np.float32)
-    y = y * (np.float32(1) if multiplier is None else multiplier)
+    if scales is not None and multiplier is not None and multiplier.size == 1:
+        y = y * (multiplier * scales)
+    else:
+        y = y * (np.float32(1) if multiplier is None else multiplier)
+        y = y * (np.float32(1) if scales is None else scales)
     y = y + (np.float32(0) if bias is None else bias)
     low = np.float32(options.get("activation_min", -np.inf))
     return np.minimum(np.maximum(y, low), np.float32(options.get("activation_max", np.inf)))
 
 
-def _numbers(x, channels, options):
-    """An input as float32 or int64."""
-    if x.dtype == np.int32:
-        return unpack(x, channels)
+def _numbers(x, name, options):
+    """An input of floats, bytes or packed codes: float32, or int64 less the zero point."""
     if x.dtype == np.float32:
         return x
-    return x.astype(np.int64) - options.get("input_zero_point", 0)
+    zero_point = options.get(f"{name}_zero_point", 0)
+    if x.dtype == np.int32:
+        return unpack_codes(x, options["channels"], codes_of(options, name)) - zero_point
+    return x.astype(np.int64) - zero_point
 
 
 def _conv_weights(filters, packed, options):
-    """`[O, kh, kw, C / groups]` of ±1."""
+    """`[O, kh, kw, C / groups]` of what the weights are worth."""
+    codes = codes_of(options, "weight")
     o, kh, kw = options["filters"], options["kernel_h"], options["kernel_w"]
     groups = options["groups"]
     channels = options["channels"] // groups
     if not packed:
-        return unpack(filters, kh * kw * channels).reshape(o, kh, kw, channels)
+        return unpack_codes(filters, kh * kw * channels, codes).reshape(o, kh, kw, channels)
     assert filters.shape[:3] == (o, kh, kw)
+    words = filters.shape[3] // codes[0]
+    numbers = unpack_numbers(filters, 32 * words, codes[0])
     weights = np.zeros((o, kh, kw, channels), np.int64)
     for output in range(o):
-        first = output // (o // groups) * channels
-        for channel in range(channels):
-            bit = first + channel - first // 32 * 32
-            word = filters[output, :, :, bit // 32].view(np.uint32)
-            weights[output, :, :, channel] = 2 * ((word >> np.uint32(bit % 32)) & 1).astype(np.int64) - 1
+        bit = output // (o // groups) * channels % 32
+        weights[output] = worth(numbers[output, :, :, bit : bit + channels], *codes)
     return weights
 
 
 def conv2d(inputs, options):
     """SteConv2D."""
-    x = _numbers(inputs[0], options["channels"], options)
+    x = _numbers(inputs[0], "input", options)
     assert x.shape[-1] == options["channels"]
     weights = _conv_weights(inputs[1], inputs[0].dtype == np.int32, options)
     geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("kernel", "stride", "dilation")]
     windows = _windows(x, *geometry, options["padding"], options["pad_value"])
     return _finish(_sums(x, weights, options["groups"], windows), inputs, options)
+
+
+def _quantized_rows(x, options):
+    """Codes by the largest absolute value of each row, and what 1 stands for."""
+    limit = np.float32(2 ** (options["row_bits"] - 1) - 1)
+    largest = np.maximum(np.max(np.abs(x), axis=-1, keepdims=True), np.float32(options.get("row_epsilon", 1e-5)))
+    return np.rint(x * (limit / largest)).astype(np.int64), largest * (np.float32(1) / limit)
 
 
 def fully_connected(inputs, options):
@@ -160,13 +212,17 @@ def fully_connected(inputs, options):
     axes, pixels, channels = options.get("input_axes", 1), options.get("pixels", 1), options["channels"]
     lead, row = x.shape[:-axes], x.shape[-axes:]
     assert int(np.prod(row[:-1])) == pixels
+    codes = codes_of(options, "weight")
     if x.dtype == np.int32:
-        weights = unpack(inputs[1].reshape(units, pixels, -1), channels)
+        weights = unpack_codes(inputs[1].reshape(units, pixels, -1), channels, codes)
     else:
-        weights = unpack(inputs[1], pixels * channels)
-    x = _numbers(x, channels, options).reshape(-1, 1, 1, pixels * channels)
+        weights = unpack_codes(inputs[1], pixels * channels, codes)
+    x, scales = _numbers(x, "input", options), None
+    if "row_bits" in options:
+        x, scales = _quantized_rows(x.reshape(*lead, -1), options)
+    x = x.reshape(-1, 1, 1, pixels * channels)
     sums = _sums(x, weights.reshape(units, 1, 1, -1), 1, [(0, 0, x)])
-    return _finish(sums.reshape(*lead, units), inputs, options)
+    return _finish(sums.reshape(*lead, units), inputs, options, scales)
 
 
 def max_pool2d(inputs, options):
@@ -174,59 +230,16 @@ def max_pool2d(inputs, options):
     channels = options["channels"]
     minimum = inputs[1] if len(inputs) > 1 else None
     sign = np.ones(channels, np.int64) if minimum is None else -unpack(minimum, channels)
-    codes = codes_of("input", options)
-    x = unpack_codes(inputs[0], channels, *codes) * sign
+    codes = codes_of(options, "input")
+    x = unpack_codes(inputs[0], channels, codes) * sign
     geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("pool", "stride")]
     windows = _windows(x, *geometry, (1, 1), options["padding"], -256)
-    return pack_codes(code_of(np.max([values for _, _, values in windows], axis=0) * sign, *codes), codes[0])
-
-
-def numbers(x, name, options):
-    """An input of floats, bytes or packed codes: float32, or int64 less the zero point."""
-    if x.dtype == np.float32:
-        return x
-    zero_point = options.get(f"{name}_zero_point", 0)
-    if x.dtype == np.int32:
-        return unpack_codes(x, options["channels"], *codes_of(name, options)) - zero_point
-    return x.astype(np.int64) - zero_point
-
-
-def count_thresholds(sums, thresholds, bits, encoding):
-    """The codes, as unsigned numbers, of sums by the number of thresholds that they reach."""
-    codes = np.sum(sums >= thresholds.reshape(2**bits - 1, *[1] * (sums.ndim - 1), -1), axis=0)
-    return (codes - 2 ** (bits - 1)) % 2**bits if encoding in ("signed", "ternary") else codes
-
-
-def round_codes(sums, multiplier, bias, bits, encoding, options):
-    """The integers that sums are rounded to."""
-    low, high = {"signed": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1), "ternary": (-1, 1)}.get(encoding, (0, 2**bits - 1))
-    low, high = options.get("output_min", low), options.get("output_max", high)
-    zero_point = options.get("output_zero_point", 0)
-    with np.errstate(invalid="ignore", over="ignore"):
-        y = sums * (np.float32(1) if multiplier is None else multiplier) + (np.float32(0) if bias is None else bias)
-    codes = np.clip(np.rint(y.astype(np.float64)) + zero_point, low, high)
-    return np.where(np.isnan(y), 0, codes).astype(np.int64)
-
-
-def float_outputs(sums, constants, options):
-    """What becomes of float32 sums; the constants are multiplier, bias and thresholds."""
-    assert sums.dtype == np.float32
-    multiplier, bias, thresholds = (list(constants) + [None] * 3)[:3]
-    if options["output"] == "float32":
-        return _finish(sums, [None, None, multiplier, bias, thresholds], options)
-    if options["output"] == "packed":
-        bits, encoding = codes_of("output", options)
-        if thresholds is not None:
-            assert multiplier is None and bias is None
-            return pack_codes(count_thresholds(sums, thresholds, bits, encoding), bits)
-        return pack_codes(round_codes(sums, multiplier, bias, bits, encoding, options) % 2**bits, bits)
-    dtype = np.dtype(options["output"])
-    return round_codes(sums, multiplier, bias, 8 * dtype.itemsize, "signed", options).astype(dtype)
+    return pack_numbers(code_of(np.max([values for _, _, values in windows], axis=0) * sign, *codes), codes[0])
 
 
 def average_pool2d(inputs, options):
     """SteAveragePool2D."""
-    x = numbers(inputs[0], "input", options)
+    x = _numbers(inputs[0], "input", options)
     geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("pool", "stride")]
     sums, places = (
         np.sum([values for _, _, values in _windows(each, *geometry, (1, 1), options["padding"], 0)], axis=0)
@@ -234,27 +247,27 @@ def average_pool2d(inputs, options):
     )
     if options["output"] == "int32":
         return sums.astype(np.int32)
-    return float_outputs(sums.astype(np.float32) / places.astype(np.float32), inputs[1:], options)
+    return _finish(sums.astype(np.float32) / places.astype(np.float32), [None, None, *inputs[1:]], options)
 
 
 def add(inputs, options):
     """SteAdd."""
     a, b, scale_a, scale_b = (list(inputs) + [None] * 2)[:4]
-    a, b = numbers(a, "a", options).astype(np.float32), numbers(b, "b", options).astype(np.float32)
+    a, b = _numbers(a, "a", options).astype(np.float32), _numbers(b, "b", options).astype(np.float32)
     with np.errstate(invalid="ignore", over="ignore"):
         a = a if scale_a is None else a * scale_a
         b = b if scale_b is None else b * scale_b
-        return float_outputs(a + b, inputs[4:], options)
+        return _finish(a + b, [None, None, *inputs[4:]], options)
 
 
 def dequantize(inputs, options):
     """SteDequantize."""
     x, table, multiplier, bias = (list(inputs) + [None] * 3)[:4]
-    values = numbers(x, "input", options)
+    values = _numbers(x, "input", options)
     if table is None:
         values = values.astype(np.float32)
     else:
-        codes = code_of(values, *codes_of("input", options))
+        codes = code_of(values, *codes_of(options, "input"))
         values = table[codes] if table.ndim == 1 else table[np.arange(options["channels"]), codes]
     return _finish(values, [None, None, multiplier, bias], {"output": "float32"})
 
@@ -275,26 +288,26 @@ def nearest(inputs, options):
 
 def concat(inputs, options):
     """SteConcat."""
-    codes = codes_of("input", options)
-    parts = [unpack_codes(x, options[f"channels_{i}"], *codes) for i, x in enumerate(inputs)]
-    return pack_codes(code_of(np.concatenate(parts, axis=-1), *codes), codes[0])
+    codes = codes_of(options, "input")
+    parts = [unpack_codes(x, options[f"channels_{i}"], codes) for i, x in enumerate(inputs)]
+    return pack_numbers(code_of(np.concatenate(parts, axis=-1), *codes), codes[0])
 
 
 def pad(inputs, options):
     """StePad."""
-    codes = codes_of("input", options)
+    codes = codes_of(options, "input")
     around = [(options["pad_top"], options["pad_bottom"]), (options["pad_left"], options["pad_right"])]
-    x = unpack_codes(inputs[0], options["channels"], *codes)
+    x = unpack_codes(inputs[0], options["channels"], codes)
     x = np.pad(x, [(0, 0), *around, (0, 0)], constant_values=options["pad_value"])
-    return pack_codes(code_of(x, *codes), codes[0])
+    return pack_numbers(code_of(x, *codes), codes[0])
 
 
 def shuffle(inputs, options):
     """SteShuffle."""
-    codes = codes_of("input", options)
-    x = unpack_codes(inputs[0], options["channels"], *codes)
+    codes = codes_of(options, "input")
+    x = unpack_codes(inputs[0], options["channels"], codes)
     shuffled = x.reshape(*x.shape[:-1], options["groups"], -1).swapaxes(-1, -2).reshape(x.shape)
-    return pack_codes(code_of(shuffled, *codes), codes[0])
+    return pack_numbers(code_of(shuffled, *codes), codes[0])
 
 
 OPS = {

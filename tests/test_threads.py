@@ -76,7 +76,7 @@ def grouped_conv_to_shared_words(rng):
 
 
 def groups_inside_words(rng):
-    """Such groups have no tiled kernel."""
+    """Words that two groups share are read under masks."""
     options = conv_options(48, 48, groups=2)
     filters = np.zeros((48, 3, 3, 48), bool)
     filters[:24, ..., :24] = rng.random((24, 3, 3, 24)) < 0.5
@@ -92,7 +92,7 @@ def float_conv(rng):
 
 
 def pixel_conv(rng):
-    value = rng.integers(0, 256, (1, 40, 40, 3), np.uint8)
+    value = rng.integers(0, 256, (1, 90, 90, 3), np.uint8)
     return Case("SteConv2D", conv_options(3, 64, input_zero_point=7), value, [bits(rng, 64, 27), *scales(rng, 64)])
 
 
@@ -108,6 +108,26 @@ def fully_connected_one_row(rng):
     return Case("SteFullyConnected", options, bits(rng, 1, 5000), [bits(rng, 8000, 5000), None, None, thresholds])
 
 
+def codes(rng, shape, number):
+    return reference_ops.pack_numbers(rng.integers(0, 2**number, shape), number)
+
+
+def staged_conv(rng):
+    """Threads share out the rows that are unpacked to bytes, then the tiles."""
+    options = conv_options(40, 64, version=2, weight_bits=4, weight_encoding="signed", input_bits=4)
+    options |= {"input_encoding": "unsigned", "output": "packed", "output_bits": 2, "output_encoding": "unsigned"}
+    thresholds = np.sort(rng.integers(-500, 500, (3, 64)), axis=0).astype(np.int32)
+    value = codes(rng, (2, 30, 30, 40), 4)
+    return Case("SteConv2D", options, value, [codes(rng, (64, 3, 3, 40), 4), None, None, thresholds])
+
+
+def quantized_rows(rng):
+    options = {"version": 2, "units": 300, "channels": 700, "output": "float32", "row_bits": 8}
+    options |= {"weight_bits": 3, "weight_encoding": "signed"}
+    value = rng.normal(size=(50, 700)).astype(np.float32)
+    return Case("SteFullyConnected", options, value, [codes(rng, (300, 700), 3), *scales(rng, 300)])
+
+
 def quantize(rng):
     options = {"version": 1, "bits": 1, "encoding": "bipolar", "channels": 33}
     return Case("SteQuantize", options, rng.normal(size=(20, 30, 30, 33)).astype(np.float32))
@@ -120,7 +140,7 @@ def max_pool2d(rng):
 
 def codes(rng, *shape):
     """Two bits of each channel."""
-    return reference_ops.pack_codes(rng.integers(0, 4, shape), 2)
+    return reference_ops.pack_numbers(rng.integers(0, 4, shape), 2)
 
 
 CODES = {"version": 2, "input_bits": 2, "input_encoding": "unsigned"}
@@ -168,7 +188,7 @@ def shuffle(rng):
 
 CASES = [
     packed_conv, packed_conv_to_bits, grouped_conv_to_shared_words, groups_inside_words, float_conv, pixel_conv,
-    fully_connected_rows, fully_connected_one_row, quantize, max_pool2d,
+    fully_connected_rows, fully_connected_one_row, staged_conv, quantized_rows, quantize, max_pool2d,
     quantize_codes, dequantize, average_pool2d, add, nearest, concat, pad, shuffle,
 ]  # fmt: skip
 

@@ -11,10 +11,6 @@
 
 namespace keras_ste {
 
-constexpr int32_t kBlock = 16;         // output channels of a block of weights
-constexpr int32_t kChunk = 2 * kBlock; // output channels computed and written together: one packed word
-constexpr int32_t kMaxTileRows = 8;    // no kernel computes more pixels at once
-
 // Packed input times one-bit weights for up to `bitdot_rows` pixels and one or two blocks.
 //   inputs[tap * rows + r]   the words of pixel r under that tap
 //   weights                  [taps * words][16], the second block `block_stride` words behind the first

@@ -6,26 +6,37 @@
 
 namespace keras_ste {
 
-// How sums become quantized numbers, as TFLite has it: multiplied by multiplier * 2^(shift - 31), of which the multiplier is
-// 0 or at least 2^30 and the shift -31 to 30, then moved by the zero point and clamped.
+constexpr int32_t kBlock = 16;         // output channels of a block of weights
+constexpr int32_t kChunk = 2 * kBlock; // output channels computed and written together: one packed word
+constexpr int32_t kMaxTileRows = 8;    // no kernel computes more pixels at once
+
+// How sums become quantized numbers, as TFLite has it: with the bias (or null) added, multiplied by multiplier *
+// 2^(shift - 31), of which the multiplier is 0 or at least 2^30 and the shift -31 to 30, then moved by the zero point and
+// clamped.
 struct Requantize {
+  const int32_t* bias;
   const int32_t* multipliers;
   const int32_t* shifts;
   int32_t zero_point, low, high;
 };
 
+// The sums of row r begin at sums[r * kChunk].
 struct OutputKernels {
-  // clamp(sum * multiplier + bias) for n <= 32 sums.
+  // clamp(sum * multiplier + bias) for n <= 32 sums of one row.
   void (*scale_int32)(const int32_t* sums, const float* multiplier, const float* bias, float low, float high, int32_t n,
                       float* out);
   void (*scale_float)(const float* sums, const float* multiplier, const float* bias, float low, float high, int32_t n,
                       float* out);
-  // One bit for each of 32 sums: sum >= threshold.
-  uint32_t (*threshold_int32)(const int32_t* sums, const int32_t* thresholds);
-  uint32_t (*threshold_float)(const float* sums, const float* thresholds);
-  // n <= 32 sums.
-  void (*requantize_int8)(const int32_t* sums, const Requantize& requantize, int32_t n, int8_t* out);
-  void (*requantize_int16)(const int32_t* sums, const Requantize& requantize, int32_t n, int16_t* out);
+  // The codes of 32 sums of each row as words of planes, planes[plane][row]: a code is the number of thresholds that the sum
+  // reaches, of 2^bits - 1 that do not descend, thresholds[t * stride + lane].
+  void (*codes_int32)(const int32_t* sums, int32_t rows, const int32_t* thresholds, int64_t stride, int32_t bits,
+                      uint32_t (*planes)[kMaxTileRows]);
+  void (*codes_float)(const float* sums, int32_t rows, const float* thresholds, int64_t stride, int32_t bits,
+                      uint32_t (*planes)[kMaxTileRows]);
+  // n <= 32 sums of each row.
+  void (*requantize_int8)(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n, int8_t* const* out);
+  void (*requantize_int16)(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n,
+                           int16_t* const* out);
 };
 
 namespace portable {

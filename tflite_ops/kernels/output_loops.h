@@ -30,10 +30,31 @@ static inline Out ClampTo(int32_t v, const Requantize& q) {
   return static_cast<Out>(v > q.high ? q.high : v);
 }
 
+// From sum `begin` of each row on.
 template <typename Out>
-static inline void RequantizeLoop(const int32_t* sums, const Requantize& q, int32_t begin, int32_t end, Out* out) {
-  for (int32_t i = begin; i < end; ++i) {
-    out[i] = ClampTo<Out>(MultiplyLikeTflite(sums[i], q.multipliers[i], q.shifts[i]) + q.zero_point, q);
+static inline void RequantizeLoop(const int32_t* sums, int32_t rows, const Requantize& q, int32_t begin, int32_t end,
+                                  Out* const* out) {
+  for (int32_t r = 0; r < rows; ++r, sums += kChunk) {
+    for (int32_t i = begin; i < end; ++i) {
+      const int32_t sum = q.bias == nullptr ? sums[i] : sums[i] + q.bias[i];
+      out[r][i] = ClampTo<Out>(MultiplyLikeTflite(sum, q.multipliers[i], q.shifts[i]) + q.zero_point, q);
+    }
+  }
+}
+
+// A sum that reaches c thresholds reaches floor(c / 2^p) of those whose number, from 1, is a multiple of 2^p; bit p of c says
+// whether that is odd. `kReach` compares 32 sums with one threshold each.
+template <typename Sum, uint32_t (*kReach)(const Sum*, const Sum*)>
+static inline void CodesLoop(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, int32_t bits,
+                             uint32_t (*planes)[kMaxTileRows]) {
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t p = 0; p < bits; ++p) planes[p][r] = 0;
+  }
+  for (int32_t t = 1; t < 1 << bits; ++t, thresholds += stride) {
+    for (int32_t r = 0; r < rows; ++r) {
+      const uint32_t reached = kReach(sums + r * kChunk, thresholds);
+      for (int32_t p = 0; t % (1 << p) == 0; ++p) planes[p][r] ^= reached;
+    }
   }
 }
 

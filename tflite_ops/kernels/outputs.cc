@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "kernels/bit_planes.h"
-#include "kernels/kernel_table.h"
 #include "kernels/scalar.h"
 
 namespace keras_ste {
@@ -59,11 +58,13 @@ void StoreFloats(const Chunk& c, const Sum* sums, const float* scale, float* out
   Scale(c.kernels, products, same, bias, o.activation_min, o.activation_max, c.count, out);
 }
 
-uint32_t Reach(const OutputKernels& k, const int32_t* sums, const int32_t* thresholds) {
-  return k.threshold_int32(sums, thresholds);
+void CodesOf(const OutputKernels& k, const int32_t* sums, int32_t rows, const int32_t* thresholds, int64_t stride,
+             int32_t bits, uint32_t (*planes)[kMaxTileRows]) {
+  k.codes_int32(sums, rows, thresholds, stride, bits, planes);
 }
-uint32_t Reach(const OutputKernels& k, const float* sums, const float* thresholds) {
-  return k.threshold_float(sums, thresholds);
+void CodesOf(const OutputKernels& k, const float* sums, int32_t rows, const float* thresholds, int64_t stride, int32_t bits,
+             uint32_t (*planes)[kMaxTileRows]) {
+  k.codes_float(sums, rows, thresholds, stride, bits, planes);
 }
 
 // Puts the bits of one chunk where they belong in a plane: behind those of the chunk before, where they share a word.
@@ -74,47 +75,60 @@ void StoreBits(uint32_t* plane, int32_t channel, int32_t count, uint32_t bits) {
   if (shift + count > 32) word[1] = bits >> (32 - shift);
 }
 
-// The code of a sum is the number c of thresholds it reaches, of 2^bits - 1 that do not descend. It reaches floor(c / 2^p) of
-// those whose number, from 1, is a multiple of 2^p; bit p of c says whether that is odd. In two's complement the lowest code is
-// -2^(bits - 1): the highest bit is turned over.
+// The last chunk may have fewer thresholds than the kernels read, and channels may share them: the sums are compared with
+// copies of those of 32 channels, one at a time.
 template <typename Sum>
-void StorePacked(const Chunk& c, const Sum* sums, uint32_t* pixel) {
+void CodesOfCopies(const Chunk& c, const Sum* sums, int32_t rows, const Sum* thresholds,
+                 uint32_t (*planes)[kMaxTileRows]) {
+  const int32_t bits = c.outputs.codes.bits;
+  Sum whole[kChunk] = {};
+  uint32_t reached[1][kMaxTileRows];
+  for (int32_t p = 0; p < bits; ++p) memset(planes[p], 0, sizeof(planes[p]));
+  for (int32_t t = 1; t < 1 << bits; ++t, thresholds += c.outputs.one_threshold ? 1 : c.outputs.channels) {
+    if (c.outputs.one_threshold) {
+      for (Sum& lane : whole) lane = *thresholds;
+    } else {
+      memcpy(whole, thresholds, static_cast<size_t>(c.count) * sizeof(Sum));
+    }
+    CodesOf(c.kernels, sums, rows, whole, 0, 1, reached);
+    for (int32_t r = 0; r < rows; ++r) {
+      for (int32_t p = 0; t % (1 << p) == 0; ++p) planes[p][r] ^= reached[0][r];
+    }
+  }
+}
+
+// In two's complement the lowest code is -2^(bits - 1): the highest bit is turned over.
+template <typename Sum>
+void StorePacked(const Chunk& c, const Sum* sums, int32_t rows, void* const* pixels) {
   const Outputs& o = c.outputs;
   const Sum* thresholds = static_cast<const Sum*>(c.constants.thresholds) + (o.one_threshold ? 0 : c.channel);
-  const uint32_t lanes = BitRange(0, c.count);
-  Sum whole[kChunk] = {};
-  uint32_t planes[8] = {};
-  for (int32_t t = 1; t < 1 << o.codes.bits; ++t, thresholds += o.one_threshold ? 1 : o.channels) {
-    const Sum* reached_from = thresholds;
-    if (o.one_threshold) {
-      for (Sum& lane : whole) lane = *thresholds;
-      reached_from = whole;
-    } else if (c.count < kChunk) {
-      memcpy(whole, thresholds, static_cast<size_t>(c.count) * sizeof(Sum));
-      reached_from = whole;
-    }
-    const uint32_t reached = Reach(c.kernels, sums, reached_from);
-    for (int32_t p = 0; t % (1 << p) == 0; ++p) planes[p] ^= reached;
+  uint32_t planes[8][kMaxTileRows];
+  if (c.count == kChunk && !o.one_threshold) {
+    CodesOf(c.kernels, sums, rows, thresholds, o.channels, o.codes.bits, planes);
+  } else {
+    CodesOfCopies(c, sums, rows, thresholds, planes);
   }
-  if (TwosComplement(o.codes)) planes[o.codes.bits - 1] = ~planes[o.codes.bits - 1];
+  const int32_t words = WordsOf(o.channels);
+  const uint32_t lanes = BitRange(0, c.count);
   for (int32_t p = 0; p < o.codes.bits; ++p) {
-    StoreBits(pixel + p * WordsOf(o.channels), c.channel, c.count, planes[p] & lanes);
+    const uint32_t flip = TwosComplement(o.codes) && p == o.codes.bits - 1 ? ~0u : 0u;
+    for (int32_t r = 0; r < rows; ++r) {
+      StoreBits(static_cast<uint32_t*>(pixels[r]) + p * words, c.channel, c.count, (planes[p][r] ^ flip) & lanes);
+    }
   }
 }
 
 template <typename Out>
-void StoreQuantized(const Chunk& c, void (*requantize)(const int32_t*, const Requantize&, int32_t, Out*),
-                    const int32_t* sums, Out* out) {
+void StoreQuantized(const Chunk& c, void (*requantize)(const int32_t*, int32_t, const Requantize&, int32_t, Out* const*),
+                    const int32_t* sums, int32_t rows, void* const* pixels) {
   const Outputs& o = c.outputs;
-  const Requantize how = {static_cast<const int32_t*>(c.constants.multiplier) + c.channel,
-                          static_cast<const int32_t*>(c.constants.thresholds) + c.channel, o.zero_point, o.low, o.high};
   const int32_t* bias = static_cast<const int32_t*>(c.constants.bias);
-  int32_t moved[kChunk];
-  if (bias != nullptr) {
-    for (int32_t i = 0; i < c.count; ++i) moved[i] = sums[i] + bias[c.channel + i];
-    sums = moved;
-  }
-  requantize(sums, how, c.count, out);
+  const Requantize how = {bias == nullptr ? nullptr : bias + c.channel,
+                          static_cast<const int32_t*>(c.constants.multiplier) + c.channel,
+                          static_cast<const int32_t*>(c.constants.thresholds) + c.channel, o.zero_point, o.low, o.high};
+  Out* out[kMaxTileRows];
+  for (int32_t r = 0; r < rows; ++r) out[r] = static_cast<Out*>(pixels[r]) + c.channel;
+  requantize(sums, rows, how, c.count, out);
 }
 
 // The codes of floats that are scaled and clamped already: rounded half to even and moved by the zero point; 0 of a NaN.
@@ -159,36 +173,31 @@ void StoreRounded(const Chunk& c, const float* sums, void* pixel) {
 }
 void StoreRounded(const Chunk&, const int32_t*, void*) {}
 
-void StoreNumbers(const Chunk& c, const int32_t* sums, void* pixel) {
-  switch (c.outputs.kind) {
-    case OutputKind::kInt32:
-      memcpy(static_cast<int32_t*>(pixel) + c.channel, sums, static_cast<size_t>(c.count) * sizeof(int32_t));
-      break;
-    case OutputKind::kInt8:
-      StoreQuantized(c, c.kernels.requantize_int8, sums, static_cast<int8_t*>(pixel) + c.channel);
-      break;
-    case OutputKind::kInt16:
-      StoreQuantized(c, c.kernels.requantize_int16, sums, static_cast<int16_t*>(pixel) + c.channel);
-      break;
-    case OutputKind::kFloat32:
-    case OutputKind::kPacked:
-      break;
+void StoreIntegers(const Chunk& c, const int32_t* sums, int32_t rows, void* const* pixels) {
+  if (c.outputs.kind == OutputKind::kInt8) {
+    StoreQuantized(c, c.kernels.requantize_int8, sums, rows, pixels);
+  } else if (c.outputs.kind == OutputKind::kInt16) {
+    StoreQuantized(c, c.kernels.requantize_int16, sums, rows, pixels);
+  } else {
+    for (int32_t r = 0; r < rows; ++r, sums += kChunk) {
+      memcpy(static_cast<int32_t*>(pixels[r]) + c.channel, sums, static_cast<size_t>(c.count) * sizeof(int32_t));
+    }
   }
 }
-void StoreNumbers(const Chunk&, const float*, void*) {}
+void StoreIntegers(const Chunk&, const float*, int32_t, void* const*) {}
 
 template <typename Sum>
 void Store(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, void* const* pixels) {
-  for (int32_t r = 0; r < rows; ++r, sums += kChunk) {
-    if (c.outputs.rounded) {
-      StoreRounded(c, sums, pixels[r]);
-    } else if (c.outputs.kind == OutputKind::kPacked) {
-      StorePacked(c, sums, static_cast<uint32_t*>(pixels[r]));
-    } else if (c.outputs.kind == OutputKind::kFloat32) {
+  if (c.outputs.rounded) {
+    for (int32_t r = 0; r < rows; ++r) StoreRounded(c, sums + r * kChunk, pixels[r]);
+  } else if (c.outputs.kind == OutputKind::kPacked) {
+    StorePacked(c, sums, rows, pixels);
+  } else if (c.outputs.kind != OutputKind::kFloat32) {
+    StoreIntegers(c, sums, rows, pixels);
+  } else {
+    for (int32_t r = 0; r < rows; ++r, sums += kChunk) {
       float* floats = static_cast<float*>(pixels[r]) + c.channel;
       StoreFloats(c, sums, scales == nullptr ? nullptr : scales + r, floats);
-    } else {
-      StoreNumbers(c, sums, pixels[r]);
     }
   }
 }

@@ -217,7 +217,6 @@ size_t BlockBytes(const Product& p) {
 const uint32_t* ChunkAt(const Product& p, const void* weights, int32_t chunk) {
   return reinterpret_cast<const uint32_t*>(static_cast<const char*>(weights) + 2 * chunk * BlockBytes(p));
 }
-int32_t ChunkBlocks(const Product& p, int32_t chunk) { return Blocks(p) - 2 * chunk < 2 ? 1 : 2; }
 
 }  // namespace
 
@@ -293,6 +292,8 @@ int32_t StartOf(const Product& p, const Totals& totals) {
 int32_t Chunks(const Product& p) { return CeilDiv(p.outputs, kChunk); }
 
 size_t ChunkBytes(const Product& p) { return 2 * BlockBytes(p); }
+
+int32_t ChunkBlocks(const Product& p, int32_t chunk) { return Blocks(p) - 2 * chunk < 2 ? 1 : 2; }
 
 int32_t TileRows(const Product& p, const KernelTable& kernels) {
   const CodeKernels& codes = *CodeKernelsOf(kernels);

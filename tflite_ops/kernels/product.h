@@ -80,6 +80,7 @@ int32_t StartOf(const Product& product, const Totals& totals);
 // The outputs fall into chunks of kChunk, the last of which may have one block only.
 int32_t Chunks(const Product& product);
 size_t ChunkBytes(const Product& product);
+int32_t ChunkBlocks(const Product& product, int32_t chunk);
 // Rows that are computed at once.
 int32_t TileRows(const Product& product, const KernelTable& kernels);
 

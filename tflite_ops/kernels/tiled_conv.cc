@@ -144,13 +144,14 @@ void FillStart(const Conv& c, const Product& p, const Filter& f, int32_t group, 
 
 // -- Tiles --
 
-// One output pixel of a tile.
-struct Pixel {
-  int64_t first_tap;  // of the staged input, in elements
-  int64_t first_sum;  // the staged pixel under the first tap
-  const int32_t* start;
-  int32_t image;
-  void* output;
+// The output pixels that are computed together.
+struct Tile {
+  int32_t rows;
+  int64_t first_tap[kMaxTileRows];      // of the staged input, in elements
+  int64_t first_sum[kMaxTileRows];      // the staged pixel under the first tap
+  const int32_t* start[kMaxTileRows];   // starting sums of all chunks
+  float scales[kMaxTileRows];
+  void* outputs[kMaxTileRows];
 };
 
 struct Run {
@@ -158,6 +159,7 @@ struct Run {
   const Product p;
   const StagedInput s;
   const KernelTable& k;
+  const CodeKernels& codes;
   const ConvConstants& constants;
   const char* weights;
   Tables tables;
@@ -166,136 +168,143 @@ struct Run {
   const float* scales;   // of the images, or null
   void* output;
 
-  void FindPixels(int32_t first, int32_t count, Pixel* pixels) const {
-    Place place = PlaceOf(c, first);
+  void FindPixels(int32_t first, int32_t count, Tile* tile) const {
+    const Place place = PlaceOf(c, first);
     const int64_t bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
-    for (int32_t r = 0; r < count; ++r) {
-      const int64_t y = static_cast<int64_t>(place.y) * c.h.stride, x = static_cast<int64_t>(place.x) * c.w.stride;
-      Pixel& pixel = pixels[r];
-      pixel.first_tap = place.image * s.image_step + y * s.row_step + x * s.column_step;
-      pixel.first_sum = (static_cast<int64_t>(place.image) * s.height + y) * s.width + x;
-      pixel.start = FloatSumsOf(c) ? nullptr : tables.start + tables.Class(place.y, place.x) * PaddedFilters(c);
-      pixel.image = place.image;
-      pixel.output = static_cast<char*>(output) + (first + r) * bytes;
-      if (++place.x == c.w.out) {
-        place.x = 0;
-        if (++place.y == c.h.out) {
-          place.y = 0;
-          ++place.image;
+    char* out = static_cast<char*>(output) + first * bytes;
+    int32_t x = place.x, y = place.y, image = place.image;
+    tile->rows = count;
+    for (int32_t r = 0; r < count; ++x) {
+      if (x == c.w.out) {
+        x = 0;
+        if (++y == c.h.out) {
+          y = 0;
+          ++image;
         }
       }
+      const int64_t row = static_cast<int64_t>(y) * c.h.stride;
+      const int64_t tap = image * s.image_step + row * s.row_step;
+      const int64_t sum = (static_cast<int64_t>(image) * s.height + row) * s.width;
+      const float scale = scales == nullptr ? 0.0f : scales[image];
+      for (; r < count && x < c.w.out; ++r, ++x, out += bytes) {
+        const int64_t column = static_cast<int64_t>(x) * c.w.stride;
+        tile->first_tap[r] = tap + column * s.column_step;
+        tile->first_sum[r] = sum + column;
+        tile->start[r] = tables.start + tables.Class(y, x) * padded_filters;
+        tile->scales[r] = scale;
+        tile->outputs[r] = out;
+      }
+      --x;
     }
   }
 
   // Pointers to the staged input, from `offset` on in each pixel, under all taps of the tile.
   template <typename X>
-  void PointAtTile(const Pixel* pixels, int32_t rows, int64_t offset, const X** pointers) const {
+  void PointAtTile(const Tile& tile, int64_t offset, const X** pointers) const {
     const int32_t columns = p.taps / c.h.kernel;  // 1 by rows
     const X* base = static_cast<const X*>(staged) + offset;
     for (int32_t plane = 0; plane < s.planes; ++plane, base += s.plane_step) {
       for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
-        for (int32_t kx = 0; kx < columns; ++kx, pointers += rows) {
+        for (int32_t kx = 0; kx < columns; ++kx, pointers += tile.rows) {
           const X* tap = base + ky * c.h.dilation * s.row_step + kx * c.w.dilation * s.column_step;
-          for (int32_t r = 0; r < rows; ++r) pointers[r] = tap + pixels[r].first_tap;
+          for (int32_t r = 0; r < tile.rows; ++r) pointers[r] = tap + tile.first_tap[r];
         }
       }
     }
   }
 
   // What the sum of a window's bytes adds to all its sums.
-  int32_t RowStart(const Pixel& pixel, int32_t group, int32_t factor) const {
+  int32_t RowStart(int64_t first_sum, int32_t group, int32_t factor) const {
     int32_t sum = 0;
     for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
-      const int64_t row = pixel.first_sum + static_cast<int64_t>(ky) * c.h.dilation * s.width;
-      for (int32_t kx = 0; kx < c.w.kernel; ++kx) sum += sums[(row + kx * c.w.dilation) * c.groups + group];
+      const int32_t* row = sums + (first_sum + static_cast<int64_t>(ky) * c.h.dilation * s.width) * c.groups + group;
+      for (int32_t kx = 0; kx < c.w.kernel; ++kx) sum += row[kx * c.w.dilation * c.groups];
     }
     return factor * sum;
   }
 
   template <typename Sum>
-  void Store(const Sum* values, const Pixel* pixels, int32_t rows, int32_t group, int32_t chunk) const {
-    void* outputs[kMaxTileRows];
-    float row_scales[kMaxTileRows];
-    for (int32_t r = 0; r < rows; ++r) {
-      outputs[r] = pixels[r].output;
-      if (scales != nullptr) row_scales[r] = scales[pixels[r].image];
-    }
+  void Store(const Sum* values, const Tile& tile, int32_t group, int32_t chunk) const {
     const int32_t left = GroupFilters(c) - chunk * kChunk;
-    StoreChunk(c.outputs, k.output, constants.outputs, values, scales == nullptr ? nullptr : row_scales, rows,
-               group * GroupFilters(c) + chunk * kChunk, left < kChunk ? left : kChunk, outputs);
+    StoreChunk(c.outputs, k.output, constants.outputs, values, scales == nullptr ? nullptr : tile.scales, tile.rows,
+               group * GroupFilters(c) + chunk * kChunk, left < kChunk ? left : kChunk, tile.outputs);
   }
 
+  // What is behind the last output is not computed, but compared with thresholds.
   template <typename Sum>
-  static void Clear(Sum* values) {
-    memset(values, 0, kMaxTileRows * kChunk * sizeof(Sum));
+  void ClearLastBlock(Sum* values) const {
+    if (ChunkBlocks(p, Chunks(p) - 1) == 1) memset(values, 0, kMaxTileRows * kChunk * sizeof(Sum));
   }
 
   // The chunks [begin, end) of one group.
-  void PlaneChunks(const Pixel* pixels, int32_t rows, int32_t group, int32_t begin, int32_t end) const {
+  void PlaneChunks(const Tile& tile, int32_t group, int32_t begin, int32_t end) const {
     const uint32_t* pointers[kMaxPointers];
-    PointAtTile(pixels, rows, GroupFirstWord(c, group), pointers);
+    PointAtTile(tile, GroupFirstWord(c, group), pointers);
     alignas(64) int32_t values[kMaxTileRows * kChunk];
-    Clear(values);
+    ClearLastBlock(values);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
       const int32_t* start[kMaxTileRows];
-      for (int32_t r = 0; r < rows; ++r) start[r] = pixels[r].start + (group * GroupChunks(c) + chunk) * kChunk;
-      PlaneSums(p, *CodeKernelsOf(k), GroupWeights(group), pointers, rows, chunk, start, values);
-      Store(values, pixels, rows, group, chunk);
+      const int32_t first = (group * group_chunks + chunk) * kChunk;
+      for (int32_t r = 0; r < tile.rows; ++r) start[r] = tile.start[r] + first;
+      PlaneSums(p, codes, GroupWeights(group), pointers, tile.rows, chunk, start, values);
+      Store(values, tile, group, chunk);
     }
   }
 
-  void ByteChunks(const Pixel* pixels, int32_t rows, int32_t group, int32_t begin, int32_t end) const {
+  void ByteChunks(const Tile& tile, int32_t group, int32_t begin, int32_t end) const {
     const int8_t* pointers[kMaxPointers];
-    PointAtTile(pixels, rows, group * GroupChannels(c), pointers);
+    PointAtTile(tile, group * GroupChannels(c), pointers);
     alignas(64) int32_t values[kMaxTileRows * kChunk];
-    Clear(values);
+    ClearLastBlock(values);
     int32_t row_start[kMaxTileRows];
     const int32_t factor = ByteSumFactor(p);
-    for (int32_t r = 0; r < rows; ++r) row_start[r] = factor == 0 ? 0 : RowStart(pixels[r], group, factor);
+    for (int32_t r = 0; r < tile.rows; ++r) row_start[r] = factor == 0 ? 0 : RowStart(tile.first_sum[r], group, factor);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
-      const int32_t first = (group * GroupChunks(c) + chunk) * kChunk;
-      ByteSums(p, *CodeKernelsOf(k), GroupWeights(group), pointers, rows, chunk, pixels[0].start + first, row_start,
-               values);
-      for (int32_t r = 1; r < rows; ++r) {  // which may be of another border class
-        if (pixels[r].start == pixels[0].start) continue;
-        for (int32_t i = 0; i < kChunk; ++i) {
-          values[r * kChunk + i] += pixels[r].start[first + i] - pixels[0].start[first + i];
-        }
+      const int32_t first = (group * group_chunks + chunk) * kChunk;
+      const int32_t* start = tile.start[0] + first;
+      ByteSums(p, codes, GroupWeights(group), pointers, tile.rows, chunk, start, row_start, values);
+      for (int32_t r = 1; r < tile.rows; ++r) {  // which may be of another border class
+        if (tile.start[r] == tile.start[0]) continue;
+        for (int32_t i = 0; i < kChunk; ++i) values[r * kChunk + i] += tile.start[r][first + i] - start[i];
       }
-      Store(values, pixels, rows, group, chunk);
+      Store(values, tile, group, chunk);
     }
   }
 
-  void FloatChunks(const Pixel* pixels, int32_t rows, int32_t group, int32_t begin, int32_t end) const {
+  void FloatChunks(const Tile& tile, int32_t group, int32_t begin, int32_t end) const {
     const float* pointers[kMaxPointers];
-    PointAtTile(pixels, rows, group * GroupChannels(c), pointers);
+    PointAtTile(tile, group * GroupChannels(c), pointers);
     alignas(64) float values[kMaxTileRows * kChunk];
-    Clear(values);
+    ClearLastBlock(values);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
-      FloatSums(p, k, GroupWeights(group), pointers, rows, chunk, values);
-      Store(values, pixels, rows, group, chunk);
+      FloatSums(p, k, GroupWeights(group), pointers, tile.rows, chunk, values);
+      Store(values, tile, group, chunk);
     }
   }
 
-  const char* GroupWeights(int32_t group) const { return weights + group * WeightsBytes(p); }
+  const char* GroupWeights(int32_t group) const { return weights + group * group_bytes; }
 
-  // The chunks [begin, end) of all groups.
-  void Tile(int32_t first_pixel, int32_t rows, int32_t begin, int32_t end) const {
-    Pixel pixels[kMaxTileRows];
-    FindPixels(first_pixel, rows, pixels);
-    for (int32_t group = begin / GroupChunks(c); group * GroupChunks(c) < end; ++group) {
-      const int32_t first = group * GroupChunks(c);
+  // The chunks [begin, end) of all groups, of `rows` pixels.
+  void RunTile(int32_t first_pixel, int32_t rows, int32_t begin, int32_t end) const {
+    Tile tile;
+    FindPixels(first_pixel, rows, &tile);
+    for (int32_t group = begin / group_chunks; group * group_chunks < end; ++group) {
+      const int32_t first = group * group_chunks;
       const int32_t from = begin > first ? begin - first : 0;
-      const int32_t to = end - first < GroupChunks(c) ? end - first : GroupChunks(c);
+      const int32_t to = end - first < group_chunks ? end - first : group_chunks;
       if (p.way == Way::kPlanes) {
-        PlaneChunks(pixels, rows, group, from, to);
+        PlaneChunks(tile, group, from, to);
       } else if (p.way == Way::kBytes) {
-        ByteChunks(pixels, rows, group, from, to);
+        ByteChunks(tile, group, from, to);
       } else {
-        FloatChunks(pixels, rows, group, from, to);
+        FloatChunks(tile, group, from, to);
       }
     }
   }
+
+  const int32_t group_chunks = GroupChunks(c);
+  const int32_t padded_filters = PaddedFilters(c);
+  const size_t group_bytes = WeightsBytes(p);
 };
 
 int32_t PointersOfRow(const Conv& c, const Product& p) {
@@ -390,13 +399,13 @@ void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvConstants
   const StagedInput s = StagedInputOf(c, p);
   const char* memory = static_cast<const char*>(scratch);
   const Tables t = FloatSumsOf(c) ? Tables() : TablesAt(c, const_cast<void*>(tables));
-  const Run run = {c, p, s, k, constants, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
+  const Run run = {c, p, s, k, *CodeKernelsOf(k), constants, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
                    s.scales > s.sums ? reinterpret_cast<const int32_t*>(memory + s.sums) : nullptr,
                    s.end > s.scales && c.quantize_rows ? reinterpret_cast<const float*>(memory + s.scales) : nullptr,
                    output};
   const int32_t pixels = OutputPixels(c), rows = RowsOf(c, p, k);
   if (UnitsAreChunks(c, rows)) {
-    run.Tile(0, pixels, begin, end);
+    run.RunTile(0, pixels, begin, end);
     return;
   }
   const int32_t chunks = c.groups * GroupChunks(c);
@@ -404,7 +413,8 @@ void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvConstants
   for (int32_t chunk = 0; chunk < chunks; chunk += cached) {
     for (int32_t unit = begin; unit < end; ++unit) {
       const int32_t first = unit * rows;
-      run.Tile(first, pixels - first < rows ? pixels - first : rows, chunk, chunks - chunk < cached ? chunks : chunk + cached);
+      run.RunTile(first, pixels - first < rows ? pixels - first : rows, chunk,
+                   chunks - chunk < cached ? chunks : chunk + cached);
     }
   }
 }

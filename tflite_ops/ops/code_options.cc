@@ -23,16 +23,11 @@ struct Key {
   }
 };
 
-// Of one number for each channel, or one for all: whether it is one for all.
-bool HasOneFor(const Tensor& t, int32_t channels) {
-  return t.present && t.rank > 0 && t.rank <= kMaxRank && t.dims[t.rank - 1] == 1 && channels > 1;
-}
-
 // Multiplier and bias, in floats.
 bool CheckScales(const Tensor* inputs, int32_t first, Checks* checks, Outputs* o) {
   const Tensor& multiplier = inputs[first];
   const int32_t one = 1;
-  o->one_multiplier = HasOneFor(multiplier, o->channels);
+  o->one_multiplier = multiplier.present && multiplier.rank == 1 && multiplier.dims[0] == 1;
   if (multiplier.present &&
       !checks->IsConstant(first, Type::kFloat32, 1, o->one_multiplier ? &one : &o->channels)) {
     return false;
@@ -88,7 +83,9 @@ bool CheckPacked(const Tensor* inputs, int32_t first, bool float_sums, Checks* c
   if (o.zero_point != 0 || o.low != Lowest(o) || o.high != Highest(o)) {
     return checks->Fail("output_zero_point, output_min and output_max must be absent where there are thresholds");
   }
-  o.one_threshold = HasOneFor(inputs[first + 2], o.channels);
+  const Tensor& thresholds = inputs[first + 2];
+  const bool has_columns = thresholds.rank > 0 && thresholds.rank <= kMaxRank;
+  o.one_threshold = has_columns && thresholds.dims[thresholds.rank - 1] == 1;
   const int32_t dims[2] = {(1 << o.codes.bits) - 1, o.one_threshold ? 1 : o.channels};
   const bool one = o.codes.bits == 1;
   const Type type = float_sums ? Type::kFloat32 : Type::kInt32;

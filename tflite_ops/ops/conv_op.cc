@@ -184,6 +184,7 @@ void ConvRun(const void* state, const Buffers& b, int32_t begin, int32_t end) {
 double ConvCost(const void* state) {
   const Conv& c = StateOf(state).conv;
   const double products = static_cast<double>(Taps(c)) * GroupChannels(c) * Filters(c) * OutputPixels(c);
+  if (FloatSumsOf(c)) return 16 * products;
   const int32_t pairs = Packed(c) ? PlanePairs(c.weights, c.inputs) : 8;
   return products * (pairs < 5 ? pairs : 5);  // bytes cost as much as about five planes that meet
 }

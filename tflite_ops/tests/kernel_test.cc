@@ -130,10 +130,11 @@ void CheckThresholds(const KernelTable& k, Random* random) {
     bits |= (sums[i] >= thresholds[i] ? 1u : 0u) << i;
     float_bits |= (float_sums[i] >= float_thresholds[i] ? 1u : 0u) << i;
   }
-  if (k.output.threshold_int32(sums.data(), thresholds.data()) != bits) Fail(k, "threshold_int32", 1, kChunk, 1);
-  if (k.output.threshold_float(float_sums.data(), float_thresholds.data()) != float_bits) {
-    Fail(k, "threshold_float", 1, kChunk, 1);
-  }
+  uint32_t planes[1][kMaxTileRows];
+  k.output.codes_int32(sums.data(), 1, thresholds.data(), 0, 1, planes);
+  if (planes[0][0] != bits) Fail(k, "codes_int32", 1, kChunk, 1);
+  k.output.codes_float(float_sums.data(), 1, float_thresholds.data(), 0, 1, planes);
+  if (planes[0][0] != float_bits) Fail(k, "codes_float", 1, kChunk, 1);
 }
 
 void CheckScale(const KernelTable& k, Random* random) {

@@ -1,5 +1,7 @@
 #include "tests/op_cases.h"
 
+#include <string.h>
+
 #include <limits>
 
 #include "ops/checks.h"
@@ -48,27 +50,100 @@ WindowCase Window(bool same, bool enormous, bool dilated, Random* random) {
   return w;
 }
 
-constexpr const char* kEncodingNames[] = {"bipolar", "unsigned", "signed", "ternary"};
+struct CodesCase {
+  int32_t bits;
+  const char* encoding;
+};
 
-// Adds the options of random codes under the names "<name>_bits" and "<name>_encoding"; returns the bits.
-int32_t AddCodes(const std::string& name, OptionMap* options, Random* random) {
-  const char* encoding = random->OneOf(kEncodingNames);
-  const int64_t bits = std::string(encoding) == "ternary" ? 2 : random->Between(1, 8);
-  options->emplace_back((name + "_bits").c_str(), bits);
-  options->emplace_back((name + "_encoding").c_str(), encoding);
-  return static_cast<int32_t>(bits);
+CodesCase RandomCodes(int32_t most_bits, Random* random) {
+  constexpr const char* kNames[] = {"bipolar", "unsigned", "signed", "ternary"};
+  CodesCase codes = {static_cast<int32_t>(random->Between(1, most_bits)), random->OneOf(kNames)};
+  if (strcmp(codes.encoding, "ternary") == 0) codes.bits = 2;
+  return codes;
+}
+
+// Adds random codes under the names "<name>_bits" and "<name>_encoding"; returns their bits.
+int32_t AddCodesOf(const std::string& name, OptionMap* options, Random* random) {
+  const CodesCase codes = RandomCodes(8, random);
+  options->emplace_back((name + "_bits").c_str(), int64_t{codes.bits});
+  options->emplace_back((name + "_encoding").c_str(), codes.encoding);
+  return codes.bits;
+}
+
+// The codes of weights and inputs; in version 1 all of them are signs.
+struct ProductCodes {
+  CodesCase weights, inputs;
+};
+
+ProductCodes AddCodes(bool packed, OpCase* node, Random* random) {
+  ProductCodes codes = {{1, "bipolar"}, {1, "bipolar"}};
+  const bool second = random->OneIn(2);
+  node->options.insert(node->options.begin(), {"version", int64_t{second ? 2 : 1}});
+  if (!second) return codes;
+  codes.weights = RandomCodes(8, random);
+  node->options.emplace_back("weight_bits", int64_t{codes.weights.bits});
+  node->options.emplace_back("weight_encoding", codes.weights.encoding);
+  if (!packed) return codes;
+  codes.inputs = RandomCodes(8, random);
+  node->options.emplace_back("input_bits", int64_t{codes.inputs.bits});
+  node->options.emplace_back("input_encoding", codes.inputs.encoding);
+  return codes;
+}
+
+bool IsSecond(const OpCase& node) { return node.options[0].integer == 2; }
+
+// Random bits may be the number that no ternary code has.
+bool HasUnusedCode(const ProductCodes& codes) {
+  return strcmp(codes.weights.encoding, "ternary") == 0 || strcmp(codes.inputs.encoding, "ternary") == 0;
+}
+
+// Constants that an op refuses where they are any numbers.
+TensorCase MakeNumbers(const char* name, Content numbers, std::vector<int32_t> dims) {
+  TensorCase tensor = Make(name, Type::kInt32, static_cast<std::vector<int32_t>&&>(dims), true);
+  tensor.numbers = numbers;
+  return tensor;
+}
+
+void AddQuantizedOutput(int32_t filters, OpCase* node, Random* random) {
+  const bool narrow = random->OneIn(2);
+  node->options.emplace_back("output", narrow ? "int8" : "int16");
+  if (random->OneIn(2)) {
+    node->options.emplace_back("output_zero_point", random->Between(-128, 127));
+    node->options.emplace_back("output_min", random->Between(-128, 0));
+    node->options.emplace_back("output_max", random->Between(0, 127));
+  }
+  node->inputs.push_back(MakeNumbers("multiplier", Content::kMultipliers, {filters}));
+  node->inputs.push_back(random->OneIn(2) ? Absent() : MakeNumbers("bias", Content::kBiases, {filters}));
+  node->inputs.push_back(MakeNumbers("shift", Content::kShifts, {filters}));
 }
 
 // The options and the constants 2 to 4 that both kinds of product have.
 void AddOutput(Type input, int32_t filters, OpCase* node, Random* random) {
   const bool integer = input == Type::kInt8 || input == Type::kUInt8;
+  const bool floats = input == Type::kFloat32;
   if (integer) node->options.emplace_back("input_zero_point", random->Between(0, 127));
+  if (IsSecond(*node) && !floats && random->OneIn(2)) {
+    if (random->OneIn(2)) return AddQuantizedOutput(filters, node, random);
+    node->options.emplace_back("output", "int32");
+    return;
+  }
   if (random->OneIn(2)) {
     node->options.emplace_back("output", "packed");
     node->inputs.push_back(Absent());
     node->inputs.push_back(Absent());
-    const Type type = input == Type::kFloat32 ? Type::kFloat32 : Type::kInt32;
-    node->inputs.push_back(Make("thresholds", type, {filters}, true));
+    const Type type = floats ? Type::kFloat32 : Type::kInt32;
+    if (!IsSecond(*node) || random->OneIn(2)) {
+      node->inputs.push_back(Make("thresholds", type, {filters}, true));
+      return;
+    }
+    const CodesCase codes = RandomCodes(4, random);
+    node->options.emplace_back("output_bits", int64_t{codes.bits});
+    node->options.emplace_back("output_encoding", codes.encoding);
+    std::vector<int32_t> dims = {filters};
+    if (codes.bits > 1) dims.insert(dims.begin(), (1 << codes.bits) - 1);
+    TensorCase thresholds = Make("thresholds", type, dims, true);
+    thresholds.numbers = Content::kAscending;
+    node->inputs.push_back(thresholds);
     return;
   }
   node->options.emplace_back("output", "float32");
@@ -77,7 +152,8 @@ void AddOutput(Type input, int32_t filters, OpCase* node, Random* random) {
     node->options.emplace_back("activation_max", int64_t{6});
   }
   const int64_t constants = random->Between(0, 2);
-  if (constants > 0) node->inputs.push_back(Make("multiplier", Type::kFloat32, {filters}, true));
+  const int32_t multipliers = IsSecond(*node) && random->OneIn(4) ? 1 : filters;
+  if (constants > 0) node->inputs.push_back(Make("multiplier", Type::kFloat32, {multipliers}, true));
   if (constants > 1) node->inputs.push_back(Make("bias", Type::kFloat32, {filters}, true));
 }
 
@@ -110,18 +186,18 @@ void AddFloatOutputs(int32_t channels, bool floats, bool enormous, OpCase* node,
   if (kind > 0) {
     const bool packed = kind == 1;
     node->options.emplace_back("output", packed ? "packed" : random->OneIn(2) ? "int8" : "int16");
-    if (packed) AddCodes("output", &node->options, random);
+    if (packed) AddCodesOf("output", &node->options, random);
     if (!packed && random->OneIn(2)) node->options.emplace_back("output_zero_point", random->Between(-128, 127));
     return AddScales(channels, node, random);
   }
   node->options.emplace_back("output", "packed");
-  const int32_t bits = AddCodes("output", &node->options, random);
+  const int32_t bits = AddCodesOf("output", &node->options, random);
   node->inputs.push_back(Absent());
   node->inputs.push_back(Absent());
   const int32_t columns = random->OneIn(2) ? channels : 1;
   const std::vector<int32_t> one_bit = {columns}, several = {(1 << bits) - 1, columns};
   TensorCase thresholds = Make("thresholds", Type::kFloat32, bits == 1 ? one_bit : several, true);
-  thresholds.ascending = true;
+  thresholds.numbers = Content::kAscending;
   node->inputs.push_back(thresholds);
 }
 
@@ -130,7 +206,7 @@ TensorCase AddNumbers(const std::string& name, std::vector<int32_t> dims, bool f
                       Random* random) {
   static constexpr Type kNumberTypes[] = {Type::kInt32, Type::kInt32, Type::kInt8, Type::kUInt8, Type::kFloat32};
   const Type type = kNumberTypes[random->Between(0, floats ? 4 : 3)];
-  if (type == Type::kInt32) dims.back() = AddCodes(name, options, random) * Words(dims.back());
+  if (type == Type::kInt32) dims.back() = AddCodesOf(name, options, random) * Words(dims.back());
   if (type != Type::kFloat32) options->emplace_back((name + "_zero_point").c_str(), random->Between(0, 127));
   return Make(name.c_str(), type, dims, false);
 }
@@ -150,23 +226,25 @@ OpCase GoodConv2D(const Op* op, bool enormous, Random* random) {
   if (per_group > most) per_group = most;
   if (group_filters > most) group_filters = most;
   const int32_t channels = groups * per_group, filters = groups * group_filters;
-  node.options = {{"version", int64_t{1}},         {"channels", int64_t{channels}},
+  node.options = {{"channels", int64_t{channels}},
                   {"filters", int64_t{filters}},   {"kernel_h", int64_t{h.kernel}},
                   {"kernel_w", int64_t{w.kernel}}, {"stride_h", int64_t{h.stride}},
                   {"stride_w", int64_t{w.stride}}, {"dilation_h", int64_t{h.dilation}},
                   {"dilation_w", int64_t{w.dilation}}, {"groups", int64_t{groups}},
                   {"padding", same ? "same" : "valid"}, {"pad_value", same ? random->Between(0, 1) : int64_t{0}}};
+  const ProductCodes codes = AddCodes(packed, &node, random);
   const int32_t batch = Size(enormous, 3, random);
-  node.inputs.push_back(Make("input", type, {batch, h.in, w.in, packed ? Words(channels) : channels}, false));
+  const int32_t pixel = packed ? codes.inputs.bits * Words(channels) : channels;
+  node.inputs.push_back(Make("input", type, {batch, h.in, w.in, pixel}, false));
   if (packed) {
-    const int32_t words = GroupWords(groups, per_group);
+    const int32_t words = codes.weights.bits * GroupWords(groups, per_group);
     node.inputs.push_back(Make("filter", Type::kInt32, {filters, h.kernel, w.kernel, words}, true));
   } else {
     const int64_t taps = static_cast<int64_t>(h.kernel) * w.kernel;
     const int64_t products = taps > (1 << 30) / per_group ? 1 << 30 : taps * per_group;
-    node.inputs.push_back(Make("filter", Type::kInt32, {filters, Words(products)}, true));
+    node.inputs.push_back(Make("filter", Type::kInt32, {filters, codes.weights.bits * Words(products)}, true));
   }
-  node.tails = packed && per_group % 32 != 0;
+  node.tails = (packed && per_group % 32 != 0) || HasUnusedCode(codes);
   AddOutput(type, filters, &node, random);
   return node;
 }
@@ -191,10 +269,10 @@ OpCase GoodFullyConnected(const Op* op, bool enormous, Random* random) {
     pixels *= width;
   }
   if (pixels > int64_t{1} << 32) pixels = int64_t{1} << 32;  // too many already
-  const int32_t last = packed ? Words(channels) : channels;
-  dims.push_back(last);
-  const int64_t row = packed ? pixels * last : (pixels * channels + 31) / 32;
-  node.options = {{"version", int64_t{1}}, {"units", int64_t{units}}, {"channels", int64_t{channels}}};
+  node.options = {{"units", int64_t{units}}, {"channels", int64_t{channels}}};
+  const ProductCodes codes = AddCodes(packed, &node, random);
+  dims.push_back(packed ? codes.inputs.bits * Words(channels) : channels);
+  const int64_t row = codes.weights.bits * (packed ? pixels * Words(channels) : (pixels * channels + 31) / 32);
   if (axes > 1) {
     node.options.emplace_back("pixels", pixels);
     node.options.emplace_back("input_axes", axes);
@@ -202,7 +280,12 @@ OpCase GoodFullyConnected(const Op* op, bool enormous, Random* random) {
   node.inputs.push_back(Make("input", type, dims, false));
   const int32_t words = static_cast<int32_t>(row > INT32_MAX ? INT32_MAX : row);
   node.inputs.push_back(Make("filter", Type::kInt32, {units, words}, true));
-  node.tails = packed && channels % 32 != 0;
+  node.tails = (packed && channels % 32 != 0) || HasUnusedCode(codes);
+  if (type == Type::kFloat32 && IsSecond(node) && random->OneIn(2)) {
+    node.options.emplace_back("row_bits", random->Between(2, 8));
+    node.options.emplace_back("output", "float32");
+    return node;
+  }
   AddOutput(type, units, &node, random);
   return node;
 }
@@ -216,7 +299,7 @@ OpCase GoodMaxPool2D(const Op* op, bool enormous, Random* random) {
   node.options = {{"version", int64_t{one_bit ? 1 : 2}}, {"channels", int64_t{channels}}, {"pool_h", int64_t{h.kernel}},
                   {"pool_w", int64_t{w.kernel}}, {"stride_h", int64_t{h.stride}}, {"stride_w", int64_t{w.stride}},
                   {"padding", same ? "same" : "valid"}};
-  const int32_t bits = one_bit ? 1 : AddCodes("input", &node.options, random);
+  const int32_t bits = one_bit ? 1 : AddCodesOf("input", &node.options, random);
   const int32_t batch = Size(enormous, 3, random);
   node.inputs.push_back(Make("input", Type::kInt32, {batch, h.in, w.in, bits * Words(channels)}, false));
   if (random->OneIn(2)) node.inputs.push_back(Make("minimum", Type::kInt32, {Words(channels)}, true));
@@ -257,7 +340,7 @@ OpCase GoodDequantize(const Op* op, bool enormous, Random* random) {
     node.inputs.push_back(Absent());
   } else {
     std::vector<int32_t> packed = dims;
-    const int32_t bits = AddCodes("input", &node.options, random);
+    const int32_t bits = AddCodesOf("input", &node.options, random);
     packed.back() = bits * Words(dims.back());
     node.inputs.push_back(Make("input", Type::kInt32, packed, false));
     const std::vector<int32_t> one_table = {1 << bits}, tables = {dims.back(), 1 << bits};
@@ -304,7 +387,7 @@ OpCase GoodNearest(const Op* op, bool enormous, Random* random) {
 OpCase GoodConcat(const Op* op, bool enormous, Random* random) {
   OpCase node{op, {}, {}, {}};
   node.options = {{"version", int64_t{2}}};
-  const int32_t bits = AddCodes("input", &node.options, random);
+  const int32_t bits = AddCodesOf("input", &node.options, random);
   std::vector<int32_t> dims = Shape(enormous, random);
   for (int64_t part = 0, parts = random->Between(1, kMaxInputs); part < parts; ++part) {
     const int32_t channels = Size(enormous, 70, random);
@@ -319,7 +402,7 @@ OpCase GoodPad(const Op* op, bool enormous, Random* random) {
   OpCase node{op, {}, {}, {}};
   const int32_t channels = Size(enormous, 70, random);
   node.options = {{"version", int64_t{2}}, {"channels", int64_t{channels}}};
-  const int32_t bits = AddCodes("input", &node.options, random);
+  const int32_t bits = AddCodesOf("input", &node.options, random);
   node.options.emplace_back("pad_value", int64_t{node.options.back().text == "bipolar"});  // of any number of bits
   for (const char* side : {"pad_top", "pad_bottom", "pad_left", "pad_right"}) {
     node.options.emplace_back(side, int64_t{Size(enormous, 4, random)} - 1);
@@ -336,7 +419,7 @@ OpCase GoodShuffle(const Op* op, bool enormous, Random* random) {
   const int32_t size = Size(enormous, 20, random), group_channels = size < most ? size : most;
   std::vector<int32_t> dims = Shape(enormous, random);
   node.options = {{"version", int64_t{2}}, {"channels", int64_t{groups} * group_channels}, {"groups", int64_t{groups}}};
-  dims.back() = AddCodes("input", &node.options, random) * Words(int64_t{groups} * group_channels);
+  dims.back() = AddCodesOf("input", &node.options, random) * Words(int64_t{groups} * group_channels);
   node.inputs.push_back(Make("input", Type::kInt32, dims, false));
   return node;
 }

@@ -13,6 +13,9 @@
 
 namespace keras_ste {
 
+// What a constant holds: any bits, or numbers that an op checks.
+enum class Content { kAny, kAscending, kMultipliers, kBiases, kShifts };
+
 struct TensorCase {
   std::string name;
   Type type = Type::kFloat32;
@@ -20,7 +23,7 @@ struct TensorCase {
   bool constant = false;
   bool present = true;
   bool named = true;
-  bool ascending = false;      // its numbers, from the first to the last
+  Content numbers = Content::kAny;
   uint64_t missing_bytes = 0;  // a constant's buffer is this much too short
 };
 

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -77,13 +76,30 @@ Memory RandomData(Type type, uint64_t bytes, Random* random) {
   return memory;
 }
 
-// NaN behind all others.
 template <typename Number>
-void Sort(char* bytes, uint64_t count) {
-  std::vector<Number> numbers(count);
-  if (count > 0) memcpy(numbers.data(), bytes, count * sizeof(Number));
-  std::sort(numbers.begin(), numbers.end(), [](Number a, Number b) { return a < b || (a == a && b != b); });
-  if (count > 0) memcpy(bytes, numbers.data(), count * sizeof(Number));
+void Ascend(const std::vector<int32_t>& dims, char* memory, uint64_t bytes) {
+  if (dims.size() != 2) return;
+  Number* numbers = reinterpret_cast<Number*>(memory);
+  const uint64_t stride = static_cast<uint64_t>(dims[1]);
+  for (uint64_t i = stride; i < bytes / sizeof(Number); ++i) {
+    if (!(numbers[i] >= numbers[i - stride])) numbers[i] = numbers[i - stride];
+  }
+}
+
+// Makes random numbers into such as the op takes.
+void Restrain(const TensorCase& t, char* memory, uint64_t bytes) {
+  int32_t* integers = reinterpret_cast<int32_t*>(memory);
+  if (t.numbers == Content::kAscending) {
+    if (t.type == Type::kFloat32) Ascend<float>(t.dims, memory, bytes);
+    if (t.type == Type::kInt32) Ascend<int32_t>(t.dims, memory, bytes);
+    return;
+  }
+  for (uint64_t i = 0; i < bytes / 4; ++i) {
+    const uint32_t bits = static_cast<uint32_t>(integers[i]);
+    if (t.numbers == Content::kMultipliers) integers[i] = static_cast<int32_t>(1u << 30 | bits >> 2);
+    if (t.numbers == Content::kBiases) integers[i] = static_cast<int32_t>(bits >> 2) - (1 << 29);
+    if (t.numbers == Content::kShifts) integers[i] = static_cast<int32_t>(bits % 62) - 31;
+  }
 }
 
 // All NaNs are one: which of them comes out of a sum is the compiler's choice.
@@ -176,9 +192,10 @@ class Node {
     tensor.bytes = whole < missing ? 0 : whole - missing;
     if (!t.constant) tensor.bytes = 0;  // not known before there is memory for it
     data_[i] = RandomData(t.type, !small ? 4 : t.constant ? tensor.bytes : whole, random);
-    if (t.ascending && t.type == Type::kFloat32) Sort<float>(data_[i].get(), small ? tensor.bytes / 4 : 0);
-    if (t.ascending && t.type == Type::kInt32) Sort<int32_t>(data_[i].get(), small ? tensor.bytes / 4 : 0);
-    tensor.data = t.constant ? data_[i].get() : nullptr;
+    if (small && t.constant) Restrain(t, data_[i].get(), tensor.bytes);
+    // Those that an op reads before it takes the node have to be there as a whole.
+    const bool readable = small || t.numbers == Content::kAny;
+    tensor.data = t.constant && readable ? data_[i].get() : nullptr;
     fits_ = fits_ && small;
     input_bytes_ += whole;
   }

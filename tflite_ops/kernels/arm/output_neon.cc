@@ -14,26 +14,32 @@ void Scale(const Sum* sums, const float* multiplier, const float* bias, float lo
 }
 
 template <typename Out>
-void RequantizeSums(const int32_t* sums, const Requantize& requantize, int32_t n, Out* out) {
-  RequantizeLoop(sums, requantize, 0, n, out);
+void RequantizeSums(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n, Out* const* out) {
+  RequantizeLoop(sums, rows, requantize, 0, n, out);
 }
 
-uint32_t ThresholdInt32(const int32_t* sums, const int32_t* thresholds) {
+uint32_t Reach(const int32_t* sums, const int32_t* thresholds) {
   uint32x4_t reached[kChunk / 4];
   for (int32_t i = 0; i < kChunk; i += 4) reached[i / 4] = vcgeq_s32(vld1q_s32(sums + i), vld1q_s32(thresholds + i));
   return LaneBits(reached);
 }
 
-uint32_t ThresholdFloat(const float* sums, const float* thresholds) {
+uint32_t Reach(const float* sums, const float* thresholds) {
   uint32x4_t reached[kChunk / 4];
   for (int32_t i = 0; i < kChunk; i += 4) reached[i / 4] = vcgeq_f32(vld1q_f32(sums + i), vld1q_f32(thresholds + i));
   return LaneBits(reached);
 }
 
+template <typename Sum>
+void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, int32_t bits,
+                 uint32_t (*planes)[kMaxTileRows]) {
+  CodesLoop<Sum, Reach>(sums, rows, thresholds, stride, bits, planes);
+}
+
 }  // namespace
 
-const OutputKernels kOutputNeon = {Scale<int32_t>, Scale<float>,           ThresholdInt32,
-                                   ThresholdFloat, RequantizeSums<int8_t>, RequantizeSums<int16_t>};
+const OutputKernels kOutputNeon = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
+                                   CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace arm
 }  // namespace keras_ste

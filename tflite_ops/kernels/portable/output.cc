@@ -12,21 +12,27 @@ void Scale(const Sum* sums, const float* multiplier, const float* bias, float lo
 }
 
 template <typename Out>
-void RequantizeSums(const int32_t* sums, const Requantize& requantize, int32_t n, Out* out) {
-  RequantizeLoop(sums, requantize, 0, n, out);
+void RequantizeSums(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n, Out* const* out) {
+  RequantizeLoop(sums, rows, requantize, 0, n, out);
 }
 
 template <typename Sum>
-uint32_t Threshold(const Sum* sums, const Sum* thresholds) {
+uint32_t Reach(const Sum* sums, const Sum* thresholds) {
   uint32_t bits = 0;
   for (int32_t i = 0; i < kChunk; ++i) bits |= ScalarBit(sums[i] >= thresholds[i]) << i;
   return bits;
 }
 
+template <typename Sum>
+void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, int32_t bits,
+                 uint32_t (*planes)[kMaxTileRows]) {
+  CodesLoop<Sum, Reach<Sum>>(sums, rows, thresholds, stride, bits, planes);
+}
+
 }  // namespace
 
-const OutputKernels kOutput = {Scale<int32_t>,     Scale<float>,           Threshold<int32_t>,
-                               Threshold<float>,    RequantizeSums<int8_t>, RequantizeSums<int16_t>};
+const OutputKernels kOutput = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
+                               CodesOfSums<float>,  RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace portable
 }  // namespace keras_ste

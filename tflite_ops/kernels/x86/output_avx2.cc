@@ -26,26 +26,30 @@ inline __m256i MultiplyHalves(__m256i sums, __m256i multipliers, __m256i right) 
 }
 
 template <typename Out>
-void RequantizeSums(const int32_t* sums, const Requantize& q, int32_t n, Out* out) {
+void RequantizeSums(const int32_t* sums, int32_t rows, const Requantize& q, int32_t n, Out* const* out) {
   const __m256i low_half = _mm256_set1_epi64x(0xFFFFFFFF);
   int32_t i = 0;
   for (; i + 8 <= n; i += 8) {
-    const __m256i sum = LoadLanes(sums + i), multiplier = LoadLanes(q.multipliers + i);
+    const __m256i multiplier = LoadLanes(q.multipliers + i);
+    const __m256i bias = q.bias == nullptr ? _mm256_setzero_si256() : LoadLanes(q.bias + i);
     const __m256i right = _mm256_sub_epi32(_mm256_set1_epi32(31), LoadLanes(q.shifts + i));
-    const __m256i even = MultiplyHalves(sum, multiplier, _mm256_and_si256(right, low_half));
-    const __m256i odd = MultiplyHalves(_mm256_srli_epi64(sum, 32), _mm256_srli_epi64(multiplier, 32),
-                                       _mm256_srli_epi64(right, 32));
-    const __m256i both = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
-    alignas(32) int32_t products[8];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(products), both);
-    for (int32_t lane = 0; lane < 8; ++lane) out[i + lane] = ClampTo<Out>(products[lane] + q.zero_point, q);
+    for (int32_t r = 0; r < rows; ++r) {
+      const __m256i sum = _mm256_add_epi32(LoadLanes(sums + r * kChunk + i), bias);
+      const __m256i even = MultiplyHalves(sum, multiplier, _mm256_and_si256(right, low_half));
+      const __m256i odd = MultiplyHalves(_mm256_srli_epi64(sum, 32), _mm256_srli_epi64(multiplier, 32),
+                                         _mm256_srli_epi64(right, 32));
+      const __m256i both = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+      alignas(32) int32_t products[8];
+      _mm256_store_si256(reinterpret_cast<__m256i*>(products), both);
+      for (int32_t lane = 0; lane < 8; ++lane) out[r][i + lane] = ClampTo<Out>(products[lane] + q.zero_point, q);
+    }
   }
-  RequantizeLoop(sums, q, i, n, out);
+  RequantizeLoop(sums, rows, q, i, n, out);
 }
 
 uint32_t SignBits(__m256 lanes) { return static_cast<uint32_t>(_mm256_movemask_ps(lanes)); }
 
-uint32_t ThresholdInt32(const int32_t* sums, const int32_t* thresholds) {
+uint32_t Reach(const int32_t* sums, const int32_t* thresholds) {
   uint32_t below = 0;
   for (int32_t i = 0; i < kChunk; i += 8) {
     const __m256i sum = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + i));
@@ -55,7 +59,7 @@ uint32_t ThresholdInt32(const int32_t* sums, const int32_t* thresholds) {
   return ~below;
 }
 
-uint32_t ThresholdFloat(const float* sums, const float* thresholds) {
+uint32_t Reach(const float* sums, const float* thresholds) {
   uint32_t bits = 0;
   for (int32_t i = 0; i < kChunk; i += 8) {
     bits |= SignBits(_mm256_cmp_ps(_mm256_loadu_ps(sums + i), _mm256_loadu_ps(thresholds + i), _CMP_GE_OQ)) << i;
@@ -63,10 +67,16 @@ uint32_t ThresholdFloat(const float* sums, const float* thresholds) {
   return bits;
 }
 
+template <typename Sum>
+void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, int32_t bits,
+                 uint32_t (*planes)[kMaxTileRows]) {
+  CodesLoop<Sum, Reach>(sums, rows, thresholds, stride, bits, planes);
+}
+
 }  // namespace
 
-const OutputKernels kOutputAvx2 = {Scale<int32_t>, Scale<float>,           ThresholdInt32,
-                                   ThresholdFloat,  RequantizeSums<int8_t>, RequantizeSums<int16_t>};
+const OutputKernels kOutputAvx2 = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
+                                   CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace x86
 }  // namespace keras_ste

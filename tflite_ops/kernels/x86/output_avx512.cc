@@ -27,39 +27,92 @@ inline void StoreLanes(__mmask16 valid, __m512i lanes, int16_t* out) {
 }
 
 template <typename Out>
-void RequantizeSums(const int32_t* sums, const Requantize& q, int32_t n, Out* out) {
+void RequantizeSums(const int32_t* sums, int32_t rows, const Requantize& q, int32_t n, Out* const* out) {
   const __m512i low_half = _mm512_set1_epi64(0xFFFFFFFF);
   for (int32_t i = 0; i < n; i += 16) {
     const __mmask16 valid = static_cast<__mmask16>(n - i >= 16 ? 0xFFFF : (1 << (n - i)) - 1);
-    const __m512i sum = _mm512_maskz_loadu_epi32(valid, sums + i);
+    const __m512i bias = q.bias == nullptr ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(valid, q.bias + i);
     const __m512i multiplier = _mm512_maskz_loadu_epi32(valid, q.multipliers + i);
+    const __m512i odd_multiplier = _mm512_srli_epi64(multiplier, 32);
     const __m512i right = _mm512_sub_epi32(_mm512_set1_epi32(31), _mm512_maskz_loadu_epi32(valid, q.shifts + i));
-    const __m512i even = MultiplyHalves(sum, multiplier, _mm512_and_si512(right, low_half));
-    const __m512i odd = MultiplyHalves(_mm512_srli_epi64(sum, 32), _mm512_srli_epi64(multiplier, 32),
-                                       _mm512_srli_epi64(right, 32));
-    const __m512i product = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 32));
-    const __m512i moved = _mm512_add_epi32(product, _mm512_set1_epi32(q.zero_point));
-    const __m512i raised = _mm512_max_epi32(moved, _mm512_set1_epi32(q.low));
-    StoreLanes(valid, _mm512_min_epi32(raised, _mm512_set1_epi32(q.high)), out + i);
+    const __m512i even_right = _mm512_and_si512(right, low_half), odd_right = _mm512_srli_epi64(right, 32);
+    for (int32_t r = 0; r < rows; ++r) {
+      const __m512i sum = _mm512_add_epi32(_mm512_maskz_loadu_epi32(valid, sums + r * kChunk + i), bias);
+      const __m512i even = MultiplyHalves(sum, multiplier, even_right);
+      const __m512i odd = MultiplyHalves(_mm512_srli_epi64(sum, 32), odd_multiplier, odd_right);
+      const __m512i product = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 32));
+      const __m512i moved = _mm512_add_epi32(product, _mm512_set1_epi32(q.zero_point));
+      const __m512i raised = _mm512_max_epi32(moved, _mm512_set1_epi32(q.low));
+      StoreLanes(valid, _mm512_min_epi32(raised, _mm512_set1_epi32(q.high)), out[r] + i);
+    }
   }
 }
 
-uint32_t ThresholdInt32(const int32_t* sums, const int32_t* thresholds) {
-  const __mmask16 low = _mm512_cmpge_epi32_mask(_mm512_loadu_si512(sums), _mm512_loadu_si512(thresholds));
-  const __mmask16 high = _mm512_cmpge_epi32_mask(_mm512_loadu_si512(sums + 16), _mm512_loadu_si512(thresholds + 16));
-  return static_cast<uint32_t>(low) | static_cast<uint32_t>(high) << 16;
+inline __m512i Load(const int32_t* p) { return _mm512_loadu_si512(p); }
+inline __m512 Load(const float* p) { return _mm512_loadu_ps(p); }
+inline __mmask16 Reached(__m512i sums, __m512i thresholds) { return _mm512_cmpge_epi32_mask(sums, thresholds); }
+inline __mmask16 Reached(__m512 sums, __m512 thresholds) { return _mm512_cmp_ps_mask(sums, thresholds, _CMP_GE_OQ); }
+inline __m512i Blend(__mmask16 m, __m512i zero, __m512i one) { return _mm512_mask_blend_epi32(m, zero, one); }
+inline __m512 Blend(__mmask16 m, __m512 zero, __m512 one) { return _mm512_mask_blend_ps(m, zero, one); }
+
+template <typename Sum>
+uint32_t Reach(const Sum* sums, const Sum* thresholds) {
+  const __mmask16 low = Reached(Load(sums), Load(thresholds));
+  const __mmask16 high = Reached(Load(sums + kBlock), Load(thresholds + kBlock));
+  return static_cast<uint32_t>(low) | static_cast<uint32_t>(high) << kBlock;
 }
 
-uint32_t ThresholdFloat(const float* sums, const float* thresholds) {
-  const __mmask16 low = _mm512_cmp_ps_mask(_mm512_loadu_ps(sums), _mm512_loadu_ps(thresholds), _CMP_GE_OQ);
-  const __mmask16 high = _mm512_cmp_ps_mask(_mm512_loadu_ps(sums + 16), _mm512_loadu_ps(thresholds + 16), _CMP_GE_OQ);
-  return static_cast<uint32_t>(low) | static_cast<uint32_t>(high) << 16;
+// Finds the codes of 16 lanes by halving: the middle threshold tells the highest bit, and which half the others are in.
+template <int32_t kBits, typename Vector>
+inline void Halve(Vector sums, const Vector* thresholds, __mmask16* masks) {
+  constexpr int32_t kMiddle = (1 << (kBits - 1)) - 1;
+  const __mmask16 upper = Reached(sums, thresholds[kMiddle]);
+  masks[kBits - 1] = upper;
+  if constexpr (kBits > 1) {
+    Vector half[kMiddle];
+    for (int32_t i = 0; i < kMiddle; ++i) half[i] = Blend(upper, thresholds[i], thresholds[i + kMiddle + 1]);
+    Halve<kBits - 1>(sums, half, masks);
+  }
+}
+
+template <int32_t kBits, typename Sum>
+void HalvedCodes(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride,
+                 uint32_t (*planes)[kMaxTileRows]) {
+  for (int32_t first = 0; first < kChunk; first += kBlock) {
+    decltype(Load(thresholds)) steps[(1 << kBits) - 1];
+    for (int32_t t = 0; t < (1 << kBits) - 1; ++t) steps[t] = Load(thresholds + t * stride + first);
+    for (int32_t r = 0; r < rows; ++r) {
+      __mmask16 masks[kBits];
+      Halve<kBits>(Load(sums + r * kChunk + first), steps, masks);
+      for (int32_t p = 0; p < kBits; ++p) {
+        const uint32_t word = static_cast<uint32_t>(masks[p]) << first;
+        planes[p][r] = first == 0 ? word : planes[p][r] | word;
+      }
+    }
+  }
+}
+
+template <typename Sum>
+void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, int32_t bits,
+                 uint32_t (*planes)[kMaxTileRows]) {
+  switch (bits) {
+    case 1:
+      return HalvedCodes<1>(sums, rows, thresholds, stride, planes);
+    case 2:
+      return HalvedCodes<2>(sums, rows, thresholds, stride, planes);
+    case 3:
+      return HalvedCodes<3>(sums, rows, thresholds, stride, planes);
+    case 4:
+      return HalvedCodes<4>(sums, rows, thresholds, stride, planes);
+    default:
+      return CodesLoop<Sum, Reach<Sum>>(sums, rows, thresholds, stride, bits, planes);
+  }
 }
 
 }  // namespace
 
-const OutputKernels kOutputAvx512 = {Scale<int32_t>, Scale<float>,           ThresholdInt32,
-                                   ThresholdFloat,  RequantizeSums<int8_t>, RequantizeSums<int16_t>};
+const OutputKernels kOutputAvx512 = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
+                                     CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace x86
 }  // namespace keras_ste
