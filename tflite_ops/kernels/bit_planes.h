@@ -26,7 +26,8 @@ static inline uint64_t TransposeBits(uint64_t x) {
 static inline void CodesOfPlanes(const uint32_t* planes, int64_t stride, int32_t bits, uint8_t* codes) {
   uint64_t squares[4] = {};
   for (int32_t p = 0; p < bits; ++p) {
-    for (int32_t i = 0; i < 4; ++i) squares[i] |= static_cast<uint64_t>(planes[p * stride] >> (8 * i) & 0xFFu) << (8 * p);
+    const uint64_t word = planes[p * stride];
+    for (int32_t i = 0; i < 4; ++i) squares[i] |= (word >> (8 * i) & 0xFFu) << (8 * p);
   }
   for (int32_t i = 0; i < 4; ++i) squares[i] = TransposeBits(squares[i]);
   memcpy(codes, squares, sizeof(squares));
