@@ -27,7 +27,7 @@ def processor():
         fields = dict(line.split(":", 1) for line in f if ":" in line)
     fields = {key.strip(): value.strip() for key, value in fields.items()}
     flags = set(fields.get("flags", "").split())
-    known = [flag for flag in ("avx2", "avx512_vnni", "avx512_vpopcntdq") if flag in flags]
+    known = [flag for flag in ("avx2", "avx_vnni", "avx512bw", "avx512_vnni", "avx512_vpopcntdq") if flag in flags]
     return f"{fields.get('model name', platform.processor())} ({', '.join(known)})"
 
 

@@ -56,9 +56,11 @@ def seconds_of(calls, rounds, repeats=8):
     return [s / repeats for s in common.time_in_turn([lambda c=c: c(repeats) for c in calls], rounds)]
 
 
-def seconds_of_a_cycle(library, rounds):
-    cycles = 10**6
-    return common.time_in_turn([lambda: library.TakeCycles(cycles)], rounds)[0] / cycles
+def cycles_and_seconds_of(library, calls, rounds):
+    """Seconds of a cycle of the processor, measured in the same rounds; and those of these products."""
+    cycles = 2**16
+    clock, *seconds = seconds_of([lambda repeats: library.TakeCycles(repeats * cycles), *calls], rounds)
+    return clock / cycles, seconds
 
 
 def name_of(case):
@@ -66,12 +68,13 @@ def name_of(case):
     return f"W{weights}A{inputs}" + (" ternary" if encoding == "ternary" else "")
 
 
-def compare(library, isa, shape_name, cases, cycle, rounds, rows):
+def compare(library, isa, shape_name, cases, rounds, rows):
     """One table: each case against int8."""
     k, n, m = shape = SHAPES[shape_name]
     cases = [(*INT8, None), *cases]
-    times = seconds_of([prepare(library, isa, case, shape) for case in cases], rounds)
-    print(f"\n{isa}, {shape_name}")
+    calls = [prepare(library, isa, case, shape) for case in cases]
+    cycle, times = cycles_and_seconds_of(library, calls, rounds)
+    print(f"\n{isa}, {shape_name}, {1e-9 / cycle:.2f} GHz")
     print(f"{'case':<14}{'as':<8}{'us':>9}{'GMAC/s':>9}{'MAC/cycle':>11}{'int8 / it':>11}{'weight bytes':>14}")
     for case, seconds in zip(cases, times):
         ratio = times[0] / seconds
@@ -136,15 +139,14 @@ def main():
     rows = common.Rows()
     library = kernel_api.load(FOLDER)
     common.print_header(["numpy"])
-    cycle = seconds_of_a_cycle(library, rounds)
-    print(f"{1e-9 / cycle:.2f} GHz")
     matrix, vector = SHAPES
     if library.HasKernels(b"avx512"):
-        compare(library, "avx512", matrix, MATRIX, cycle, rounds, rows)
-        compare(library, "avx512", vector, VECTOR, cycle, rounds, rows)
-    if library.HasKernels(b"avx2"):
-        first = [(*MATRIX[0][:3], AVX2_ONE_BIT)]
-        compare(library, "avx2", matrix, first + [(*case[:3], None) for case in MATRIX[1:]], cycle, rounds, rows)
+        compare(library, "avx512", matrix, MATRIX, rounds, rows)
+        compare(library, "avx512", vector, VECTOR, rounds, rows)
+    for isa in ("avx512bw", "avxvnni", "avx2"):
+        if library.HasKernels(isa.encode()):
+            first = (*MATRIX[0][:3], AVX2_ONE_BIT if isa == "avx2" else None)
+            compare(library, isa, matrix, [first, *((*case[:3], None) for case in MATRIX[1:])], rounds, rows)
     if options.plot:
         isa = [name for name in kernel_api.ISAS if library.HasKernels(name.encode())][-1]
         results = growth(library, isa, rounds)

@@ -23,9 +23,9 @@ TOLERANCE = 1.05
 
 
 def print_table(library):
-    print(f"\n{'kernels':<10}{'rows up to':>12}{'planes up to W x A':>20}{'ternary':>9}")
+    print(f"\n{'kernels':<12}{'rows up to':>12}{'planes up to W x A':>20}{'ternary':>9}")
     for name, most_rows, pairs, ternary in kernel_api.choice_table(library):
-        print(f"{name:<10}{most_rows if most_rows < 2**31 - 1 else 'any':>12}{pairs:>20}{ternary:>9}")
+        print(f"{name:<12}{most_rows if most_rows < 2**31 - 1 else 'any':>12}{pairs:>20}{ternary:>9}")
 
 
 def tune(library, isa, shape, rounds, rows):
@@ -52,7 +52,7 @@ def tune(library, isa, shape, rounds, rows):
 
 def main():
     parser = common.argument_parser(__doc__.split("\n")[0])
-    parser.add_argument("--isa", choices=kernel_api.ISAS, help="this instruction set only")
+    parser.add_argument("--isa", choices=kernel_api.ALL_ISAS, help="this instruction set only")
     for size in ("k", "n", "m"):
         parser.add_argument(f"--{size}", type=int, help=f"the product's {size}")
     options = parser.parse_args()
@@ -64,7 +64,7 @@ def main():
     shapes = list(kernels.SHAPES.values())
     if options.k or options.n or options.m:
         shapes = [tuple(given or usual for given, usual in zip((options.k, options.n, options.m), shapes[0]))]
-    for isa in [options.isa] if options.isa else kernel_api.ISAS:
+    for isa in [options.isa] if options.isa else kernel_api.ALL_ISAS:
         if not library.HasKernels(isa.encode()):
             print(f"\nthis machine has no {isa}")
             continue

@@ -8,7 +8,9 @@ import numpy as np
 ENCODINGS = ["bipolar", "unsigned", "signed", "ternary"]
 PRODUCTS = ["planes", "bytes", "floats"]
 CODES = [(bits, encoding) for encoding in ENCODINGS[:3] for bits in range(1, 9)] + [(2, "ternary")]
-ISAS = ["portable", "avx2", "avx512"]
+ISAS = ["portable", "avx2", "avxvnni", "avx512bw", "avx512", "neon", "dotprod", "i8mm"]
+# And AVX-VNNI's kernels compiled for AVX-512, so that machines that have only this one can test and time them.
+ALL_ISAS = [*ISAS, "avxvnni_by_avx512"]
 
 
 def load(folder):

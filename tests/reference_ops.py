@@ -225,6 +225,27 @@ def fully_connected(inputs, options):
     return _finish(sums.reshape(*lead, units), inputs, options, scales)
 
 
+def transpose_conv2d(inputs, options):
+    """SteTransposeConv2D: every input is multiplied by the whole kernel, and what falls on one output added up."""
+    x = _numbers(inputs[0], options["channels"], options)
+    codes, filters = codes_of(options, "weight"), options["filters"]
+    weights = unpack_codes(inputs[1], options["channels"], codes)
+    kernel, stride = ([options[f"{what}_{axis}"] for axis in "hw"] for what in ("kernel", "stride"))
+    size = [(x.shape[1 + i] - 1) * stride[i] + kernel[i] for i in range(2)]
+    sums = np.zeros((x.shape[0], *size, filters), x.dtype)
+    # In this order every output adds up its products in the order of the input's places.
+    for row in reversed(range(kernel[0])):
+        for column in reversed(range(kernel[1])):
+            places = sums[:, row : row + size[0] - kernel[0] + 1 : stride[0]]
+            places = places[:, :, column : column + size[1] - kernel[1] + 1 : stride[1]]
+            for channel in range(options["channels"]):
+                places += x[..., channel, np.newaxis] * weights[:, row, column, channel].astype(x.dtype)
+    if options["padding"] == "same":
+        first = [(kernel[i] - stride[i]) // 2 for i in range(2)]
+        sums = sums[:, first[0] : first[0] + x.shape[1] * stride[0], first[1] : first[1] + x.shape[2] * stride[1]]
+    return _finish(sums, inputs, options)
+
+
 def max_pool2d(inputs, options):
     """SteMaxPool2D."""
     channels = options["channels"]
@@ -322,4 +343,5 @@ OPS = {
     "SteConcat": concat,
     "StePad": pad,
     "SteShuffle": shuffle,
+    "SteTransposeConv2D": transpose_conv2d,
 }

@@ -21,7 +21,11 @@ import keras_ste
 
 EMULATOR = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
 # Processors, and the kernels that each can run, slowest first.
-PROCESSORS = {"cortex-a53": ["portable", "neon"], "max": ["portable", "neon", "dotprod"]}
+PROCESSORS = {
+    "cortex-a53": ["portable", "neon"],
+    "neoverse-n1": ["portable", "neon", "dotprod"],
+    "max": ["portable", "neon", "dotprod", "i8mm"],
+}
 NODES = 3000
 TOOLCHAIN = native_build.ROOT / "tflite_ops" / "cmake" / "aarch64-linux-gnu.cmake"
 # Wheels that carry TFLite's C library.
@@ -265,15 +269,16 @@ def test_kernels_alone(aarch64, processor):
     assert done.stdout.splitlines() == [f"{name}: 300 cases" for name in PROCESSORS[processor]]
 
 
-@pytest.mark.parametrize("name", ["int8_neon", "int8_dotprod"])
-def test_int8_loops(aarch64, name):
+@pytest.mark.parametrize("kernels", ["neon", "dotprod"])
+def test_int8_loops(aarch64, kernels):
     """What benchmarks/aarch64.py measures against; the program compares the sums."""
-    done = aarch64.on("max").run("loops", name, 2304, 1)
+    done = aarch64.on("max").run("loops", kernels, "int8", 2304, 1)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# The dot product, and the atomic instructions that processors have since the same time.
+# The dot product, and the atomic instructions that processors have since the same time; what i8mm adds.
 NEWER = re.compile(r"\t([us]dot|ld(add|clr|eor|set|[us]max|[us]min)[abhl]*|casp?[abhl]*|swp[abhl]*)\s")
+I8MM = re.compile(r"\t(us|su)dot\s|\t(us|[us])mmla\s")
 
 
 def test_newer_instructions_stay_in_their_files(aarch64):
@@ -281,11 +286,13 @@ def test_newer_instructions_stay_in_their_files(aarch64):
     objdump = native_build.find_tool("aarch64-linux-gnu-objdump", "apt-get install binutils-aarch64-linux-gnu")
     readelf = native_build.find_tool("aarch64-linux-gnu-readelf", "apt-get install binutils-aarch64-linux-gnu")
     objects = sorted((aarch64.folder / "CMakeFiles" / "keras_ste_static.dir").rglob("*.o"))
-    kernels = [o for o in objects if re.search("neon|dotprod", o.name)]
-    assert len(objects) > 20 and len(kernels) == 5
+    kernels = [o for o in objects if re.search("neon|dotprod|i8mm", o.name)]
+    assert len(objects) > 20 and len(kernels) == 10
     for path in objects:
-        has_newer = NEWER.search(native_build.run(objdump, "-d", "--no-show-raw-insn", path)) is not None
-        assert has_newer == ("dotprod" in path.name), path
+        instructions = native_build.run(objdump, "-d", "--no-show-raw-insn", path)
+        assert ("i8mm" in path.name) == (I8MM.search(instructions) is not None), path
+        if "i8mm" not in path.name:
+            assert ("dotprod" in path.name) == (NEWER.search(instructions) is not None), path
     for path in kernels:
         symbols = native_build.run(readelf, "--symbols", "--wide", path).splitlines()
         defined = [s.split()[-1] for s in symbols if re.search(r"\b(GLOBAL|WEAK)\b", s) and "UND" not in s]

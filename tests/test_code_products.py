@@ -1,4 +1,4 @@
-"""SteConv2D and SteFullyConnected with codes of 1 to 8 bits, on every instruction set, against the plain reference."""
+"""SteConv2D, SteTransposeConv2D and SteFullyConnected with codes of 1 to 8 bits, on every instruction set, against the plain reference."""
 
 import numpy as np
 import pytest
@@ -161,3 +161,35 @@ def test_fully_connected(  # noqa: F811
     else:
         filters = random_codes(rng, (units, pixels * channels), options, "weight")
     check("SteFullyConnected", options, value, [filters, *constants], threads, misalign=seed % 4)
+
+
+@pytest.mark.parametrize("kind", [k for k in INPUTS if k != "rows"])
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), CHANNELS),
+    filters=CHANNELS,
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.sampled_from(["same", "valid"]),
+    weights=codes("weight"),
+    inputs=codes("input"),
+    output_codes=codes("output", 4),
+    data=st.data(),
+    seed=st.integers(0, 2**31),
+    threads=st.sampled_from([1, 2, 3]),
+)
+@settings(max_examples=100, deadline=None)
+def test_transpose_conv2d(  # noqa: F811
+    isa, kind, shape, filters, kernel, strides, padding, weights, inputs, output_codes, data, seed, threads  # noqa: F811
+):
+    rng = np.random.default_rng(seed)
+    options = {"version": 2, "channels": shape[3], "filters": filters, "padding": padding}
+    options |= {"kernel_h": kernel[0], "kernel_w": kernel[1], "output": data.draw(st.sampled_from(outputs_for(kind)))}
+    options |= {"stride_h": min(kernel[0], strides[0]), "stride_w": min(kernel[1], strides[1])}
+    options |= weights | output_codes | (inputs if kind == "packed" else {})
+    value, more = random_input(rng, kind, shape, options)
+    options |= more
+    reach = reach_of(options, kernel[0] * kernel[1] * shape[3])
+    constants, more = random_outputs(rng, kind, options["output"], options, filters, reach)
+    options |= more
+    filter_codes = random_codes(rng, (filters, *kernel, shape[3]), options, "weight")
+    check("SteTransposeConv2D", options, value, [filter_codes, *constants], threads, misalign=seed % 4)

@@ -2,6 +2,9 @@
 
 import ctypes
 import itertools
+import pathlib
+import platform
+import re
 
 import hypothesis
 import kernel_api
@@ -22,11 +25,28 @@ def library(tmp_path_factory):
     return kernel_api.load(tmp_path_factory.mktemp("kernels"))
 
 
-@pytest.fixture(params=kernel_api.ISAS, scope="module")
+@pytest.fixture(params=kernel_api.ALL_ISAS, scope="module")
 def isa(request, library):
     if not library.HasKernels(request.param.encode()):
         pytest.skip(f"this machine has no {request.param}: its kernels are not tested here")
     return request.param
+
+
+FLAGS = {
+    "avx2": {"avx2"},
+    "avxvnni": {"avx2", "avx_vnni"},
+    "avx512bw": {"avx512f", "avx512bw", "avx512vl"},
+    "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512_vpopcntdq", "avx512_vnni"},
+}
+
+
+def test_the_processor_is_asked_for_what_the_kernels_need(library):
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if platform.machine() != "x86_64" or not cpuinfo.exists():
+        pytest.skip("only Linux on x86-64 says by these names what the processor has")
+    has = set(re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE).group(1).split())
+    for isa, flags in FLAGS.items():
+        assert bool(library.HasKernels(isa.encode())) == (flags <= has), isa
 
 
 def check_sums(library, isa, weights, inputs, product, sizes, seed):

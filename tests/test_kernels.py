@@ -12,7 +12,7 @@ from single_op import Tensor, single_op_model
 import keras_ste
 from keras_ste.runtime import native
 
-ISAS = ["portable", "avx2", "avx512"]
+ISAS = ["portable", "avx2", "avxvnni", "avx512bw", "avx512"]
 CHANNELS = st.one_of(st.integers(1, 70), st.sampled_from([96, 100, 127, 128, 129, 160, 256]))
 
 

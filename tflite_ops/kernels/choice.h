@@ -16,7 +16,7 @@ struct Choice {
   int32_t most_ternary_pairs;
 };
 
-constexpr int32_t kChoices = 6;
+constexpr int32_t kChoices = 15;
 extern const Choice kChoiceTable[kChoices];
 
 // kPlanes or kBytes.

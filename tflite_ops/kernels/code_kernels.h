@@ -40,11 +40,12 @@ constexpr int32_t kByteDotWidths = 4;       // 1, 2, 4 and 8 bits
 constexpr int32_t kMaxByteDotK = 1 << 16;   // products of one output
 
 // Floats times weights of 2, 4 or 8 bits, laid out as for ByteDot, for up to `floatdot_rows` rows and one or two blocks.
-//   inputs[r]                the `count` floats of row r
+//   inputs[tap * rows + r]   the `count` floats of row r under that tap
+//   weights                  those of each tap begin with a step of their own
 //   scale, offset            a weight u is worth scale * u + offset
 //   sums[r * 32 + lane]      starting at +0, one rounded product after the other
-using FloatDot = void (*)(const float* const* inputs, int32_t count, const uint32_t* weights, int64_t block_stride,
-                          int32_t scale, int32_t offset, float* sums);
+using FloatDot = void (*)(const float* const* inputs, int32_t taps, int32_t count, const uint32_t* weights,
+                          int64_t block_stride, int32_t scale, int32_t offset, float* sums);
 constexpr int32_t kFloatDotWidths = 3;
 
 // The nearest of the code vectors c to each of up to `nearest_rows` rows x: that with the least |c|^2 - 2 x.c, the first of
@@ -84,12 +85,6 @@ struct CodeKernels {
 };
 
 const CodeKernels* PortableCodeKernels();
-// Null where there is no KernelTable either.
-const CodeKernels* Avx2CodeKernels();
-const CodeKernels* Avx512CodeKernels();
-
-// Those that go with a KernelTable.
-const CodeKernels* CodeKernelsOf(const KernelTable& table);
 
 }  // namespace keras_ste
 

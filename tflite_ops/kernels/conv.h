@@ -17,6 +17,16 @@
 
 namespace keras_ste {
 
+// Where the taps of a convolution lie in a filter: tap (ky, kx) is number first + ky * row + kx * column of those in the file.
+struct TapOrder {
+  int32_t first, row, column;
+};
+
+// The output pixel (y, x) of an image is number (y * step_h + first_h) * width + x * step_w + first_w of `pixels`.
+struct OutputGrid {
+  int32_t first_h, step_h, first_w, step_w, width, pixels;
+};
+
 struct Conv {
   InputKind input;
   Codes inputs;            // of kPacked; 8 bits of kInt8 and kUInt8, and of rows that are quantized
@@ -29,8 +39,12 @@ struct Conv {
   Axis h, w;
   int32_t channels;        // input channels of one pixel
   int32_t groups;
-  int32_t filter_words;    // of one plane of a tap (packed input) or of a whole filter (unpacked input)
+  bool filter_in_taps;     // each tap of a filter is a row of codes of its own, else all taps together
+  int32_t filter_taps;     // of one output channel in the file
+  TapOrder taps;           // where filter_in_taps
+  int32_t filter_words;    // of one plane of a tap, or of a whole filter
   int32_t zero_point;      // what an input code is worth that stands for zero
+  OutputGrid grid;
   Outputs outputs;
 };
 
@@ -55,7 +69,22 @@ static inline int32_t PixelStride(const Conv& c) {
 }
 // Words of one output channel's filter.
 static inline int64_t FilterStride(const Conv& c) {
-  return static_cast<int64_t>(Packed(c) ? Taps(c) : 1) * c.weights.bits * c.filter_words;
+  return static_cast<int64_t>(c.filter_in_taps ? c.filter_taps : 1) * c.weights.bits * c.filter_words;
+}
+// Where a tap begins in it.
+static inline int64_t TapOffset(const Conv& c, int32_t ky, int32_t kx) {
+  return static_cast<int64_t>(c.taps.first + ky * c.taps.row + kx * c.taps.column) * c.weights.bits * c.filter_words;
+}
+
+// Of an ordinary convolution.
+static inline TapOrder TapsInOrder(const Conv& c) { return {0, c.w.kernel, 1}; }
+static inline OutputGrid WholeGrid(const Conv& c) { return {0, 1, 0, 1, c.w.out, c.h.out * c.w.out}; }
+
+// The number of an output pixel among all of the tensor.
+static inline int64_t OutputIndex(const Conv& c, int32_t image, int32_t y, int32_t x) {
+  const OutputGrid& g = c.grid;
+  const int64_t row = static_cast<int64_t>(image) * g.pixels + (static_cast<int64_t>(y) * g.step_h + g.first_h) * g.width;
+  return row + static_cast<int64_t>(x) * g.step_w + g.first_w;
 }
 
 // The first word of an input pixel that group `g` reads, and the first bit in it.

@@ -81,13 +81,13 @@ int32_t SignProducts(const Conv& c, const uint32_t* input, const uint32_t* filte
   for (int32_t ky = win.rows.begin; ky < win.rows.end; ++ky) {
     if (columns == 0) break;
     const uint32_t* a = input + InputOffset(c, win, ky, win.columns.begin) + GroupFirstWord(c, group);
-    const uint32_t* b = filter + (ky * c.w.kernel + win.columns.begin) * c.filter_words;
-    if (c.groups == 1 && c.w.dilation == 1) {  // one run of words covers the whole kernel row
+    const uint32_t* b = filter + TapOffset(c, ky, win.columns.begin);
+    if (c.groups == 1 && c.w.dilation == 1 && c.taps.column == 1) {  // one run of words covers the whole kernel row
       differences += CountDifferences(a, b, columns * c.filter_words);
       continue;
     }
     const int64_t step = static_cast<int64_t>(c.w.dilation) * PixelStride(c);
-    for (int32_t i = 0; i < columns; ++i, a += step, b += c.filter_words) {
+    for (int32_t i = 0; i < columns; ++i, a += step, b += c.taps.column * c.filter_words) {
       differences += c.groups == 1 ? CountDifferences(a, b, c.filter_words)
                                    : CountGroupDifferences(a, b, GroupFirstBit(c, group), channels);
     }
@@ -152,15 +152,15 @@ int32_t PackedSum(const Conv& c, const uint32_t* input, const uint32_t* filter, 
       const bool inside = Inside(win, ky, kx);
       if (inside ? signs : c.pad_value == 0) continue;
       const uint32_t* x = inside ? input + InputOffset(c, win, ky, kx) + GroupFirstWord(c, group) : nullptr;
-      sum += TapProducts(c, x, filter + (ky * c.w.kernel + kx) * c.weights.bits * c.filter_words, group);
+      sum += TapProducts(c, x, filter + TapOffset(c, ky, kx), group);
     }
   }
   return sum;
 }
 
-// What weight `i` of a filter whose codes follow each other without gaps is worth.
-int32_t WeightAt(const Conv& c, const uint32_t* filter, int32_t i) {
-  const uint32_t* plane = filter + i / 32;
+// What weight `i` of a row of codes is worth.
+int32_t WeightAt(const Conv& c, const uint32_t* codes, int32_t i) {
+  const uint32_t* plane = codes + i / 32;
   int32_t number = 0;
   for (int32_t p = 0; p < c.weights.bits; ++p, plane += c.filter_words) {
     number |= static_cast<int32_t>((*plane >> (i % 32)) & 1u) << p;
@@ -179,6 +179,8 @@ Sum SumOfProducts(const Conv& c, const X* input, const uint32_t* filter, const W
   for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
     for (int32_t kx = 0; kx < c.w.kernel; ++kx) {
       const bool inside = Inside(win, ky, kx);
+      const uint32_t* codes = c.filter_in_taps ? filter + TapOffset(c, ky, kx) : filter;
+      if (c.filter_in_taps) at = 0;
       if (!inside && c.pad_value == 0) {
         at += channels;
         continue;
@@ -187,9 +189,9 @@ Sum SumOfProducts(const Conv& c, const X* input, const uint32_t* filter, const W
       for (int32_t i = 0; i < channels; ++i, ++at) {
         const Sum value = inside ? static_cast<Sum>(x[i]) - zero_point : Sum{1};
         if (signs) {
-          sum = (filter[at / 32] >> (at % 32)) & 1u ? sum + value : sum - value;
+          sum = (codes[at / 32] >> (at % 32)) & 1u ? sum + value : sum - value;
         } else {
-          sum = Scalar(sum + Scalar(value * static_cast<Sum>(WeightAt(c, filter, at))));
+          sum = Scalar(sum + Scalar(value * static_cast<Sum>(WeightAt(c, codes, at))));
         }
       }
     }
@@ -204,7 +206,8 @@ void ForEachOutput(const Conv& c, const ConvConstants& k, const float* scales, v
   const int64_t bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
   for (int32_t pixel = begin; pixel < end; ++pixel) {
     const Window win = WindowAt(c, pixel);
-    void* at = static_cast<char*>(output) + pixel * bytes;
+    const Place place = PlaceOf(c, pixel);
+    void* at = static_cast<char*>(output) + OutputIndex(c, place.image, place.y, place.x) * bytes;
     for (int32_t first = 0; first < Filters(c); first += kChunk) {
       const int32_t count = Filters(c) - first < kChunk ? Filters(c) - first : kChunk;
       Sum sums[kChunk] = {};

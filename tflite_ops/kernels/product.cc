@@ -33,8 +33,8 @@ Totals TotalsOfRow(const Codes& c, const uint32_t* planes, int32_t words, uint32
 
 uint32_t LastWord(int32_t codes) { return BitRange(0, codes % 32 == 0 ? 32 : codes % 32); }
 
-const uint32_t* PieceAt(const Product& p, const Filter& f, int32_t output, int32_t piece) {
-  return f.words + output * f.stride + static_cast<int64_t>(piece) * p.weights.bits * f.piece_words;
+const uint32_t* PieceAt(const Filter& f, int32_t output, int32_t piece) {
+  return f.words + output * f.stride + piece / f.row * f.row_step + piece % f.row * f.step;
 }
 
 // Calls visit(i, number) for `count` codes, the first of them at bit `first` of planes of `words` words.
@@ -60,7 +60,7 @@ void VisitTap(const Product& p, const Filter& f, int32_t output, int32_t tap, co
     return;
   }
   for (int32_t i = 0; i < f.pieces; ++i) {
-    const uint32_t* planes = PieceAt(p, f, output, tap * f.pieces + i);
+    const uint32_t* planes = PieceAt(f, output, tap * f.pieces + i);
     VisitCodes(planes, f.piece_words, p.weights.bits, f.first_bit, f.piece_codes,
                [&](int32_t k, int32_t number) { visit(i * f.piece_codes + k, number); });
   }
@@ -111,7 +111,7 @@ int32_t PlanesStart(const Product& p, const Totals& t) {
 // A word of the weights for one vector of a step.
 uint32_t PlaneWord(const Product& p, const Filter& f, int32_t output, int32_t tap, int32_t word, int32_t plane,
                    int32_t vector) {
-  const uint32_t* planes = PieceAt(p, f, output, tap * f.pieces + word / f.piece_words) + word % f.piece_words;
+  const uint32_t* planes = PieceAt(f, output, tap * f.pieces + word / f.piece_words) + word % f.piece_words;
   if (MeetingOf(p) != kMaskedXor || p.weights.encoding == Encoding::kTernary) {
     return planes[static_cast<int64_t>(plane + vector) * f.piece_words];
   }
@@ -221,7 +221,7 @@ const uint32_t* ChunkAt(const Product& p, const void* weights, int32_t chunk) {
 }  // namespace
 
 Totals TotalsOfPiece(const Product& p, const Filter& f, int32_t output, int32_t piece) {
-  return TotalsOfRow(p.weights, PieceAt(p, f, output, piece), f.piece_words, ~0u, f.piece_codes);
+  return TotalsOfRow(p.weights, PieceAt(f, output, piece), f.piece_words, ~0u, f.piece_codes);
 }
 
 Totals TotalsOf(const Product& p, const Filter& f, int32_t output) {
@@ -296,7 +296,7 @@ size_t ChunkBytes(const Product& p) { return 2 * BlockBytes(p); }
 int32_t ChunkBlocks(const Product& p, int32_t chunk) { return Blocks(p) - 2 * chunk < 2 ? 1 : 2; }
 
 int32_t TileRows(const Product& p, const KernelTable& kernels) {
-  const CodeKernels& codes = *CodeKernelsOf(kernels);
+  const CodeKernels& codes = *kernels.codes;
   switch (p.way) {
     case Way::kPlanes:
       return codes.planedot_rows;
@@ -338,14 +338,14 @@ void FloatSums(const Product& p, const KernelTable& kernels, const void* weights
   if (p.way == Way::kSigns) {
     const uint16_t* block = static_cast<const uint16_t*>(weights) + 2 * static_cast<int64_t>(chunk) * p.taps * p.count;
     for (int32_t b = 0; b < ChunkBlocks(p, chunk); ++b, block += static_cast<int64_t>(p.taps) * p.count) {
-      kernels.signsum_float[rows](inputs, p.taps, p.count, block, nullptr, sums + b * kBlock);
+      kernels.signsum[rows](inputs, p.taps, p.count, block, sums + b * kBlock);
     }
     return;
   }
   const WeightBytes worth = WeightBytesOf(p.weights);
-  CodeKernelsOf(kernels)->floatdot[Width(p) - 1][ChunkBlocks(p, chunk) - 1][rows](
-      inputs, p.count, ChunkAt(p, weights, chunk), static_cast<int64_t>(BlockBytes(p) / sizeof(uint32_t)), worth.scale,
-      -worth.offset, sums);
+  kernels.codes->floatdot[Width(p) - 1][ChunkBlocks(p, chunk) - 1][rows](
+      inputs, p.taps, p.count, ChunkAt(p, weights, chunk), static_cast<int64_t>(BlockBytes(p) / sizeof(uint32_t)),
+      worth.scale, -worth.offset, sums);
 }
 
 }  // namespace keras_ste

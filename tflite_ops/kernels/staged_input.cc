@@ -187,7 +187,7 @@ int32_t StageUnits(const Conv& c, const StagedInput& s) { return s.in_place ? 0 
 
 void StageInput(const Conv& c, const StagedInput& s, const KernelTable& kernels, const void* input, void* scratch,
                 int32_t begin, int32_t end) {
-  const Job job = {c, s, *CodeKernelsOf(kernels), input, static_cast<char*>(scratch), PadCodeOf(c).number};
+  const Job job = {c, s, *kernels.codes, input, static_cast<char*>(scratch), PadCodeOf(c).number};
   for (int32_t unit = begin; unit < end; ++unit) job.Row(unit / s.height, unit % s.height);
 }
 

@@ -46,10 +46,11 @@ Product ProductOf(const Conv& c, Way way) {
 }
 
 Filter FilterOf(const Conv& c, const uint32_t* words, int32_t group) {
-  const int64_t stride = FilterStride(c);
+  const int64_t stride = FilterStride(c), tap = static_cast<int64_t>(c.weights.bits) * c.filter_words;
   const int32_t pieces = ByRows(c) ? c.w.kernel : 1;
-  return {words + group * GroupFilters(c) * stride, stride, Packed(c), pieces, c.filter_words, GroupChannels(c),
-          GroupFirstBit(c, group)};
+  const int64_t first = c.filter_in_taps ? TapOffset(c, 0, 0) : 0;
+  return {words + group * GroupFilters(c) * stride + first, stride, c.filter_in_taps, pieces, c.filter_words,
+          GroupChannels(c), Packed(c) ? GroupFirstBit(c, group) : 0, c.w.kernel, c.taps.row * tap, c.taps.column * tap};
 }
 
 // -- Tables: the starting sums --
@@ -171,7 +172,6 @@ struct Run {
   void FindPixels(int32_t first, int32_t count, Tile* tile) const {
     const Place place = PlaceOf(c, first);
     const int64_t bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
-    char* out = static_cast<char*>(output) + first * bytes;
     int32_t x = place.x, y = place.y, image = place.image;
     tile->rows = count;
     for (int32_t r = 0; r < count; ++x) {
@@ -186,7 +186,8 @@ struct Run {
       const int64_t tap = image * s.image_step + row * s.row_step;
       const int64_t sum = (static_cast<int64_t>(image) * s.height + row) * s.width;
       const float scale = scales == nullptr ? 0.0f : scales[image];
-      for (; r < count && x < c.w.out; ++r, ++x, out += bytes) {
+      char* out = static_cast<char*>(output) + OutputIndex(c, image, y, x) * bytes;
+      for (; r < count && x < c.w.out; ++r, ++x, out += c.grid.step_w * bytes) {
         const int64_t column = static_cast<int64_t>(x) * c.w.stride;
         tile->first_tap[r] = tap + column * s.column_step;
         tile->first_sum[r] = sum + column;
@@ -330,8 +331,7 @@ bool WayFits(const Conv& c, Way way) {
   if (static_cast<int64_t>(c.h.kernel) * c.w.kernel > kMaxPointers) return false;
   const Product p = ProductOf(c, way);
   const int64_t products = static_cast<int64_t>(p.taps) * p.count;
-  if (way == Way::kFloats && p.taps > 1) return false;
-  if (!Packed(c) && !FloatSumsOf(c) && HasBorderClasses(c)) return false;
+  if (!c.filter_in_taps && !FloatSumsOf(c) && HasBorderClasses(c)) return false;
   return PointersOfRow(c, p) <= kMaxPointers && PartsFit(way, c.weights, c.inputs, c.zero_point, products) &&
          StagedFits(c, p);
 }
@@ -344,7 +344,7 @@ bool ChooseTiledWay(const Conv& c, const KernelTable& kernels, Way* way) {
     *way = signs ? Way::kSigns : Way::kFloats;
     return WayFits(c, *way);
   }
-  *way = Packed(c) ? ChooseWay(*CodeKernelsOf(kernels), c.weights, c.inputs, OutputPixels(c)) : Way::kBytes;
+  *way = Packed(c) ? ChooseWay(*kernels.codes, c.weights, c.inputs, OutputPixels(c)) : Way::kBytes;
   if (WayFits(c, *way)) return true;
   *way = *way == Way::kBytes ? Way::kPlanes : Way::kBytes;
   return Packed(c) && WayFits(c, *way);
@@ -399,7 +399,7 @@ void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvConstants
   const StagedInput s = StagedInputOf(c, p);
   const char* memory = static_cast<const char*>(scratch);
   const Tables t = FloatSumsOf(c) ? Tables() : TablesAt(c, const_cast<void*>(tables));
-  const Run run = {c, p, s, k, *CodeKernelsOf(k), constants, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
+  const Run run = {c, p, s, k, *k.codes, constants, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
                    s.scales > s.sums ? reinterpret_cast<const int32_t*>(memory + s.sums) : nullptr,
                    s.end > s.scales && c.quantize_rows ? reinterpret_cast<const float*>(memory + s.scales) : nullptr,
                    output};

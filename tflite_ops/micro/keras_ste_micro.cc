@@ -254,5 +254,6 @@ TFLMRegistration* RegisterSteNearest() { return Registration<&kNearest>(); }
 TFLMRegistration* RegisterSteConcat() { return Registration<&kConcat>(); }
 TFLMRegistration* RegisterStePad() { return Registration<&kPad>(); }
 TFLMRegistration* RegisterSteShuffle() { return Registration<&kShuffle>(); }
+TFLMRegistration* RegisterSteTransposeConv2D() { return Registration<&kTransposeConv2D>(); }
 
 }  // namespace keras_ste

@@ -34,15 +34,16 @@ TFLMRegistration* RegisterSteNearest();
 TFLMRegistration* RegisterSteConcat();
 TFLMRegistration* RegisterStePad();
 TFLMRegistration* RegisterSteShuffle();
+TFLMRegistration* RegisterSteTransposeConv2D();
 
 // Adds all of them to a MicroMutableOpResolver, or to what has its AddCustom. Fails where the resolver has no room for
-// eleven more ops.
+// so many more ops.
 template <typename Resolver>
 TfLiteStatus AddAllOps(Resolver& resolver) {
   TFLMRegistration* const registrations[] = {
       RegisterSteQuantize(),      RegisterSteConv2D(), RegisterSteFullyConnected(), RegisterSteMaxPool2D(),
       RegisterSteAveragePool2D(), RegisterSteAdd(),    RegisterSteDequantize(),     RegisterSteNearest(),
-      RegisterSteConcat(),        RegisterStePad(),    RegisterSteShuffle()};
+      RegisterSteConcat(),        RegisterStePad(),    RegisterSteShuffle(),        RegisterSteTransposeConv2D()};
   for (TFLMRegistration* r : registrations) {
     const TfLiteStatus status = resolver.AddCustom(r->custom_name, r);
     if (status != kTfLiteOk) return status;

@@ -11,18 +11,6 @@ constexpr const char* kOutputNames[] = {"float32", "packed", "int32", "int8", "i
 constexpr int32_t kMostZeroPoint = 255;  // what the largest code is worth
 constexpr int32_t kMostBias = 1 << 30;  // beside sums below 2^30: both together stay in 32 bits
 
-struct Key {
-  char text[24];
-  Key(const char* name, const char* what) {
-    size_t n = 0;
-    const char* const parts[] = {name, what};
-    for (const char* part : parts) {
-      while (*part != '\0' && n + 1 < sizeof(text)) text[n++] = *part++;
-    }
-    text[n] = '\0';
-  }
-};
-
 // Multiplier and bias, in floats.
 bool CheckScales(const Tensor* inputs, int32_t first, Checks* checks, Outputs* o) {
   const Tensor& multiplier = inputs[first];
@@ -126,10 +114,11 @@ bool ReadSamePadding(Options* options) { return options->OneOf("padding", kPaddi
 Codes ReadCodes(const char* name, int32_t version, Options* options) {
   Codes codes = {1, Encoding::kBipolar};
   if (version < 2) return codes;
-  codes.bits = options->IntOr(Key(name, "_bits").text, 1, 8, 1);
-  const Key encoding(name, "_encoding");
-  codes.encoding = static_cast<Encoding>(options->OneOfOr(encoding.text, kEncodingNames, kEncodings, 0));
-  if (codes.encoding == Encoding::kTernary) options->Require(codes.bits == 2, encoding.text, "\"ternary\" has 2 bits");
+  Error bits, encoding;  // texts put together without a heap
+  codes.bits = options->IntOr(bits.Text(name).Text("_bits").c_str(), 1, 8, 1);
+  encoding.Text(name).Text("_encoding");
+  codes.encoding = static_cast<Encoding>(options->OneOfOr(encoding.c_str(), kEncodingNames, kEncodings, 0));
+  if (codes.encoding == Encoding::kTernary) options->Require(codes.bits == 2, encoding.c_str(), "\"ternary\" has 2 bits");
   return codes;
 }
 
@@ -190,7 +179,9 @@ bool CheckOutputs(const Tensor* inputs, int32_t first, bool float_sums, Checks* 
 Numbers ReadNumbers(const char* name, int32_t version, Options* options) {
   Numbers numbers = {};
   numbers.codes = ReadCodes(name, version, options);
-  numbers.zero_point = options->IntOr(Key(name, "_zero_point").text, -kMostZeroPoint, kMostZeroPoint, 0);
+  Error key;
+  numbers.zero_point =
+      options->IntOr(key.Text(name).Text("_zero_point").c_str(), -kMostZeroPoint, kMostZeroPoint, 0);
   return numbers;
 }
 

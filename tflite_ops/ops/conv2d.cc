@@ -63,6 +63,10 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!Multiply(c.h.kernel, c.w.kernel, &products) || !Multiply(products, GroupChannels(c), &products)) {
     return checks.Fail("the kernel has 2^31 weights or more");
   }
+  c.filter_in_taps = Packed(c);
+  c.filter_taps = Taps(c);
+  c.taps = TapsInOrder(c);
+  c.grid = WholeGrid(c);
   c.filter_words = Packed(c) ? MostGroupWords(c) : WordsOf(products);
   const int32_t words = c.weights.bits * c.filter_words;
   const int32_t packed_dims[4] = {Filters(c), c.h.kernel, c.w.kernel, words};

@@ -63,6 +63,10 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   for (int32_t d = 0; d < input.rank - row.axes; ++d) c.batch *= input.dims[d];
   int32_t products = 0;
   if (!Multiply(row.pixels, row.channels, &products)) return checks.Fail("a row has 2^31 elements or more");
+  c.filter_in_taps = Packed(c);
+  c.filter_taps = Taps(c);
+  c.taps = TapsInOrder(c);
+  c.grid = WholeGrid(c);
   c.filter_words = WordsOf(Packed(c) ? c.channels : products);
   if (!Multiply(c.weights.bits, c.filter_words, &words) || !Multiply(Packed(c) ? row.pixels : 1, words, &words)) {
     return checks.Fail("a row has 2^31 elements or more");

@@ -43,7 +43,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   (void)kernels;
   state->kernels = nullptr;
 #else
-  state->kernels = kernels == nullptr ? nullptr : CodeKernelsOf(*kernels);
+  state->kernels = kernels == nullptr ? nullptr : kernels->codes;
 #endif
   return SetOutput(Type::kInt32, rows.rank - 1, rows.dims, &checks, output);
 }

@@ -16,6 +16,7 @@ extern const Op kNearest;
 extern const Op kConcat;
 extern const Op kPad;
 extern const Op kShuffle;
+extern const Op kTransposeConv2D;
 
 // For ops that need no memory of their own.
 inline size_t NoBytes(const void*) { return 0; }

@@ -10,6 +10,12 @@
 #include "kernels/outputs.h"
 #include "kernels/product.h"
 
+#if defined(KERAS_STE_X86)
+namespace keras_ste::x86 {
+void FillByteDotAvxVnniByAvx512(CodeKernels* table);
+}
+#endif
+
 #define API extern "C" __attribute__((visibility("default")))
 
 namespace {
@@ -37,10 +43,38 @@ Product ProductOf(const DenseArguments& a) {
 
 // Its rows are laid out as codes.h has it.
 Filter FilterOf(const Product& p, const uint32_t* words) {
-  return {words, static_cast<int64_t>(p.weights.bits) * p.words, true, 1, p.words, p.count, 0};
+  return {words, static_cast<int64_t>(p.weights.bits) * p.words, true, 1, p.words, p.count, 0, 1, 0, 0};
 }
 
-const CodeKernels* KernelsCalled(const char* name) { return CodeKernelsOf(*ChooseKernels(name)); }
+// AVX-VNNI's kernels with its instructions in the encoding of AVX-512, for tests only. Null where the machine does not have those.
+#if defined(KERAS_STE_X86)
+const KernelTable* AvxVnniByAvx512() {
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512vnni")) return nullptr;
+  static const CodeKernels codes = [] {
+    CodeKernels t = *Avx2Kernels()->codes;
+    t.name = "avxvnni";
+    x86::FillByteDotAvxVnniByAvx512(&t);
+    return t;
+  }();
+  static const KernelTable table = [] {
+    KernelTable t = *Avx2Kernels();
+    t.codes = &codes;
+    return t;
+  }();
+  return &table;
+}
+#else
+const KernelTable* AvxVnniByAvx512() { return nullptr; }
+#endif
+
+const KernelTable* TableCalled(const char* name) {
+  return strcmp(name, "avxvnni_by_avx512") == 0 ? AvxVnniByAvx512() : ChooseKernels(name);
+}
+const CodeKernels* KernelsCalled(const char* name) {
+  const KernelTable* table = TableCalled(name);
+  return table == nullptr ? nullptr : table->codes;
+}
 
 size_t Align(size_t bytes) { return (bytes + kProductAlignment - 1) / kProductAlignment * kProductAlignment; }
 
@@ -54,19 +88,22 @@ int32_t* StartAt(const Product& p, void* weights) {
   return reinterpret_cast<int32_t*>(static_cast<char*>(weights) + WeightsBytes(p));
 }
 
-// Calls sums(first, count, chunk, out) for every tile, and puts the sums where they belong.
+// Calls sums(first, count, chunk, out) for every tile of so many rows, and puts the sums where they belong.
 template <typename Sum, typename Sums>
-void EveryTile(const Product& p, const KernelTable& kernels, int32_t m, Sum* out, const Sums& sums) {
-  const int32_t tile = TileRows(p, kernels);
+void EveryTile(const Product& p, int32_t tile, int32_t m, Sum* out, const Sums& sums) {
   for (int32_t first = 0; first < m; first += tile) {
     const int32_t count = m - first < tile ? m - first : tile;
     for (int32_t chunk = 0; chunk < Chunks(p); ++chunk) {
       alignas(64) Sum values[kMaxTileRows * kChunk];
       sums(first, count, chunk, values);
-      const int32_t left = p.outputs - chunk * kChunk < kChunk ? p.outputs - chunk * kChunk : kChunk;
-      for (int32_t r = 0; r < count; ++r) {
-        memcpy(out + static_cast<int64_t>(first + r) * p.outputs + chunk * kChunk, values + r * kChunk,
-               static_cast<size_t>(left) * sizeof(Sum));
+      const int32_t left = p.outputs - chunk * kChunk;
+      Sum* to = out + static_cast<int64_t>(first) * p.outputs + chunk * kChunk;
+      for (int32_t r = 0; r < count; ++r, to += p.outputs) {
+        if (left >= kChunk) {
+          memcpy(to, values + r * kChunk, kChunk * sizeof(Sum));  // of a size that compilers know: it is timed, too
+        } else {
+          memcpy(to, values + r * kChunk, static_cast<size_t>(left) * sizeof(Sum));
+        }
       }
     }
   }
@@ -79,22 +116,25 @@ void Codes32(const char* name, const Sum* sums, const Sum* thresholds, int32_t b
   outputs.codes = {bits, Encoding::kUnsigned};
   outputs.channels = kChunk;
   void* pixel = planes;
-  StoreChunk(outputs, ChooseKernels(name)->output, {nullptr, nullptr, thresholds}, sums, nullptr, 1, 0, kChunk, &pixel);
+  StoreChunk(outputs, TableCalled(name)->output, {nullptr, nullptr, thresholds}, sums, nullptr, 1, 0, kChunk, &pixel);
 }
 
 }  // namespace
 
-// Takes n cycles of the processor: each rotation waits for the one before. What it is timed for.
+// Takes n cycles of the processor, a multiple of 8: each addition waits for the one before. What it is timed for.
 API uint64_t TakeCycles(int64_t n) {
-  uint64_t x = 1;
-  for (int64_t i = 0; i < n; ++i) {
-    x = x << 1 | x >> 63;
-    asm("" : "+r"(x));  // compilers do not look into it
+  uint64_t x = 0;
+  for (int64_t i = 0; i < n; i += 8) {
+#pragma GCC unroll 8
+    for (int32_t j = 0; j < 8; ++j) {
+      x += 1;
+      asm volatile("" : "+r"(x));  // compilers do not look into it
+    }
   }
   return x;
 }
 
-API int32_t HasKernels(const char* name) { return ChooseKernels(name) != nullptr; }
+API int32_t HasKernels(const char* name) { return KernelsCalled(name) != nullptr; }
 
 API int32_t DenseIsValid(const DenseArguments* a) {
   const Product p = ProductOf(*a);
@@ -166,9 +206,9 @@ API void DenseRun(const char* name, const DenseArguments* a, void* weights, cons
   };
   for (int32_t i = 0; i < repeats; ++i) {
     if (p.way == Way::kPlanes) {
-      EveryTile(p, *ChooseKernels(name), m, out, planes);
+      EveryTile(p, kernels.planedot_rows, m, out, planes);
     } else {
-      EveryTile(p, *ChooseKernels(name), m, out, bytes);
+      EveryTile(p, kernels.bytedot_rows, m, out, bytes);
     }
   }
 }
@@ -176,9 +216,9 @@ API void DenseRun(const char* name, const DenseArguments* a, void* weights, cons
 API void DenseRunFloats(const char* name, const DenseArguments* a, const void* weights, const float* rows, int32_t m,
                         int32_t repeats, float* out) {
   const Product p = ProductOf(*a);
-  const KernelTable& kernels = *ChooseKernels(name);
+  const KernelTable& kernels = *TableCalled(name);
   for (int32_t i = 0; i < repeats; ++i) {
-    EveryTile(p, kernels, m, out, [&](int32_t first, int32_t count, int32_t chunk, float* sums) {
+    EveryTile(p, TileRows(p, kernels), m, out, [&](int32_t first, int32_t count, int32_t chunk, float* sums) {
       const float* tile[kMaxTileRows];
       for (int32_t r = 0; r < count; ++r) tile[r] = rows + static_cast<int64_t>(first + r) * p.count;
       FloatSums(p, kernels, weights, tile, count, chunk, sums);
@@ -220,17 +260,17 @@ API void NearestVectors(const char* name, const float* rows, int32_t m, int32_t 
 // For n <= 32 sums.
 API void ScaleSums(const char* name, const int32_t* sums, const float* multiplier, const float* bias, float low,
                    float high, int32_t n, float* out) {
-  ChooseKernels(name)->output.scale_int32(sums, multiplier, bias, low, high, n, out);
+  TableCalled(name)->output.scale_int32(sums, multiplier, bias, low, high, n, out);
 }
 
 API void RequantizeInt8(const char* name, const int32_t* sums, const int32_t* multipliers, const int32_t* shifts,
                         int32_t zero_point, int32_t low, int32_t high, int32_t n, int8_t* out) {
-  ChooseKernels(name)->output.requantize_int8(sums, 1, {nullptr, multipliers, shifts, zero_point, low, high}, n, &out);
+  TableCalled(name)->output.requantize_int8(sums, 1, {nullptr, multipliers, shifts, zero_point, low, high}, n, &out);
 }
 
 API void RequantizeInt16(const char* name, const int32_t* sums, const int32_t* multipliers, const int32_t* shifts,
                          int32_t zero_point, int32_t low, int32_t high, int32_t n, int16_t* out) {
-  ChooseKernels(name)->output.requantize_int16(sums, 1, {nullptr, multipliers, shifts, zero_point, low, high}, n, &out);
+  TableCalled(name)->output.requantize_int16(sums, 1, {nullptr, multipliers, shifts, zero_point, low, high}, n, &out);
 }
 
 // For 32 sums.

@@ -5,113 +5,45 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <vector>
 
 #include "kernels/conv.h"
 #include "kernels/kernel_table.h"
+#include "tests/code_kernel_checks.h"
+#include "tests/fenced.h"
 #include "tests/random.h"
 
 namespace keras_ste {
 namespace {
-
-// `size` elements right before memory that must not be touched.
-template <typename T>
-class Fenced {
- public:
-  explicit Fenced(int64_t size) {
-    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), bytes = size * sizeof(T);
-    const size_t whole = (bytes + page - 1) / page * page;
-    mapped_ = whole + page;
-    memory_ = static_cast<char*>(mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    if (memory_ == MAP_FAILED || mprotect(memory_ + whole, page, PROT_NONE) != 0) abort();
-    data_ = reinterpret_cast<T*>(memory_ + whole - bytes);
-  }
-  Fenced(const Fenced&) = delete;
-  Fenced& operator=(const Fenced&) = delete;
-  ~Fenced() { munmap(memory_, mapped_); }
-
-  T* data() { return data_; }
-  T& operator[](int64_t i) { return data_[i]; }
-
- private:
-  char* memory_;
-  size_t mapped_;
-  T* data_;
-};
 
 [[noreturn]] void Fail(const KernelTable& kernels, const char* kernel, int32_t taps, int32_t steps, int32_t rows) {
   fprintf(stderr, "%s: %s is wrong for %d taps of %d steps, %d rows\n", kernels.name, kernel, taps, steps, rows);
   exit(1);
 }
 
-void CheckBitDot(const KernelTable& k, Random* random) {
-  const int32_t taps = static_cast<int32_t>(random->Between(1, 4));
-  const int32_t words = static_cast<int32_t>(random->Between(1, 80));
-  const int32_t rows = static_cast<int32_t>(random->Between(1, k.bitdot_rows));
-  const int32_t blocks = static_cast<int32_t>(random->Between(1, 2));
-  const int32_t block_words = taps * words * kBlock;
-  const bool opposite = random->OneIn(8);  // all bits differ: the largest counts
-  Fenced<uint32_t> weights(blocks * block_words), input(taps * rows * words);
-  for (int32_t i = 0; i < blocks * block_words; ++i) weights[i] = opposite ? 0 : static_cast<uint32_t>(random->Bits());
-  for (int32_t i = 0; i < taps * rows * words; ++i) input[i] = opposite ? ~0u : static_cast<uint32_t>(random->Bits());
-  std::vector<const uint32_t*> inputs(taps * rows);
-  for (int32_t i = 0; i < taps * rows; ++i) inputs[i] = input.data() + i * words;
-  Fenced<int32_t> start(rows * kChunk), sums(rows * kChunk);
-  std::vector<const int32_t*> starts(rows);
-  for (int32_t i = 0; i < rows * kChunk; ++i) start[i] = static_cast<int32_t>(random->Between(-100000, 100000));
-  for (int32_t r = 0; r < rows; ++r) starts[r] = start.data() + r * kChunk;
-  k.bitdot[blocks - 1][rows](inputs.data(), taps, words, weights.data(), block_words, starts.data(), sums.data());
-  for (int32_t r = 0; r < rows; ++r) {
-    for (int32_t o = 0; o < blocks * kBlock; ++o) {
-      int32_t sum = start[r * kChunk + o];
-      for (int32_t step = 0; step < taps * words; ++step) {
-        const uint32_t weight = weights[o / kBlock * block_words + step * kBlock + o % kBlock];
-        sum -= 2 * static_cast<int32_t>(CountBits(weight ^ inputs[step / words * rows + r][step % words]));
-      }
-      if (sums[r * kChunk + o] != sum) Fail(k, "bitdot", taps, words, rows);
-    }
-  }
-}
-
-template <typename X>
-X RandomInput(bool extreme, Random* random) {
-  if (extreme) return random->OneIn(2) ? static_cast<X>(-128) : static_cast<X>(127);
-  return static_cast<X>(random->Bits());
-}
-template <>
-float RandomInput(bool, Random* random) {
-  return random->OneIn(10) ? -0.0f : random->Real();
-}
-
-template <typename X, typename Sum>
-void CheckSignSum(const KernelTable& k, const SignSum<X, Sum>* by_rows, const char* kernel, Random* random) {
+void CheckSignSum(const KernelTable& k, Random* random) {
   const int32_t taps = static_cast<int32_t>(random->Between(1, 3));
   const int32_t channels = static_cast<int32_t>(random->Between(1, random->OneIn(2) ? 600 : 20));
   const int32_t rows = static_cast<int32_t>(random->Between(1, k.signsum_rows));
-  const bool extreme = random->OneIn(4), same = random->OneIn(8);
+  const bool same = random->OneIn(8);
   Fenced<uint16_t> weights(taps * channels);
-  Fenced<X> input(taps * rows * channels);
+  Fenced<float> input(taps * rows * channels), sums(rows * kChunk);
   for (int32_t i = 0; i < taps * channels; ++i) {
     weights[i] = static_cast<uint16_t>(random->Bits() | (same ? 0xFFFF : 0));
   }
-  for (int32_t i = 0; i < taps * rows * channels; ++i) input[i] = RandomInput<X>(extreme, random);
-  std::vector<const X*> inputs(taps * rows);
+  for (int32_t i = 0; i < taps * rows * channels; ++i) input[i] = random->OneIn(10) ? -0.0f : random->Real();
+  std::vector<const float*> inputs(taps * rows);
   for (int32_t i = 0; i < taps * rows; ++i) inputs[i] = input.data() + i * channels;
-  Fenced<Sum> start(kBlock), sums(rows * kChunk);
-  for (int32_t o = 0; o < kBlock; ++o) start[o] = static_cast<Sum>(random->Between(-1000, 1000));
-  const bool from_zero = sizeof(X) == sizeof(float) && random->OneIn(2);
-  by_rows[rows](inputs.data(), taps, channels, weights.data(), from_zero ? nullptr : start.data(), sums.data());
+  k.signsum[rows](inputs.data(), taps, channels, weights.data(), sums.data());
   for (int32_t r = 0; r < rows; ++r) {
     for (int32_t o = 0; o < kBlock; ++o) {
-      Sum sum = from_zero ? Sum{0} : start[o];
+      float sum = 0;
       for (int32_t step = 0; step < taps * channels; ++step) {
-        const Sum x = static_cast<Sum>(inputs[step / channels * rows + r][step % channels]);
+        const float x = inputs[step / channels * rows + r][step % channels];
         sum += (weights[step] >> o) & 1 ? x : -x;
       }
-      if (memcmp(&sums[r * kChunk + o], &sum, sizeof(sum)) != 0) Fail(k, kernel, taps, channels, rows);
+      if (memcmp(&sums[r * kChunk + o], &sum, sizeof(sum)) != 0) Fail(k, "signsum", taps, channels, rows);
     }
   }
 }
@@ -158,6 +90,41 @@ void CheckScale(const KernelTable& k, Random* random) {
   }
 }
 
+template <typename Out>
+void CheckRequantize(const KernelTable& k,
+                     void (*run)(const int32_t*, int32_t, const Requantize&, int32_t, Out* const*), const char* kernel,
+                     Random* random) {
+  const int32_t n = static_cast<int32_t>(random->Between(1, kChunk)), limit = sizeof(Out) == 1 ? 127 : 32767;
+  const int32_t rows = static_cast<int32_t>(random->Between(1, kMaxTileRows));
+  const bool halves = random->OneIn(2);  // are likely
+  Fenced<int32_t> sums((rows - 1) * kChunk + n), bias(n), multipliers(n), shifts(n);
+  Fenced<Out> out(rows * n);
+  Out* of_row[kMaxTileRows];
+  for (int32_t r = 0; r < rows; ++r) of_row[r] = out.data() + r * n;
+  for (int32_t i = 0; i < n; ++i) {
+    shifts[i] = static_cast<int32_t>(halves ? random->Between(-4, 0) : random->Between(-31, 8));
+    multipliers[i] = random->OneIn(3) ? 1 << 30 : static_cast<int32_t>(random->Between(1 << 30, INT32_MAX));
+    if (random->OneIn(20)) multipliers[i] = 0;
+    bias[i] = static_cast<int32_t>(random->Between(-99, 99));
+    for (int32_t r = 0; r < rows; ++r) {
+      const int32_t any = static_cast<int32_t>(random->Bits()) / 2 >> (shifts[i] > 0 ? shifts[i] : 0);
+      sums[r * kChunk + i] = halves ? static_cast<int32_t>(random->Between(-999, 999)) : any;
+    }
+  }
+  const int32_t zero_point = static_cast<int32_t>(random->Between(-128, 127));
+  const bool biased = random->OneIn(2);
+  const Requantize q = {biased ? bias.data() : nullptr, multipliers.data(), shifts.data(), zero_point,
+                        -limit + 3, limit - 5};
+  run(sums.data(), rows, q, n, of_row);
+  for (int32_t i = 0; i < rows * n; ++i) {
+    const int32_t o = i % n, right = 31 - shifts[o];
+    const int64_t sum = sums[i / n * kChunk + o] + (biased ? bias[o] : 0);
+    const int64_t moved = ((sum * multipliers[o] + (int64_t{1} << (right - 1))) >> right) + zero_point;
+    const int64_t expected = moved < q.low ? q.low : moved > q.high ? q.high : moved;
+    if (out[i] != expected) Fail(k, kernel, 1, n, rows);
+  }
+}
+
 void CheckPackSigns(const KernelTable& k, Random* random) {
   const int32_t n = static_cast<int32_t>(random->Between(1, 200)), words = WordsOf(n);
   const float special[] = {-__builtin_inff(), -0.0f, 0.0f, __builtin_inff(), __builtin_nanf("")};
@@ -185,13 +152,13 @@ int main(int argc, char** argv) {
     const KernelTable& k = *tables[t];
     Random random(seed);
     for (int32_t i = 0; i < cases; ++i) {
-      CheckBitDot(k, &random);
-      CheckSignSum(k, k.signsum_float, "signsum_float", &random);
-      CheckSignSum(k, k.signsum_int8, "signsum_int8", &random);
-      CheckSignSum(k, k.signsum_uint8, "signsum_uint8", &random);
+      CheckSignSum(k, &random);
       CheckThresholds(k, &random);
       CheckScale(k, &random);
+      CheckRequantize(k, k.output.requantize_int8, "requantize_int8", &random);
+      CheckRequantize(k, k.output.requantize_int16, "requantize_int16", &random);
       CheckPackSigns(k, &random);
+      CheckCodeKernels(*k.codes, &random);
     }
     printf("%s: %d cases\n", k.name, cases);
   }

@@ -249,6 +249,32 @@ OpCase GoodConv2D(const Op* op, bool enormous, Random* random) {
   return node;
 }
 
+OpCase GoodTransposeConv2D(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const Type type = random->OneOf(kConvTypes);
+  const bool packed = type == Type::kInt32;
+  int32_t kernel[2], stride[2];
+  for (int32_t axis = 0; axis < 2; ++axis) {
+    kernel[axis] = Size(enormous, 4, random);
+    stride[axis] = static_cast<int32_t>(random->Between(1, kernel[axis] < 3 ? kernel[axis] : 3));
+  }
+  const int32_t channels = Size(enormous, 70, random), filters = Size(enormous, 70, random);
+  node.options = {{"channels", int64_t{channels}},   {"filters", int64_t{filters}},
+                  {"kernel_h", int64_t{kernel[0]}},  {"kernel_w", int64_t{kernel[1]}},
+                  {"stride_h", int64_t{stride[0]}},  {"stride_w", int64_t{stride[1]}},
+                  {"padding", random->OneIn(2) ? "same" : "valid"}};
+  ProductCodes codes = AddCodes(packed, &node, random);
+  node.options[0] = {"version", int64_t{2}};
+  const int32_t pixel = packed ? codes.inputs.bits * Words(channels) : channels;
+  const int32_t batch = Size(enormous, 3, random), h = Size(enormous, 6, random), w = Size(enormous, 6, random);
+  node.inputs.push_back(Make("input", type, {batch, h, w, pixel}, false));
+  const int32_t words = codes.weights.bits * Words(channels);
+  node.inputs.push_back(Make("filter", Type::kInt32, {filters, kernel[0], kernel[1], words}, true));
+  node.tails = channels % 32 != 0 || HasUnusedCode(codes);
+  AddOutput(type, filters, &node, random);
+  return node;
+}
+
 OpCase GoodFullyConnected(const Op* op, bool enormous, Random* random) {
   OpCase node{op, {}, {}, {}};
   const Type type = random->OneOf(kConvTypes);
@@ -551,6 +577,7 @@ OpCase GoodCase(const Op* op, bool enormous, Random* random) {
                 : name == "SteConcat"         ? GoodConcat(op, enormous, random)
                 : name == "StePad"            ? GoodPad(op, enormous, random)
                 : name == "SteShuffle"        ? GoodShuffle(op, enormous, random)
+                : name == "SteTransposeConv2D" ? GoodTransposeConv2D(op, enormous, random)
                                               : GoodQuantize(op, enormous, random);
   node.bytes = OptionBytes::Of(node.options);
   return node;

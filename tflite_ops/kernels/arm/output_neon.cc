@@ -13,9 +13,43 @@ void Scale(const Sum* sums, const float* multiplier, const float* bias, float lo
   ScaleLoop(sums, multiplier, bias, low, high, n, out);
 }
 
+// Two sums, multiplied and shifted to the right with halves up, of 64 bits each.
+inline int32x2_t MultiplyTwo(int32x2_t sums, int32x2_t multipliers, int32x2_t left) {
+  return vmovn_s64(vrshlq_s64(vmull_s32(sums, multipliers), vmovl_s32(left)));
+}
+
+// What four channels are quantized with.
+struct Four {
+  int32x4_t bias, multiplier, left;
+
+  Four(const Requantize& q, int32_t i)
+      : bias(q.bias == nullptr ? vdupq_n_s32(0) : vld1q_s32(q.bias + i)),
+        multiplier(vld1q_s32(q.multipliers + i)),
+        left(vsubq_s32(vld1q_s32(q.shifts + i), vdupq_n_s32(31))) {}
+
+  int16x4_t Of(const int32_t* sums, const Requantize& q) const {
+    const int32x4_t sum = vaddq_s32(vld1q_s32(sums), bias);
+    const int32x2_t low = MultiplyTwo(vget_low_s32(sum), vget_low_s32(multiplier), vget_low_s32(left));
+    const int32x2_t high = MultiplyTwo(vget_high_s32(sum), vget_high_s32(multiplier), vget_high_s32(left));
+    const int32x4_t moved = vaddq_s32(vcombine_s32(low, high), vdupq_n_s32(q.zero_point));
+    return vmovn_s32(vminq_s32(vmaxq_s32(moved, vdupq_n_s32(q.low)), vdupq_n_s32(q.high)));
+  }
+};
+
+inline void StoreEight(int16x8_t v, int16_t* out) { vst1q_s16(out, v); }
+inline void StoreEight(int16x8_t v, int8_t* out) { vst1_s8(out, vmovn_s16(v)); }
+
 template <typename Out>
-void RequantizeSums(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n, Out* const* out) {
-  RequantizeLoop(sums, rows, requantize, 0, n, out);
+void RequantizeSums(const int32_t* sums, int32_t rows, const Requantize& q, int32_t n, Out* const* out) {
+  int32_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const Four low(q, i), high(q, i + 4);
+    for (int32_t r = 0; r < rows; ++r) {
+      const int32_t* at = sums + r * kChunk + i;
+      StoreEight(vcombine_s16(low.Of(at, q), high.Of(at + 4, q)), out[r] + i);
+    }
+  }
+  RequantizeLoop(sums, rows, q, i, n, out);
 }
 
 uint32_t Reach(const int32_t* sums, const int32_t* thresholds) {

@@ -1,4 +1,5 @@
 #include "kernels/portable/kernels.h"
+#include "kernels/tiles.h"
 
 namespace keras_ste {
 namespace portable {
@@ -31,37 +32,26 @@ void Block(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint3
   }
 }
 
-template <int32_t kBits, int32_t kBlocks, int32_t kRows>
-void Run(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights, int64_t block_stride,
-         int32_t shift, const int32_t* start, const int32_t* row_start, int32_t* sums) {
-  for (int32_t b = 0; b < kBlocks; ++b) {
-    Block<kBits, kRows>(inputs, taps, steps, weights + b * block_stride, shift, start + b * kBlock, row_start,
-                        sums + b * kBlock);
-  }
-}
-
-template <int32_t kBits, int32_t kBlocks>
-void Fill(ByteDot* by_rows) {
-  by_rows[1] = Run<kBits, kBlocks, 1>;
-  by_rows[2] = Run<kBits, kBlocks, 2>;
-  by_rows[3] = Run<kBits, kBlocks, 3>;
-  by_rows[4] = Run<kBits, kBlocks, 4>;
-}
-
 template <int32_t kBits>
-void Fill(ByteDot (*by_blocks)[kMaxTileRows + 1]) {
-  Fill<kBits, 1>(by_blocks[0]);
-  Fill<kBits, 2>(by_blocks[1]);
-}
+struct Bytes {
+  template <int32_t kBlocks, int32_t kRows>
+  static void Run(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights,
+                  int64_t block_stride, int32_t shift, const int32_t* start, const int32_t* row_start, int32_t* sums) {
+    for (int32_t b = 0; b < kBlocks; ++b) {
+      Block<kBits, kRows>(inputs, taps, steps, weights + b * block_stride, shift, start + b * kBlock, row_start,
+                          sums + b * kBlock);
+    }
+  }
+};
 
 }  // namespace
 
 void FillByteDot(CodeKernels* table) {
   table->bytedot_rows = kByteDotRows;
-  Fill<1>(table->bytedot[0]);
-  Fill<2>(table->bytedot[1]);
-  Fill<4>(table->bytedot[2]);
-  Fill<8>(table->bytedot[3]);
+  FillTiles<Bytes<1>, kByteDotRows>(table->bytedot[0]);
+  FillTiles<Bytes<2>, kByteDotRows>(table->bytedot[1]);
+  FillTiles<Bytes<4>, kByteDotRows>(table->bytedot[2]);
+  FillTiles<Bytes<8>, kByteDotRows>(table->bytedot[3]);
 }
 
 }  // namespace portable

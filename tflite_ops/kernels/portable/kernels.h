@@ -8,13 +8,12 @@
 namespace keras_ste {
 namespace portable {
 
-constexpr int32_t kBitDotRows = 4;
+constexpr int32_t kPlaneDotRows = 4;
 constexpr int32_t kByteDotRows = 4;
 constexpr int32_t kFloatDotRows = 4;
 constexpr int32_t kNearestRows = 2;
 constexpr int32_t kSignSumRows = 4;
 
-void FillBitDot(KernelTable* table);
 void FillSignSum(KernelTable* table);
 void PackSigns(const float* x, int64_t n, uint32_t* words);
 

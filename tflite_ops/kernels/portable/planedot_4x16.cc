@@ -1,5 +1,6 @@
 #include "kernels/bits.h"
 #include "kernels/portable/kernels.h"
+#include "kernels/tiles.h"
 
 namespace keras_ste {
 namespace portable {
@@ -32,55 +33,24 @@ void Block(const uint32_t* const* inputs, int32_t taps, int32_t words, const uin
   }
 }
 
-template <int32_t kMeeting, int32_t kBlocks, int32_t kRows>
-void Run(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights, int64_t block_stride,
-         int32_t coefficient, const int32_t* const* start, int32_t* sums) {
-  for (int32_t b = 0; b < kBlocks; ++b) {
-    Block<kMeeting, kRows>(inputs, taps, words, weights + b * block_stride, coefficient, start, b * kBlock, sums);
-  }
-}
-
-template <int32_t kBlocks, int32_t kRows>
-void RunBits(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights, int64_t block_stride,
-             const int32_t* const* start, int32_t* sums) {
-  Run<kXor, kBlocks, kRows>(inputs, taps, words, weights, block_stride, -2, start, sums);
-}
-
-template <int32_t kBlocks>
-void Fill(BitDot* by_rows) {
-  by_rows[1] = RunBits<kBlocks, 1>;
-  by_rows[2] = RunBits<kBlocks, 2>;
-  by_rows[3] = RunBits<kBlocks, 3>;
-  by_rows[4] = RunBits<kBlocks, 4>;
-}
-
-template <int32_t kMeeting, int32_t kBlocks>
-void Fill(PlaneDot* by_rows) {
-  by_rows[1] = Run<kMeeting, kBlocks, 1>;
-  by_rows[2] = Run<kMeeting, kBlocks, 2>;
-  by_rows[3] = Run<kMeeting, kBlocks, 3>;
-  by_rows[4] = Run<kMeeting, kBlocks, 4>;
-}
-
 template <int32_t kMeeting>
-void Fill(PlaneDot (*by_blocks)[kMaxTileRows + 1]) {
-  Fill<kMeeting, 1>(by_blocks[0]);
-  Fill<kMeeting, 2>(by_blocks[1]);
-}
+struct Planes {
+  template <int32_t kBlocks, int32_t kRows>
+  static void Run(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights,
+                  int64_t block_stride, int32_t coefficient, const int32_t* const* start, int32_t* sums) {
+    for (int32_t b = 0; b < kBlocks; ++b) {
+      Block<kMeeting, kRows>(inputs, taps, words, weights + b * block_stride, coefficient, start, b * kBlock, sums);
+    }
+  }
+};
 
 }  // namespace
 
-void FillBitDot(KernelTable* table) {
-  table->bitdot_rows = kBitDotRows;
-  Fill<1>(table->bitdot[0]);
-  Fill<2>(table->bitdot[1]);
-}
-
 void FillPlaneDot(CodeKernels* table) {
-  table->planedot_rows = kBitDotRows;
-  Fill<kXor>(table->planedot[kXor]);
-  Fill<kAnd>(table->planedot[kAnd]);
-  Fill<kMaskedXor>(table->planedot[kMaskedXor]);
+  table->planedot_rows = kPlaneDotRows;
+  FillTiles<Planes<kXor>, kPlaneDotRows>(table->planedot[kXor]);
+  FillTiles<Planes<kAnd>, kPlaneDotRows>(table->planedot[kAnd]);
+  FillTiles<Planes<kMaskedXor>, kPlaneDotRows>(table->planedot[kMaskedXor]);
 }
 
 }  // namespace portable

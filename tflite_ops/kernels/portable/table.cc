@@ -6,7 +6,7 @@ const KernelTable* PortableKernels() {
   static const KernelTable table = [] {
     KernelTable t = {};
     t.name = "portable";
-    portable::FillBitDot(&t);
+    t.codes = PortableCodeKernels();
     portable::FillSignSum(&t);
     t.output = portable::kOutput;
     t.pack_signs = portable::PackSigns;

@@ -3,6 +3,7 @@
 // saturate: these are widened first.
 #include <immintrin.h>
 
+#include "kernels/tiles.h"
 #include "kernels/x86/kernels.h"
 
 namespace keras_ste {
@@ -105,14 +106,17 @@ struct Wide {
   }
 };
 
-template <template <int32_t> class Kernel, int32_t kBlocks, int32_t kRows>
-void Run(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights, int64_t block_stride,
-         int32_t shift, const int32_t* start, const int32_t* row_start, int32_t* sums) {
-  for (int32_t b = 0; b < kBlocks; ++b) {
-    Kernel<kRows>::Block(inputs, taps, steps, weights + b * block_stride, shift, start + b * kBlock, row_start,
-                         sums + b * kBlock);
+template <template <int32_t> class Kernel>
+struct Bytes {
+  template <int32_t kBlocks, int32_t kRows>
+  static void Run(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights,
+                  int64_t block_stride, int32_t shift, const int32_t* start, const int32_t* row_start, int32_t* sums) {
+    for (int32_t b = 0; b < kBlocks; ++b) {
+      Kernel<kRows>::Block(inputs, taps, steps, weights + b * block_stride, shift, start + b * kBlock, row_start,
+                           sums + b * kBlock);
+    }
   }
-}
+};
 
 template <int32_t kRows>
 using OneBit = Narrow<1, kRows>;
@@ -121,28 +125,14 @@ using TwoBits = Narrow<2, kRows>;
 template <int32_t kRows>
 using FourBits = Narrow<4, kRows>;
 
-template <template <int32_t> class Kernel, int32_t kBlocks>
-void Fill(ByteDot* by_rows) {
-  by_rows[1] = Run<Kernel, kBlocks, 1>;
-  by_rows[2] = Run<Kernel, kBlocks, 2>;
-  by_rows[3] = Run<Kernel, kBlocks, 3>;
-  by_rows[4] = Run<Kernel, kBlocks, 4>;
-}
-
-template <template <int32_t> class Kernel>
-void Fill(ByteDot (*by_blocks)[kMaxTileRows + 1]) {
-  Fill<Kernel, 1>(by_blocks[0]);
-  Fill<Kernel, 2>(by_blocks[1]);
-}
-
 }  // namespace
 
 void FillByteDotAvx2(CodeKernels* table) {
   table->bytedot_rows = 4;
-  Fill<OneBit>(table->bytedot[0]);
-  Fill<TwoBits>(table->bytedot[1]);
-  Fill<FourBits>(table->bytedot[2]);
-  Fill<Wide>(table->bytedot[3]);
+  FillTiles<Bytes<OneBit>, 4>(table->bytedot[0]);
+  FillTiles<Bytes<TwoBits>, 4>(table->bytedot[1]);
+  FillTiles<Bytes<FourBits>, 4>(table->bytedot[2]);
+  FillTiles<Bytes<Wide>, 4>(table->bytedot[3]);
 }
 
 }  // namespace x86

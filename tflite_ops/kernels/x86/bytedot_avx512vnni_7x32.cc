@@ -3,6 +3,7 @@
 // large. Several pixels share one unpacked vector, and all phases the accumulators.
 #include <immintrin.h>
 
+#include "kernels/tiles.h"
 #include "kernels/x86/kernels.h"
 
 namespace keras_ste {
@@ -29,8 +30,8 @@ inline void Store(__m512i sum, int32_t shift, const int32_t* start, int32_t row_
 }
 
 template <int32_t kBits, int32_t kBlocks, int32_t kRows>
-void Run(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights, int64_t block_stride,
-         int32_t shift, const int32_t* start, const int32_t* row_start, int32_t* sums) {
+void Rows(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights, int64_t block_stride,
+          int32_t shift, const int32_t* start, const int32_t* row_start, int32_t* sums) {
   constexpr int32_t kPhases = 8 / kBits;
   __m512i sum[kRows][kBlocks];
   for (int32_t r = 0; r < kRows; ++r) {
@@ -50,6 +51,7 @@ void Run(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_
       }
     }
   }
+#pragma GCC unroll 8  // or the sums would pass through memory
   for (int32_t r = 0; r < kRows; ++r) {
     for (int32_t b = 0; b < kBlocks; ++b) {
       Store(sum[r][b], shift, start + b * kBlock, row_start[r], sums + r * kChunk + b * kBlock);
@@ -58,7 +60,7 @@ void Run(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_
 }
 
 template <int32_t kBits, int32_t kBlocks>
-void RunOne(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights, int64_t block_stride,
+void OneRow(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights, int64_t block_stride,
             int32_t shift, const int32_t* start, const int32_t* row_start, int32_t* sums) {
   constexpr int32_t kPhases = 8 / kBits;
   constexpr int32_t kUnroll = kPhases >= 4 ? 1 : 4 / kPhases;  // a dot product waits four cycles for the one before
@@ -98,31 +100,27 @@ void RunOne(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint
   }
 }
 
-template <int32_t kBits, int32_t kBlocks>
-void Fill(ByteDot* by_rows) {
-  by_rows[1] = RunOne<kBits, kBlocks>;
-  by_rows[2] = Run<kBits, kBlocks, 2>;
-  by_rows[3] = Run<kBits, kBlocks, 3>;
-  by_rows[4] = Run<kBits, kBlocks, 4>;
-  by_rows[5] = Run<kBits, kBlocks, 5>;
-  by_rows[6] = Run<kBits, kBlocks, 6>;
-  by_rows[7] = Run<kBits, kBlocks, 7>;
-}
-
 template <int32_t kBits>
-void Fill(ByteDot (*by_blocks)[kMaxTileRows + 1]) {
-  Fill<kBits, 1>(by_blocks[0]);
-  Fill<kBits, 2>(by_blocks[1]);
-}
+struct Bytes {
+  template <int32_t kBlocks, int32_t kRows>
+  static void Run(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights,
+                  int64_t block_stride, int32_t shift, const int32_t* start, const int32_t* row_start, int32_t* sums) {
+    if constexpr (kRows == 1) {
+      OneRow<kBits, kBlocks>(inputs, taps, steps, weights, block_stride, shift, start, row_start, sums);
+    } else {
+      Rows<kBits, kBlocks, kRows>(inputs, taps, steps, weights, block_stride, shift, start, row_start, sums);
+    }
+  }
+};
 
 }  // namespace
 
-void FillByteDotAvx512(CodeKernels* table) {
+void FillByteDotAvx512Vnni(CodeKernels* table) {
   table->bytedot_rows = 7;
-  Fill<1>(table->bytedot[0]);
-  Fill<2>(table->bytedot[1]);
-  Fill<4>(table->bytedot[2]);
-  Fill<8>(table->bytedot[3]);
+  FillTiles<Bytes<1>, 7>(table->bytedot[0]);
+  FillTiles<Bytes<2>, 7>(table->bytedot[1]);
+  FillTiles<Bytes<4>, 7>(table->bytedot[2]);
+  FillTiles<Bytes<8>, 7>(table->bytedot[3]);
 }
 
 }  // namespace x86

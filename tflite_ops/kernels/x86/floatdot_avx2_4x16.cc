@@ -1,6 +1,7 @@
 // Four pixels by 16 channels.
 #include <immintrin.h>
 
+#include "kernels/tiles.h"
 #include "kernels/x86/kernels.h"
 
 namespace keras_ste {
@@ -10,8 +11,8 @@ namespace {
 inline __m256i LoadLanes(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 
 template <int32_t kBits, int32_t kRows>
-void Block(const float* const* inputs, int32_t count, const uint32_t* weights, int32_t scale, int32_t offset,
-           float* sums) {
+void Block(const float* const* inputs, int32_t taps, int32_t count, const uint32_t* weights, int32_t scale,
+           int32_t offset, float* sums) {
   const __m256 scales = _mm256_set1_ps(static_cast<float>(scale));
   const __m256 offsets = _mm256_set1_ps(static_cast<float>(offset));
   const __m256i mask = _mm256_set1_epi32((1 << kBits) - 1);
@@ -29,12 +30,14 @@ void Block(const float* const* inputs, int32_t count, const uint32_t* weights, i
       for (int32_t h = 0; h < 2; ++h) sum[r][h] = _mm256_add_ps(sum[r][h], _mm256_mul_ps(x, w[h]));
     }
   };
-  for (int32_t k = 0; k < count; weights += kBlock) {
-    const __m256i packed[2] = {LoadLanes(weights), LoadLanes(weights + 8)};
-    if (count - k >= 32 / kBits) {
-      for (int32_t i = 0; i < 32 / kBits; ++i, ++k) add(packed, i, k);
-    } else {
-      for (int32_t i = 0; k < count; ++i, ++k) add(packed, i, k);
+  for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
+    for (int32_t k = 0; k < count; weights += kBlock) {
+      const __m256i packed[2] = {LoadLanes(weights), LoadLanes(weights + 8)};
+      if (count - k >= 32 / kBits) {
+        for (int32_t i = 0; i < 32 / kBits; ++i, ++k) add(packed, i, k);
+      } else {
+        for (int32_t i = 0; k < count; ++i, ++k) add(packed, i, k);
+      }
     }
   }
   for (int32_t r = 0; r < kRows; ++r) {
@@ -42,35 +45,24 @@ void Block(const float* const* inputs, int32_t count, const uint32_t* weights, i
   }
 }
 
-template <int32_t kBits, int32_t kBlocks, int32_t kRows>
-void Run(const float* const* inputs, int32_t count, const uint32_t* weights, int64_t block_stride, int32_t scale,
-         int32_t offset, float* sums) {
-  for (int32_t b = 0; b < kBlocks; ++b) {
-    Block<kBits, kRows>(inputs, count, weights + b * block_stride, scale, offset, sums + b * kBlock);
-  }
-}
-
-template <int32_t kBits, int32_t kBlocks>
-void Fill(FloatDot* by_rows) {
-  by_rows[1] = Run<kBits, kBlocks, 1>;
-  by_rows[2] = Run<kBits, kBlocks, 2>;
-  by_rows[3] = Run<kBits, kBlocks, 3>;
-  by_rows[4] = Run<kBits, kBlocks, 4>;
-}
-
 template <int32_t kBits>
-void Fill(FloatDot (*by_blocks)[kMaxTileRows + 1]) {
-  Fill<kBits, 1>(by_blocks[0]);
-  Fill<kBits, 2>(by_blocks[1]);
-}
+struct Floats {
+  template <int32_t kBlocks, int32_t kRows>
+  static void Run(const float* const* inputs, int32_t taps, int32_t count, const uint32_t* weights,
+                  int64_t block_stride, int32_t scale, int32_t offset, float* sums) {
+    for (int32_t b = 0; b < kBlocks; ++b) {
+      Block<kBits, kRows>(inputs, taps, count, weights + b * block_stride, scale, offset, sums + b * kBlock);
+    }
+  }
+};
 
 }  // namespace
 
 void FillFloatDotAvx2(CodeKernels* table) {
   table->floatdot_rows = 4;
-  Fill<2>(table->floatdot[0]);
-  Fill<4>(table->floatdot[1]);
-  Fill<8>(table->floatdot[2]);
+  FillTiles<Floats<2>, 4>(table->floatdot[0]);
+  FillTiles<Floats<4>, 4>(table->floatdot[1]);
+  FillTiles<Floats<8>, 4>(table->floatdot[2]);
 }
 
 }  // namespace x86

@@ -1,6 +1,7 @@
 // Four pixels by 32 channels. Weights of up to four bits are looked up in one vector of their 16 possible worths.
 #include <immintrin.h>
 
+#include "kernels/tiles.h"
 #include "kernels/x86/kernels.h"
 
 namespace keras_ste {
@@ -24,58 +25,49 @@ struct Worths {
   }
 };
 
-template <int32_t kBits, int32_t kBlocks, int32_t kRows>
-void Run(const float* const* inputs, int32_t count, const uint32_t* weights, int64_t block_stride, int32_t scale,
-         int32_t offset, float* sums) {
-  const Worths<kBits> worths(scale, offset);
-  __m512 sum[kRows][kBlocks];
-  for (int32_t r = 0; r < kRows; ++r) {
-    for (int32_t b = 0; b < kBlocks; ++b) sum[r][b] = _mm512_setzero_ps();
-  }
-  const auto add = [&](const __m512i* packed, int32_t in_step, int32_t k) {
-    const uint32_t first_bit = static_cast<uint32_t>(8 * (in_step % 4) + kBits * (in_step / 4));
-    __m512 w[kBlocks];
-    for (int32_t b = 0; b < kBlocks; ++b) w[b] = worths.Of(_mm512_srli_epi32(packed[b], first_bit));
-    for (int32_t r = 0; r < kRows; ++r) {
-      const __m512 x = _mm512_set1_ps(inputs[r][k]);
-      for (int32_t b = 0; b < kBlocks; ++b) sum[r][b] = _mm512_add_ps(sum[r][b], _mm512_mul_ps(x, w[b]));
-    }
-  };
-  for (int32_t k = 0; k < count; weights += kBlock) {
-    __m512i packed[kBlocks];
-    for (int32_t b = 0; b < kBlocks; ++b) packed[b] = _mm512_loadu_si512(weights + b * block_stride);
-    if (count - k >= 32 / kBits) {
-      for (int32_t i = 0; i < 32 / kBits; ++i, ++k) add(packed, i, k);
-    } else {
-      for (int32_t i = 0; k < count; ++i, ++k) add(packed, i, k);
-    }
-  }
-  for (int32_t r = 0; r < kRows; ++r) {
-    for (int32_t b = 0; b < kBlocks; ++b) _mm512_storeu_ps(sums + r * kChunk + b * kBlock, sum[r][b]);
-  }
-}
-
-template <int32_t kBits, int32_t kBlocks>
-void Fill(FloatDot* by_rows) {
-  by_rows[1] = Run<kBits, kBlocks, 1>;
-  by_rows[2] = Run<kBits, kBlocks, 2>;
-  by_rows[3] = Run<kBits, kBlocks, 3>;
-  by_rows[4] = Run<kBits, kBlocks, 4>;
-}
-
 template <int32_t kBits>
-void Fill(FloatDot (*by_blocks)[kMaxTileRows + 1]) {
-  Fill<kBits, 1>(by_blocks[0]);
-  Fill<kBits, 2>(by_blocks[1]);
-}
+struct Floats {
+  template <int32_t kBlocks, int32_t kRows>
+  static void Run(const float* const* inputs, int32_t taps, int32_t count, const uint32_t* weights,
+                  int64_t block_stride, int32_t scale, int32_t offset, float* sums) {
+    const Worths<kBits> worths(scale, offset);
+    __m512 sum[kRows][kBlocks];
+    for (int32_t r = 0; r < kRows; ++r) {
+      for (int32_t b = 0; b < kBlocks; ++b) sum[r][b] = _mm512_setzero_ps();
+    }
+    const auto add = [&](const __m512i* packed, int32_t in_step, int32_t k) {
+      const uint32_t first_bit = static_cast<uint32_t>(8 * (in_step % 4) + kBits * (in_step / 4));
+      __m512 w[kBlocks];
+      for (int32_t b = 0; b < kBlocks; ++b) w[b] = worths.Of(_mm512_srli_epi32(packed[b], first_bit));
+      for (int32_t r = 0; r < kRows; ++r) {
+        const __m512 x = _mm512_set1_ps(inputs[r][k]);
+        for (int32_t b = 0; b < kBlocks; ++b) sum[r][b] = _mm512_add_ps(sum[r][b], _mm512_mul_ps(x, w[b]));
+      }
+    };
+    for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
+      for (int32_t k = 0; k < count; weights += kBlock) {
+        __m512i packed[kBlocks];
+        for (int32_t b = 0; b < kBlocks; ++b) packed[b] = _mm512_loadu_si512(weights + b * block_stride);
+        if (count - k >= 32 / kBits) {
+          for (int32_t i = 0; i < 32 / kBits; ++i, ++k) add(packed, i, k);
+        } else {
+          for (int32_t i = 0; k < count; ++i, ++k) add(packed, i, k);
+        }
+      }
+    }
+    for (int32_t r = 0; r < kRows; ++r) {
+      for (int32_t b = 0; b < kBlocks; ++b) _mm512_storeu_ps(sums + r * kChunk + b * kBlock, sum[r][b]);
+    }
+  }
+};
 
 }  // namespace
 
 void FillFloatDotAvx512(CodeKernels* table) {
   table->floatdot_rows = 4;
-  Fill<2>(table->floatdot[0]);
-  Fill<4>(table->floatdot[1]);
-  Fill<8>(table->floatdot[2]);
+  FillTiles<Floats<2>, 4>(table->floatdot[0]);
+  FillTiles<Floats<4>, 4>(table->floatdot[1]);
+  FillTiles<Floats<8>, 4>(table->floatdot[2]);
 }
 
 }  // namespace x86

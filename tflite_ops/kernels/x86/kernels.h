@@ -7,7 +7,6 @@
 namespace keras_ste {
 namespace x86 {
 
-void FillBitDotAvx2(KernelTable* table);
 void FillSignSumAvx2(KernelTable* table);
 extern const OutputKernels kOutputAvx2;
 void PackSignsAvx2(const float* x, int64_t n, uint32_t* words);
@@ -18,16 +17,21 @@ void FillFloatDotAvx2(CodeKernels* table);
 void FillNearestAvx2(CodeKernels* table);
 void FillRowsAvx2(CodeKernels* table);
 
-void FillBitDotAvx512(KernelTable* table);
+void FillByteDotAvxVnni(CodeKernels* table);
+
 void FillSignSumAvx512(KernelTable* table);
 extern const OutputKernels kOutputAvx512;
 void PackSignsAvx512(const float* x, int64_t n, uint32_t* words);
 
-void FillPlaneDotAvx512(CodeKernels* table);
-void FillByteDotAvx512(CodeKernels* table);
 void FillFloatDotAvx512(CodeKernels* table);
 void FillNearestAvx512(CodeKernels* table);
 void FillRowsAvx512(CodeKernels* table);
+
+void FillPlaneDotAvx512Bw(CodeKernels* table);
+void FillByteDotAvx512Bw(CodeKernels* table);
+
+void FillPlaneDotAvx512Vpopcntdq(CodeKernels* table);
+void FillByteDotAvx512Vnni(CodeKernels* table);
 
 }  // namespace x86
 }  // namespace keras_ste

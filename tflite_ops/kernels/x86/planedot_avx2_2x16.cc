@@ -2,6 +2,7 @@
 // adds at most 8 to a byte, so 31 steps fit).
 #include <immintrin.h>
 
+#include "kernels/tiles.h"
 #include "kernels/x86/kernels.h"
 
 namespace keras_ste {
@@ -81,51 +82,24 @@ void Block(const uint32_t* const* inputs, int32_t taps, int32_t words, const uin
   }
 }
 
-template <int32_t kMeeting, int32_t kBlocks, int32_t kRows>
-void Run(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights, int64_t block_stride,
-         int32_t coefficient, const int32_t* const* start, int32_t* sums) {
-  for (int32_t b = 0; b < kBlocks; ++b) {
-    Block<kMeeting, kRows>(inputs, taps, words, weights + b * block_stride, coefficient, start, b * kBlock, sums);
-  }
-}
-
-template <int32_t kBlocks, int32_t kRows>
-void RunBits(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights, int64_t block_stride,
-             const int32_t* const* start, int32_t* sums) {
-  Run<kXor, kBlocks, kRows>(inputs, taps, words, weights, block_stride, -2, start, sums);
-}
-
-template <int32_t kBlocks>
-void Fill(BitDot* by_rows) {
-  by_rows[1] = RunBits<kBlocks, 1>;
-  by_rows[2] = RunBits<kBlocks, 2>;
-}
-
-template <int32_t kMeeting, int32_t kBlocks>
-void Fill(PlaneDot* by_rows) {
-  by_rows[1] = Run<kMeeting, kBlocks, 1>;
-  by_rows[2] = Run<kMeeting, kBlocks, 2>;
-}
-
 template <int32_t kMeeting>
-void Fill(PlaneDot (*by_blocks)[kMaxTileRows + 1]) {
-  Fill<kMeeting, 1>(by_blocks[0]);
-  Fill<kMeeting, 2>(by_blocks[1]);
-}
+struct Planes {
+  template <int32_t kBlocks, int32_t kRows>
+  static void Run(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights,
+                  int64_t block_stride, int32_t coefficient, const int32_t* const* start, int32_t* sums) {
+    for (int32_t b = 0; b < kBlocks; ++b) {
+      Block<kMeeting, kRows>(inputs, taps, words, weights + b * block_stride, coefficient, start, b * kBlock, sums);
+    }
+  }
+};
 
 }  // namespace
 
-void FillBitDotAvx2(KernelTable* table) {
-  table->bitdot_rows = 2;
-  Fill<1>(table->bitdot[0]);
-  Fill<2>(table->bitdot[1]);
-}
-
 void FillPlaneDotAvx2(CodeKernels* table) {
   table->planedot_rows = 2;
-  Fill<kXor>(table->planedot[kXor]);
-  Fill<kAnd>(table->planedot[kAnd]);
-  Fill<kMaskedXor>(table->planedot[kMaskedXor]);
+  FillTiles<Planes<kXor>, 2>(table->planedot[kXor]);
+  FillTiles<Planes<kAnd>, 2>(table->planedot[kAnd]);
+  FillTiles<Planes<kMaskedXor>, 2>(table->planedot[kMaskedXor]);
 }
 
 }  // namespace x86

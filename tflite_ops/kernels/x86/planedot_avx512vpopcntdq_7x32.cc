@@ -1,7 +1,7 @@
-// Seven pixels by 32 channels: 14 accumulators and the weight vectors stay in registers; each input word is a broadcast
-// memory operand of the operation that meets it with the weights.
+// Seven pixels by 32 channels: 14 accumulators and the weight vectors stay in registers.
 #include <immintrin.h>
 
+#include "kernels/tiles.h"
 #include "kernels/x86/kernels.h"
 
 namespace keras_ste {
@@ -15,87 +15,51 @@ inline __m512i Meet(__m512i a, const __m512i* w) {
   return _mm512_ternarylogic_epi32(w[1], a, w[0], 0x28);  // (negative ^ a) & nonzero
 }
 
-template <int32_t kMeeting, int32_t kBlocks, int32_t kRows>
-void Run(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights, int64_t block_stride,
-         int32_t coefficient, const int32_t* const* start, int32_t* sums) {
-  constexpr int32_t kVectors = kMeeting == kMaskedXor ? 2 : 1;
-  __m512i count[kRows][kBlocks];
-  for (int32_t r = 0; r < kRows; ++r) {
-    for (int32_t b = 0; b < kBlocks; ++b) count[r][b] = _mm512_setzero_si512();
-  }
-  for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
-    for (int32_t i = 0; i < words; ++i, weights += kVectors * kBlock) {
-      __m512i w[kBlocks][kVectors];
-      for (int32_t b = 0; b < kBlocks; ++b) {
-        for (int32_t v = 0; v < kVectors; ++v) {
-          w[b][v] = _mm512_loadu_si512(weights + b * block_stride + v * kBlock);
-        }
-      }
-      for (int32_t r = 0; r < kRows; ++r) {
-        const __m512i a = _mm512_set1_epi32(static_cast<int32_t>(inputs[r][i]));
-        for (int32_t b = 0; b < kBlocks; ++b) {
-          count[r][b] = _mm512_add_epi32(count[r][b], _mm512_popcnt_epi32(Meet<kMeeting>(a, w[b])));
-        }
-      }
-    }
-  }
-  const __m512i factor = _mm512_set1_epi32(coefficient);
-  for (int32_t r = 0; r < kRows; ++r) {
-    for (int32_t b = 0; b < kBlocks; ++b) {
-      const __m512i first = _mm512_loadu_si512(start[r] + b * kBlock);
-      _mm512_storeu_si512(sums + r * kChunk + b * kBlock,
-                          _mm512_add_epi32(first, _mm512_mullo_epi32(count[r][b], factor)));
-    }
-  }
-}
-
-template <int32_t kBlocks, int32_t kRows>
-void RunBits(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights, int64_t block_stride,
-             const int32_t* const* start, int32_t* sums) {
-  Run<kXor, kBlocks, kRows>(inputs, taps, words, weights, block_stride, -2, start, sums);
-}
-
-template <int32_t kBlocks>
-void Fill(BitDot* by_rows) {
-  by_rows[1] = RunBits<kBlocks, 1>;
-  by_rows[2] = RunBits<kBlocks, 2>;
-  by_rows[3] = RunBits<kBlocks, 3>;
-  by_rows[4] = RunBits<kBlocks, 4>;
-  by_rows[5] = RunBits<kBlocks, 5>;
-  by_rows[6] = RunBits<kBlocks, 6>;
-  by_rows[7] = RunBits<kBlocks, 7>;
-}
-
-template <int32_t kMeeting, int32_t kBlocks>
-void Fill(PlaneDot* by_rows) {
-  by_rows[1] = Run<kMeeting, kBlocks, 1>;
-  by_rows[2] = Run<kMeeting, kBlocks, 2>;
-  by_rows[3] = Run<kMeeting, kBlocks, 3>;
-  by_rows[4] = Run<kMeeting, kBlocks, 4>;
-  by_rows[5] = Run<kMeeting, kBlocks, 5>;
-  by_rows[6] = Run<kMeeting, kBlocks, 6>;
-  by_rows[7] = Run<kMeeting, kBlocks, 7>;
-}
-
 template <int32_t kMeeting>
-void Fill(PlaneDot (*by_blocks)[kMaxTileRows + 1]) {
-  Fill<kMeeting, 1>(by_blocks[0]);
-  Fill<kMeeting, 2>(by_blocks[1]);
-}
+struct Planes {
+  template <int32_t kBlocks, int32_t kRows>
+  static void Run(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights,
+                  int64_t block_stride, int32_t coefficient, const int32_t* const* start, int32_t* sums) {
+    constexpr int32_t kVectors = kMeeting == kMaskedXor ? 2 : 1;
+    __m512i count[kRows][kBlocks];
+    for (int32_t r = 0; r < kRows; ++r) {
+      for (int32_t b = 0; b < kBlocks; ++b) count[r][b] = _mm512_setzero_si512();
+    }
+    for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
+      for (int32_t i = 0; i < words; ++i, weights += kVectors * kBlock) {
+        __m512i w[kBlocks][kVectors];
+        for (int32_t b = 0; b < kBlocks; ++b) {
+          for (int32_t v = 0; v < kVectors; ++v) {
+            w[b][v] = _mm512_loadu_si512(weights + b * block_stride + v * kBlock);
+          }
+        }
+        for (int32_t r = 0; r < kRows; ++r) {
+          const __m512i a = _mm512_set1_epi32(static_cast<int32_t>(inputs[r][i]));
+          for (int32_t b = 0; b < kBlocks; ++b) {
+            count[r][b] = _mm512_add_epi32(count[r][b], _mm512_popcnt_epi32(Meet<kMeeting>(a, w[b])));
+          }
+        }
+      }
+    }
+    const __m512i factor = _mm512_set1_epi32(coefficient);
+#pragma GCC unroll 8  // or the counts would pass through memory
+    for (int32_t r = 0; r < kRows; ++r) {
+      for (int32_t b = 0; b < kBlocks; ++b) {
+        const __m512i first = _mm512_loadu_si512(start[r] + b * kBlock);
+        _mm512_storeu_si512(sums + r * kChunk + b * kBlock,
+                            _mm512_add_epi32(first, _mm512_mullo_epi32(count[r][b], factor)));
+      }
+    }
+  }
+};
 
 }  // namespace
 
-void FillBitDotAvx512(KernelTable* table) {
-  table->bitdot_rows = 7;
-  Fill<1>(table->bitdot[0]);
-  Fill<2>(table->bitdot[1]);
-}
-
-void FillPlaneDotAvx512(CodeKernels* table) {
+void FillPlaneDotAvx512Vpopcntdq(CodeKernels* table) {
   table->planedot_rows = 7;
-  Fill<kXor>(table->planedot[kXor]);
-  Fill<kAnd>(table->planedot[kAnd]);
-  Fill<kMaskedXor>(table->planedot[kMaskedXor]);
+  FillTiles<Planes<kXor>, 7>(table->planedot[kXor]);
+  FillTiles<Planes<kAnd>, 7>(table->planedot[kAnd]);
+  FillTiles<Planes<kMaskedXor>, 7>(table->planedot[kMaskedXor]);
 }
 
 }  // namespace x86

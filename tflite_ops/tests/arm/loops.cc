@@ -1,8 +1,9 @@
 // Runs one inner loop a number of times, for counting its instructions in emulation; checks the int8 loops on the way.
 //
-//   loops NAME K CALLS
-//     NAME   portable, neon or dotprod (bits), int8_neon or int8_dotprod
-//     K      products of a sum, a multiple of 32
+//   loops KERNELS PRODUCT K CALLS
+//     KERNELS   portable, neon, dotprod or i8mm
+//     PRODUCT   WxAy, one-bit planes or packed weights times bytes; or int8, neon's or dotprod's
+//     K         products of a sum, a multiple of 32
 //
 // Prints the number of products of one call.
 #include <stdio.h>
@@ -11,22 +12,38 @@
 
 #include <vector>
 
-#include "kernels/kernel_table.h"
+#include "kernels/code_kernels.h"
 #include "tests/arm/int8_loops.h"
 #include "tests/random.h"
 
 namespace keras_ste {
 namespace {
 
-int RunBits(const KernelTable& kernels, int32_t k, int32_t calls) {
-  const int32_t rows = kernels.bitdot_rows, words = k / 32;
+// Codes of `pairs` pairs of planes, which meet by XOR where it is one pair and else by AND.
+int RunPlanes(const CodeKernels& kernels, int32_t pairs, int32_t k, int32_t calls) {
+  const int32_t rows = kernels.planedot_rows, words = k / 32;
   const std::vector<uint32_t> input(words, 0x12345678u), weights(2 * words * kBlock, 0x9ABCDEF0u);
-  const std::vector<int32_t> start(kChunk);
   std::vector<int32_t> sums(rows * kChunk);
   const std::vector<const uint32_t*> inputs(rows, input.data());
-  const std::vector<const int32_t*> starts(rows, start.data());
+  const std::vector<const int32_t*> starts(rows, sums.data());
+  const PlaneDot dot = kernels.planedot[pairs == 1 ? kXor : kAnd][1][rows];
+  for (int32_t i = 0; i < calls * pairs; ++i) {
+    dot(inputs.data(), 1, words, weights.data(), words * kBlock, 1, starts.data(), sums.data());
+  }
+  printf("%d\n", rows * kChunk * k);
+  return 0;
+}
+
+int RunBytes(const CodeKernels& kernels, int32_t width, int32_t k, int32_t calls) {
+  const int32_t rows = kernels.bytedot_rows, steps = (k << width) / 32;
+  const std::vector<int8_t> input(k, 3);
+  const std::vector<uint32_t> weights(2 * steps * kBlock, 0x9ABCDEF0u);
+  const std::vector<int32_t> start(kChunk), row_start(rows);
+  std::vector<int32_t> sums(rows * kChunk);
+  const std::vector<const int8_t*> inputs(rows, input.data());
   for (int32_t i = 0; i < calls; ++i) {
-    kernels.bitdot[1][rows](inputs.data(), 1, words, weights.data(), words * kBlock, starts.data(), sums.data());
+    kernels.bytedot[width][1][rows](inputs.data(), 1, steps, weights.data(), steps * kBlock, 0, start.data(),
+                                    row_start.data(), sums.data());
   }
   printf("%d\n", rows * kChunk * k);
   return 0;
@@ -62,21 +79,28 @@ int RunInt8(Int8Loop loop, int32_t rows, int32_t channels, int32_t step, int32_t
 
 int main(int argc, char** argv) {
   using namespace keras_ste;
-  const int32_t k = argc == 4 ? atoi(argv[2]) : 0, calls = argc == 4 ? atoi(argv[3]) : 0;
+  const int32_t k = argc == 5 ? atoi(argv[3]) : 0, calls = argc == 5 ? atoi(argv[4]) : 0;
   if (k <= 0 || k % 32 != 0) {
-    fprintf(stderr, "usage: loops NAME K CALLS\n");
+    fprintf(stderr, "usage: loops KERNELS PRODUCT K CALLS\n");
     return 2;
   }
-  if (strcmp(argv[1], "int8_neon") == 0) {
-    return RunInt8(Int8Neon4x4, kInt8NeonRows, kInt8NeonChannels, 16, k, calls);
-  }
-  if (strcmp(argv[1], "int8_dotprod") == 0) {
+  const auto is = [&](int32_t i, const char* name) { return strcmp(argv[i], name) == 0; };
+  if (is(2, "int8") && is(1, "neon")) return RunInt8(Int8Neon4x4, kInt8NeonRows, kInt8NeonChannels, 16, k, calls);
+  if (is(2, "int8") && is(1, "dotprod")) {
     return RunInt8(Int8DotProd6x16, kInt8DotProdRows, kInt8DotProdChannels, 4, k, calls);
   }
-  const KernelTable* kernels = ChooseKernels(argv[1]);
-  if (kernels == nullptr) {
+  const KernelTable* table = ChooseKernels(argv[1]);
+  if (table == nullptr) {
     fprintf(stderr, "this machine has no kernels called %s\n", argv[1]);
     return 2;
   }
-  return RunBits(*kernels, k, calls);
+  const CodeKernels& kernels = *table->codes;
+  if (is(2, "W1A1")) return RunPlanes(kernels, 1, k, calls);
+  if (is(2, "W2A2")) return RunPlanes(kernels, 4, k, calls);
+  if (is(2, "W1A8")) return RunBytes(kernels, 0, k, calls);
+  if (is(2, "W2A8")) return RunBytes(kernels, 1, k, calls);
+  if (is(2, "W4A8")) return RunBytes(kernels, 2, k, calls);
+  if (is(2, "W8A8")) return RunBytes(kernels, 3, k, calls);
+  fprintf(stderr, "no product is called %s\n", argv[2]);
+  return 2;
 }

@@ -1,5 +1,5 @@
 // Counters of bytes, which are widened before they can overflow: a step adds at most 8 to a byte, so 31 steps fit.
-#include "kernels/arm/bitdot_2x32.h"
+#include "kernels/arm/planedot_2x32.h"
 #include "kernels/arm/kernels.h"
 
 namespace keras_ste {
@@ -18,7 +18,7 @@ struct ByteCounter {
 
 }  // namespace
 
-void FillBitDotNeon(KernelTable* table) { FillBitDot2x32<ByteCounter>(table); }
+void FillPlaneDotNeon(CodeKernels* table) { FillPlaneDot2x32<ByteCounter>(table); }
 
 }  // namespace arm
 }  // namespace keras_ste

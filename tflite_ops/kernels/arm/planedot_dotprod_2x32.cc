@@ -1,5 +1,5 @@
 // A dot product with ones adds the four bytes of a lane to 32 bits: nothing is ever widened.
-#include "kernels/arm/bitdot_2x32.h"
+#include "kernels/arm/planedot_2x32.h"
 #include "kernels/arm/kernels.h"
 
 namespace keras_ste {
@@ -18,7 +18,7 @@ struct LaneCounter {
 
 }  // namespace
 
-void FillBitDotDotProd(KernelTable* table) { FillBitDot2x32<LaneCounter>(table); }
+void FillPlaneDotDotProd(CodeKernels* table) { FillPlaneDot2x32<LaneCounter>(table); }
 
 }  // namespace arm
 }  // namespace keras_ste

@@ -1,0 +1,253 @@
+#include "tests/code_kernel_checks.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <vector>
+
+#include "kernels/bits.h"
+#include "tests/fenced.h"
+
+namespace keras_ste {
+namespace {
+
+[[noreturn]] void Fail(const CodeKernels& kernels, const char* kernel, int32_t taps, int32_t steps, int32_t rows) {
+  fprintf(stderr, "%s: %s is wrong for %d taps of %d steps, %d rows\n", kernels.name, kernel, taps, steps, rows);
+  exit(1);
+}
+
+int32_t Between(Random* random, int32_t low, int32_t high) { return static_cast<int32_t>(random->Between(low, high)); }
+
+// The row of each tap and pixel, as the kernels take them.
+template <typename X>
+std::vector<const X*> RowsOf(Fenced<X>* memory, int32_t rows, int32_t size) {
+  std::vector<const X*> of(rows);
+  for (int32_t i = 0; i < rows; ++i) of[i] = memory->data() + i * size;
+  return of;
+}
+
+void CheckPlaneDot(const CodeKernels& k, Random* random) {
+  const int32_t meeting = Between(random, 0, kPlaneMeetings - 1);
+  const int32_t vectors = meeting == kMaskedXor ? 2 : 1;
+  const int32_t taps = Between(random, 1, 4), words = Between(random, 1, 80);
+  const int32_t rows = Between(random, 1, k.planedot_rows), blocks = Between(random, 1, 2);
+  const int32_t block_words = taps * words * vectors * kBlock;
+  const bool largest = random->OneIn(8);  // all bits count
+  Fenced<uint32_t> weights(blocks * block_words), input(taps * rows * words);
+  for (int32_t i = 0; i < blocks * block_words; ++i) {
+    const bool zero = meeting == kXor || (meeting == kMaskedXor && i / kBlock % 2 == 1);
+    weights[i] = !largest ? static_cast<uint32_t>(random->Bits()) : zero ? 0u : ~0u;
+  }
+  for (int32_t i = 0; i < taps * rows * words; ++i) input[i] = largest ? ~0u : static_cast<uint32_t>(random->Bits());
+  const std::vector<const uint32_t*> inputs = RowsOf(&input, taps * rows, words);
+  const int32_t coefficient = Between(random, -128, 128);
+  Fenced<int32_t> start(rows * kChunk), sums(rows * kChunk);
+  std::vector<int32_t> first(rows * kChunk);
+  for (int32_t i = 0; i < rows * kChunk; ++i) first[i] = start[i] = sums[i] = Between(random, -100000, 100000);
+  const bool in_place = random->OneIn(2);
+  std::vector<const int32_t*> starts(rows);
+  for (int32_t r = 0; r < rows; ++r) starts[r] = (in_place ? sums : start).data() + r * kChunk;
+  k.planedot[meeting][blocks - 1][rows](inputs.data(), taps, words, weights.data(), block_words, coefficient,
+                                        starts.data(), sums.data());
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t o = 0; o < blocks * kBlock; ++o) {
+      int32_t count = 0;
+      for (int32_t step = 0; step < taps * words; ++step) {
+        const uint32_t* w = weights.data() + o / kBlock * block_words + step * vectors * kBlock + o % kBlock;
+        const uint32_t a = inputs[step / words * rows + r][step % words];
+        const uint32_t met = meeting == kXor ? *w ^ a : meeting == kAnd ? *w & a : (w[kBlock] ^ a) & *w;
+        count += static_cast<int32_t>(CountBits(met));
+      }
+      if (sums[r * kChunk + o] != first[r * kChunk + o] + coefficient * count) Fail(k, "planedot", taps, words, rows);
+    }
+  }
+}
+
+// The unsigned weight of input number i of a lane of packed weights, `block` of them a step.
+int32_t WeightAt(const uint32_t* weights, int32_t bits, int32_t lane, int32_t i) {
+  const int32_t step = 32 / bits, in_step = i % step;
+  const uint32_t packed = weights[i / step * kBlock + lane];
+  return static_cast<int32_t>(packed >> (8 * (in_step % 4) + bits * (in_step / 4)) & ((1u << bits) - 1u));
+}
+
+void CheckByteDot(const CodeKernels& k, Random* random) {
+  const int32_t width = Between(random, 0, kByteDotWidths - 1), bits = 1 << width;
+  const int32_t taps = Between(random, 1, 3), steps = Between(random, 1, random->OneIn(2) ? 7 : 70);
+  const int32_t rows = Between(random, 1, k.bytedot_rows), blocks = Between(random, 1, 2);
+  const int32_t block_words = taps * steps * kBlock, size = steps * 32 / bits;
+  const bool largest = random->OneIn(4);
+  const int8_t extreme = random->OneIn(2) ? -128 : 127;
+  Fenced<uint32_t> weights(blocks * block_words);
+  Fenced<int8_t> input(taps * rows * size);
+  for (int32_t i = 0; i < blocks * block_words; ++i) weights[i] = largest ? ~0u : static_cast<uint32_t>(random->Bits());
+  for (int32_t i = 0; i < taps * rows * size; ++i) input[i] = largest ? extreme : static_cast<int8_t>(random->Bits());
+  const std::vector<const int8_t*> inputs = RowsOf(&input, taps * rows, size);
+  const int32_t shift = Between(random, 0, 2);
+  Fenced<int32_t> start(blocks * kBlock), row_start(rows), sums(rows * kChunk);
+  for (int32_t o = 0; o < blocks * kBlock; ++o) start[o] = Between(random, -100000, 100000);
+  for (int32_t r = 0; r < rows; ++r) row_start[r] = Between(random, -100000, 100000);
+  k.bytedot[width][blocks - 1][rows](inputs.data(), taps, steps, weights.data(), block_words, shift, start.data(),
+                                     row_start.data(), sums.data());
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t o = 0; o < blocks * kBlock; ++o) {
+      int32_t sum = 0;
+      for (int32_t i = 0; i < taps * size; ++i) {
+        sum += WeightAt(weights.data() + o / kBlock * block_words, bits, o % kBlock, i) *
+               inputs[i / size * rows + r][i % size];
+      }
+      const int32_t expected = start[o] + row_start[r] + sum * (1 << shift);
+      if (sums[r * kChunk + o] != expected) Fail(k, "bytedot", taps, steps, rows);
+    }
+  }
+}
+
+void CheckFloatDot(const CodeKernels& k, Random* random) {
+  const int32_t width = Between(random, 0, kFloatDotWidths - 1), bits = 2 << width;
+  const int32_t taps = Between(random, 1, 3), count = Between(random, 1, 100), steps = CeilDiv(count, 32 / bits);
+  const int32_t rows = Between(random, 1, k.floatdot_rows), blocks = Between(random, 1, 2);
+  const int32_t block_words = taps * steps * kBlock;
+  Fenced<uint32_t> weights(blocks * block_words);
+  Fenced<float> input(taps * rows * count), sums(rows * kChunk);
+  for (int32_t i = 0; i < blocks * block_words; ++i) weights[i] = static_cast<uint32_t>(random->Bits());
+  for (int32_t i = 0; i < taps * rows * count; ++i) input[i] = random->OneIn(10) ? -0.0f : random->Real();
+  const std::vector<const float*> inputs = RowsOf(&input, taps * rows, count);
+  const int32_t scale = Between(random, 1, 2), offset = Between(random, -255, 0);
+  k.floatdot[width][blocks - 1][rows](inputs.data(), taps, count, weights.data(), block_words, scale, offset,
+                                      sums.data());
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t o = 0; o < blocks * kBlock; ++o) {
+      float sum = 0.0f;
+      for (int32_t i = 0; i < taps * count; ++i) {
+        const uint32_t* tap = weights.data() + o / kBlock * block_words + i / count * steps * kBlock;
+        const int32_t u = WeightAt(tap, bits, o % kBlock, i % count);
+        sum += static_cast<float>(scale * u + offset) * inputs[i / count * rows + r][i % count];
+      }
+      if (memcmp(&sums[r * kChunk + o], &sum, sizeof(sum)) != 0) Fail(k, "floatdot", taps, count, rows);
+    }
+  }
+}
+
+void CheckNearest(const CodeKernels& k, Random* random) {
+  const int32_t rows = Between(random, 1, k.nearest_rows), size = Between(random, 1, 20);
+  const int32_t count = Between(random, 1, 70), blocks = CeilDiv(count, kBlock);
+  const bool integers = random->OneIn(2);  // of which many are equally far
+  const auto number = [&] { return integers ? static_cast<float>(random->Between(-1, 1)) : random->Real(); };
+  Fenced<float> input(rows * size), vectors(blocks * size * kBlock), norms(blocks * kBlock);
+  for (int32_t i = 0; i < rows * size; ++i) input[i] = number();
+  for (int32_t i = 0; i < blocks * size * kBlock; ++i) vectors[i] = number();
+  for (int32_t c = 0; c < blocks * kBlock; ++c) {
+    norms[c] = c < count ? 0.0f : INFINITY;
+    for (int32_t i = 0; i < size; ++i) {
+      const float v = vectors[(c / kBlock * size + i) * kBlock + c % kBlock];
+      norms[c] += v * v;
+    }
+  }
+  const std::vector<const float*> of = RowsOf(&input, rows, size);
+  Fenced<int32_t> nearest(rows);
+  k.nearest[rows](of.data(), size, vectors.data(), norms.data(), blocks, nearest.data());
+  for (int32_t r = 0; r < rows; ++r) {
+    float least = INFINITY;
+    int32_t best = 0;
+    for (int32_t c = 0; c < count; ++c) {
+      float product = 0.0f;
+      for (int32_t i = 0; i < size; ++i) product += vectors[(c / kBlock * size + i) * kBlock + c % kBlock] * of[r][i];
+      const float distance = norms[c] - 2.0f * product;
+      if (distance < least) {
+        least = distance;
+        best = c;
+      }
+    }
+    if (nearest[r] != best) Fail(k, "nearest", blocks, size, rows);
+  }
+}
+
+void CheckPackPlanes(const CodeKernels& k, Random* random) {
+  const int32_t n = Between(random, 1, 200), bits = Between(random, 1, 8), words = WordsOf(n);
+  Fenced<int8_t> codes(n);
+  Fenced<uint32_t> planes(bits * words);
+  std::vector<uint32_t> expected(bits * words);
+  for (int32_t i = 0; i < n; ++i) {
+    codes[i] = static_cast<int8_t>(random->Bits());
+    for (int32_t p = 0; p < bits; ++p) {
+      expected[p * words + i / 32] |= (static_cast<uint32_t>(codes[i]) >> p & 1u) << (i % 32);
+    }
+  }
+  k.pack_planes(codes.data(), n, bits, planes.data());
+  if (memcmp(planes.data(), expected.data(), expected.size() * sizeof(uint32_t)) != 0) {
+    Fail(k, "pack_planes", bits, n, 1);
+  }
+}
+
+void CheckUnpackPlanes(const CodeKernels& k, Random* random) {
+  const int32_t n = Between(random, 1, 200), bits = Between(random, 1, 8), words = WordsOf(n);
+  Fenced<uint32_t> planes(bits * words);
+  Fenced<int8_t> worth(bits), bytes(n);
+  for (int32_t i = 0; i < bits * words; ++i) planes[i] = static_cast<uint32_t>(random->Bits());
+  for (int32_t p = 0; p < bits; ++p) worth[p] = static_cast<int8_t>(random->Bits());
+  const int8_t start = static_cast<int8_t>(random->Bits());
+  const int32_t sum = k.unpack_planes(planes.data(), words, n, bits, start, worth.data(), bytes.data());
+  int32_t expected = 0;
+  for (int32_t i = 0; i < n; ++i) {
+    int32_t byte = start;
+    for (int32_t p = 0; p < bits; ++p) byte += planes[p * words + i / 32] >> (i % 32) & 1u ? worth[p] : 0;
+    if (bytes[i] != static_cast<int8_t>(byte)) Fail(k, "unpack_planes", bits, n, 1);
+    expected += static_cast<int8_t>(byte);
+  }
+  if (sum != expected) Fail(k, "unpack_planes", bits, n, 1);
+}
+
+void CheckFlipBytes(const CodeKernels& k, Random* random) {
+  const int32_t n = Between(random, 1, 200);
+  const int8_t flip = random->OneIn(2) ? -128 : 0;
+  Fenced<int8_t> codes(n), bytes(n);
+  int32_t sum = 0;
+  for (int32_t i = 0; i < n; ++i) {
+    codes[i] = static_cast<int8_t>(random->Bits());
+    sum += static_cast<int8_t>(codes[i] ^ flip);
+  }
+  if (k.flip_bytes(codes.data(), n, flip, bytes.data()) != sum) Fail(k, "flip_bytes", 1, n, 1);
+  for (int32_t i = 0; i < n; ++i) {
+    if (bytes[i] != static_cast<int8_t>(codes[i] ^ flip)) Fail(k, "flip_bytes", 1, n, 1);
+  }
+}
+
+void CheckQuantizeRow(const CodeKernels& k, Random* random) {
+  const int32_t n = Between(random, 1, 100);
+  const float special[] = {-0.0f, 0.0f, INFINITY, -INFINITY, NAN};
+  const bool halves = random->OneIn(2), has_special = random->OneIn(3);
+  const float limit = static_cast<float>((1 << Between(random, 1, 7)) - 1), least = 1e-5f;
+  Fenced<float> x(n);
+  Fenced<int8_t> codes(n);
+  float largest = least;
+  for (int32_t i = 0; i < n; ++i) {
+    x[i] = halves ? 0.5f * static_cast<float>(Between(random, -255, 255)) : random->Real();
+    if (i == 0 && halves) x[i] = limit;
+    if (has_special && random->OneIn(10)) x[i] = random->OneOf(special);
+    if (fabsf(x[i]) > largest || isnan(x[i])) largest = fabsf(x[i]);
+  }
+  const float actual = k.quantize_row(x.data(), n, limit, least, codes.data());
+  if (isnan(largest) ? !isnan(actual) : actual != largest) Fail(k, "quantize_row", 1, n, 1);
+  const float factor = limit / largest;
+  for (int32_t i = 0; i < n; ++i) {
+    const float scaled = x[i] * factor;
+    const int32_t expected = isnan(scaled) ? 0 : static_cast<int32_t>(lrintf(scaled));
+    if (codes[i] != expected) Fail(k, "quantize_row", 1, n, 1);
+  }
+}
+
+}  // namespace
+
+void CheckCodeKernels(const CodeKernels& k, Random* random) {
+  CheckPlaneDot(k, random);
+  CheckByteDot(k, random);
+  CheckFloatDot(k, random);
+  CheckNearest(k, random);
+  CheckPackPlanes(k, random);
+  CheckUnpackPlanes(k, random);
+  CheckFlipBytes(k, random);
+  CheckQuantizeRow(k, random);
+}
+
+}  // namespace keras_ste
