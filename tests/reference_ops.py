@@ -48,6 +48,11 @@ def unpack_codes(words, channels, codes):
     return worth(unpack_numbers(words, channels, codes[0]), *codes)
 
 
+def code_of(values, bits, encoding):
+    """The codes, as unsigned numbers, that are worth so much."""
+    return (values + 2**bits - 1) // 2 if encoding == "bipolar" else values % 2**bits
+
+
 def pack_numbers(numbers, bits):
     """int `[..., C]` of codes, of whose bits the lowest count, to int32 `[..., bits * ceil(C / 32)]`."""
     return np.concatenate([pack(numbers >> p & 1 == 1) for p in range(bits)], axis=-1)
@@ -55,6 +60,8 @@ def pack_numbers(numbers, bits):
 
 def quantize(inputs, options):
     """SteQuantize."""
+    if options["version"] == 2:
+        return _finish(_numbers(inputs[0], "input", options).astype(np.float32), [None, None, *inputs[1:]], options)
     (x,) = inputs
     assert x.shape[-1] == options["channels"] and (options["bits"], options["encoding"]) == (1, "bipolar")
     return pack(x >= 0)
@@ -112,9 +119,24 @@ def _requantized(sums, multiplier, shifts, options):
     return np.clip(moved, low, high).astype(options["output"])
 
 
+def _rounded(sums, multiplier, bias, options):
+    """Sums that are floats as integers: scaled, rounded half to even and clipped; 0 of a NaN."""
+    packed = options["output"] == "packed"
+    bits, encoding = codes_of(options, "output") if packed else (8 * np.dtype(options["output"]).itemsize, "signed")
+    low, high = {"signed": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1), "ternary": (-1, 1)}.get(encoding, (0, 2**bits - 1))
+    low, high = options.get("output_min", low), options.get("output_max", high)
+    with np.errstate(invalid="ignore", over="ignore"):
+        y = sums * (np.float32(1) if multiplier is None else multiplier) + (np.float32(0) if bias is None else bias)
+    moved = np.clip(np.rint(y.astype(np.float64)) + options.get("output_zero_point", 0), low, high)
+    codes = np.where(np.isnan(y), 0, moved).astype(np.int64)
+    return pack_numbers(codes, bits) if packed else codes.astype(options["output"])
+
+
 def _finish(sums, inputs, options, scales=None):
     """What the sums become. `scales` are those of rows quantized at run time."""
     multiplier, bias, thresholds = (list(inputs[2:]) + [None] * 3)[:3]
+    if sums.dtype == np.float32 and thresholds is None and options["output"] != "float32":
+        return _rounded(sums, multiplier, bias, options)
     if options["output"] == "packed":
         assert multiplier is None and bias is None
         assert thresholds.dtype == (np.float32 if sums.dtype == np.float32 else np.int32)
@@ -139,13 +161,14 @@ def _finish(sums, inputs, options, scales=None):
     return np.minimum(np.maximum(y, low), np.float32(options.get("activation_max", np.inf)))
 
 
-def _numbers(x, channels, options):
-    """An input as float32 or int64."""
-    if x.dtype == np.int32:
-        return unpack_codes(x, channels, codes_of(options, "input")) - options.get("input_zero_point", 0)
+def _numbers(x, name, options):
+    """An input of floats, bytes or packed codes: float32, or int64 less the zero point."""
     if x.dtype == np.float32:
         return x
-    return x.astype(np.int64) - options.get("input_zero_point", 0)
+    zero_point = options.get(f"{name}_zero_point", 0)
+    if x.dtype == np.int32:
+        return unpack_codes(x, options["channels"], codes_of(options, name)) - zero_point
+    return x.astype(np.int64) - zero_point
 
 
 def _conv_weights(filters, packed, options):
@@ -168,7 +191,7 @@ def _conv_weights(filters, packed, options):
 
 def conv2d(inputs, options):
     """SteConv2D."""
-    x = _numbers(inputs[0], options["channels"], options)
+    x = _numbers(inputs[0], "input", options)
     assert x.shape[-1] == options["channels"]
     weights = _conv_weights(inputs[1], inputs[0].dtype == np.int32, options)
     geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("kernel", "stride", "dilation")]
@@ -194,7 +217,7 @@ def fully_connected(inputs, options):
         weights = unpack_codes(inputs[1].reshape(units, pixels, -1), channels, codes)
     else:
         weights = unpack_codes(inputs[1], pixels * channels, codes)
-    x, scales = _numbers(x, channels, options), None
+    x, scales = _numbers(x, "input", options), None
     if "row_bits" in options:
         x, scales = _quantized_rows(x.reshape(*lead, -1), options)
     x = x.reshape(-1, 1, 1, pixels * channels)
@@ -228,10 +251,84 @@ def max_pool2d(inputs, options):
     channels = options["channels"]
     minimum = inputs[1] if len(inputs) > 1 else None
     sign = np.ones(channels, np.int64) if minimum is None else -unpack(minimum, channels)
-    x = unpack(inputs[0], channels) * sign
+    codes = codes_of(options, "input")
+    x = unpack_codes(inputs[0], channels, codes) * sign
     geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("pool", "stride")]
-    windows = _windows(x, *geometry, (1, 1), options["padding"], -2)
-    return pack(np.max([values for _, _, values in windows], axis=0) * sign > 0)
+    windows = _windows(x, *geometry, (1, 1), options["padding"], -256)
+    return pack_numbers(code_of(np.max([values for _, _, values in windows], axis=0) * sign, *codes), codes[0])
+
+
+def average_pool2d(inputs, options):
+    """SteAveragePool2D."""
+    x = _numbers(inputs[0], "input", options)
+    geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("pool", "stride")]
+    sums, places = (
+        np.sum([values for _, _, values in _windows(each, *geometry, (1, 1), options["padding"], 0)], axis=0)
+        for each in (x, np.ones_like(x))
+    )
+    if options["output"] == "int32":
+        return sums.astype(np.int32)
+    return _finish(sums.astype(np.float32) / places.astype(np.float32), [None, None, *inputs[1:]], options)
+
+
+def add(inputs, options):
+    """SteAdd."""
+    a, b, scale_a, scale_b = (list(inputs) + [None] * 2)[:4]
+    a, b = _numbers(a, "a", options).astype(np.float32), _numbers(b, "b", options).astype(np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        a = a if scale_a is None else a * scale_a
+        b = b if scale_b is None else b * scale_b
+        return _finish(a + b, [None, None, *inputs[4:]], options)
+
+
+def dequantize(inputs, options):
+    """SteDequantize."""
+    x, table, multiplier, bias = (list(inputs) + [None] * 3)[:4]
+    values = _numbers(x, "input", options)
+    if table is None:
+        values = values.astype(np.float32)
+    else:
+        codes = code_of(values, *codes_of(options, "input"))
+        values = table[codes] if table.ndim == 1 else table[np.arange(options["channels"]), codes]
+    return _finish(values, [None, None, multiplier, bias], {"output": "float32"})
+
+
+def nearest(inputs, options):
+    """SteNearest."""
+    x, vectors = inputs
+    assert vectors.shape == (options["vectors"], options["channels"])
+    lengths = np.zeros(len(vectors), np.float32)
+    products = np.zeros((*x.shape[:-1], len(vectors)), np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for i in range(options["channels"]):
+            lengths += vectors[:, i] * vectors[:, i]
+            products += x[..., i, np.newaxis] * vectors[:, i]
+        distances = lengths - 2 * products
+    return np.argmin(np.where(distances < np.inf, distances, np.inf), axis=-1).astype(np.int32)
+
+
+def concat(inputs, options):
+    """SteConcat."""
+    codes = codes_of(options, "input")
+    parts = [unpack_codes(x, options[f"channels_{i}"], codes) for i, x in enumerate(inputs)]
+    return pack_numbers(code_of(np.concatenate(parts, axis=-1), *codes), codes[0])
+
+
+def pad(inputs, options):
+    """StePad."""
+    codes = codes_of(options, "input")
+    around = [(options["pad_top"], options["pad_bottom"]), (options["pad_left"], options["pad_right"])]
+    x = unpack_codes(inputs[0], options["channels"], codes)
+    x = np.pad(x, [(0, 0), *around, (0, 0)], constant_values=options["pad_value"])
+    return pack_numbers(code_of(x, *codes), codes[0])
+
+
+def shuffle(inputs, options):
+    """SteShuffle."""
+    codes = codes_of(options, "input")
+    x = unpack_codes(inputs[0], options["channels"], codes)
+    shuffled = x.reshape(*x.shape[:-1], options["groups"], -1).swapaxes(-1, -2).reshape(x.shape)
+    return pack_numbers(code_of(shuffled, *codes), codes[0])
 
 
 OPS = {
@@ -239,5 +336,12 @@ OPS = {
     "SteConv2D": conv2d,
     "SteFullyConnected": fully_connected,
     "SteMaxPool2D": max_pool2d,
+    "SteAveragePool2D": average_pool2d,
+    "SteAdd": add,
+    "SteDequantize": dequantize,
+    "SteNearest": nearest,
+    "SteConcat": concat,
+    "StePad": pad,
+    "SteShuffle": shuffle,
     "SteTransposeConv2D": transpose_conv2d,
 }

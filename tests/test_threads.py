@@ -138,9 +138,53 @@ def max_pool2d(rng):
     return Case("SteMaxPool2D", options, bits(rng, 20, 30, 30, 70), [bits(rng, 70)])
 
 
+CODES = {"version": 2, "input_bits": 2, "input_encoding": "unsigned"}
+
+
+def quantize_codes(rng):
+    options = {"version": 2, "channels": 33, "output": "packed", "output_bits": 2, "output_encoding": "unsigned"}
+    value = rng.normal(size=(10, 30, 30, 33)).astype(np.float32)
+    return Case("SteQuantize", options, value, [np.float32([2.0]), *scales(rng, 33)[:1]])
+
+
+def dequantize(rng):
+    return Case("SteDequantize", CODES | {"channels": 33}, codes(rng, (10, 30, 30, 33), 2), [None, *scales(rng, 33)])
+
+
+def average_pool2d(rng):
+    options = CODES | {"channels": 70, "pool_h": 3, "pool_w": 3, "stride_h": 1, "stride_w": 1, "padding": "same"}
+    return Case("SteAveragePool2D", options | {"output": "float32"}, codes(rng, (4, 30, 30, 70), 2))
+
+
+def add(rng):
+    options = {"version": 2, "channels": 33, "a_bits": 2, "a_encoding": "unsigned", "output": "int8"}
+    other = rng.normal(size=(10, 30, 30, 33)).astype(np.float32)
+    return Case("SteAdd", options, codes(rng, (10, 30, 30, 33), 2), [other, scales(rng, 33)[0]])
+
+
+def nearest(rng):
+    value, vectors = (rng.normal(size=shape).astype(np.float32) for shape in [(500, 64), (300, 64)])
+    return Case("SteNearest", {"version": 2, "channels": 64, "vectors": 300}, value, [vectors])
+
+
+def concat(rng):
+    options = CODES | {"channels_0": 70, "channels_1": 45}
+    return Case("SteConcat", options, codes(rng, (10, 30, 30, 70), 2), [codes(rng, (10, 30, 30, 45), 2)])
+
+
+def pad(rng):
+    options = CODES | {"channels": 70, "pad_value": 2, "pad_top": 1, "pad_bottom": 2, "pad_left": 3, "pad_right": 0}
+    return Case("StePad", options, codes(rng, (50, 30, 30, 70), 2))
+
+
+def shuffle(rng):
+    return Case("SteShuffle", CODES | {"channels": 66, "groups": 3}, codes(rng, (5, 30, 30, 66), 2))
+
+
 CASES = [
     packed_conv, packed_conv_to_bits, grouped_conv_to_shared_words, groups_inside_words, float_conv, pixel_conv,
     fully_connected_rows, fully_connected_one_row, staged_conv, quantized_rows, quantize, max_pool2d,
+    quantize_codes, dequantize, average_pool2d, add, nearest, concat, pad, shuffle,
 ]  # fmt: skip
 
 

@@ -12,11 +12,10 @@
 #include "kernels/bits.h"
 #include "kernels/codes.h"
 #include "kernels/geometry.h"
+#include "kernels/numbers.h"
 #include "kernels/outputs.h"
 
 namespace keras_ste {
-
-enum class InputKind : uint8_t { kPacked, kFloat32, kInt8, kUInt8 };
 
 // Where the taps of a convolution lie in a filter: tap (ky, kx) is number first + ky * row + kx * column of those in the file.
 struct TapOrder {

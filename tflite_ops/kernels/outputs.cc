@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "kernels/bit_planes.h"
 #include "kernels/scalar.h"
 
 namespace keras_ste {
@@ -74,17 +75,21 @@ void StoreBits(uint32_t* plane, int32_t channel, int32_t count, uint32_t bits) {
   if (shift + count > 32) word[1] = bits >> (32 - shift);
 }
 
-// The last chunk may have fewer thresholds than the kernels read: its sums are compared with those of 32 channels, a plane of
-// `planes` at a time, from a copy.
+// The last chunk may have fewer thresholds than the kernels read, and channels may share them: the sums are compared with
+// copies of those of 32 channels, one at a time.
 template <typename Sum>
-void CodesOfTail(const Chunk& c, const Sum* sums, int32_t rows, const Sum* thresholds,
+void CodesOfCopies(const Chunk& c, const Sum* sums, int32_t rows, const Sum* thresholds,
                  uint32_t (*planes)[kMaxTileRows]) {
   const int32_t bits = c.outputs.codes.bits;
   Sum whole[kChunk] = {};
   uint32_t reached[1][kMaxTileRows];
   for (int32_t p = 0; p < bits; ++p) memset(planes[p], 0, sizeof(planes[p]));
-  for (int32_t t = 1; t < 1 << bits; ++t, thresholds += c.outputs.channels) {
-    memcpy(whole, thresholds, static_cast<size_t>(c.count) * sizeof(Sum));
+  for (int32_t t = 1; t < 1 << bits; ++t, thresholds += c.outputs.one_threshold ? 1 : c.outputs.channels) {
+    if (c.outputs.one_threshold) {
+      for (Sum& lane : whole) lane = *thresholds;
+    } else {
+      memcpy(whole, thresholds, static_cast<size_t>(c.count) * sizeof(Sum));
+    }
     CodesOf(c.kernels, sums, rows, whole, 0, 1, reached);
     for (int32_t r = 0; r < rows; ++r) {
       for (int32_t p = 0; t % (1 << p) == 0; ++p) planes[p][r] ^= reached[0][r];
@@ -96,12 +101,12 @@ void CodesOfTail(const Chunk& c, const Sum* sums, int32_t rows, const Sum* thres
 template <typename Sum>
 void StorePacked(const Chunk& c, const Sum* sums, int32_t rows, void* const* pixels) {
   const Outputs& o = c.outputs;
-  const Sum* thresholds = static_cast<const Sum*>(c.constants.thresholds) + c.channel;
+  const Sum* thresholds = static_cast<const Sum*>(c.constants.thresholds) + (o.one_threshold ? 0 : c.channel);
   uint32_t planes[8][kMaxTileRows];
-  if (c.count == kChunk) {
+  if (c.count == kChunk && !o.one_threshold) {
     CodesOf(c.kernels, sums, rows, thresholds, o.channels, o.codes.bits, planes);
   } else {
-    CodesOfTail(c, sums, rows, thresholds, planes);
+    CodesOfCopies(c, sums, rows, thresholds, planes);
   }
   const int32_t words = WordsOf(o.channels);
   const uint32_t lanes = BitRange(0, c.count);
@@ -126,6 +131,48 @@ void StoreQuantized(const Chunk& c, void (*requantize)(const int32_t*, int32_t, 
   requantize(sums, rows, how, c.count, out);
 }
 
+// The codes of floats that are scaled and clamped already: rounded half to even and moved by the zero point; 0 of a NaN.
+// Where 1.5 * 2^23 is added, the lowest bits of the sum are the integer.
+void RoundFloats(const Outputs& o, const float* floats, int32_t* codes) {
+  constexpr float kRound = 12582912.0f;
+  constexpr int32_t kBitsOfRound = 0x4B400000;
+  for (int32_t i = 0; i < kChunk; ++i) {
+    const float sum = Scalar(floats[i] + kRound);
+    int32_t bits = 0;
+    memcpy(&bits, &sum, sizeof(bits));
+    const bool number = (bits & 0x7FFFFFFF) <= 0x7F800000;
+    codes[i] = number ? bits - kBitsOfRound + o.zero_point : 0;
+  }
+}
+
+void StoreCodes(const Chunk& c, const int32_t* codes, uint32_t* pixel) {
+  const Outputs& o = c.outputs;
+  uint8_t bytes[kChunk];
+  uint32_t planes[8];
+  for (int32_t i = 0; i < kChunk; ++i) bytes[i] = static_cast<uint8_t>(codes[i]);
+  PlanesOfCodes(bytes, o.codes.bits, planes);
+  for (int32_t p = 0; p < o.codes.bits; ++p) {
+    StoreBits(pixel + p * WordsOf(o.channels), c.channel, c.count, planes[p] & BitRange(0, c.count));
+  }
+}
+
+void StoreRounded(const Chunk& c, const float* sums, void* pixel) {
+  float floats[kChunk] = {};
+  int32_t codes[kChunk];
+  StoreFloats(c, sums, nullptr, floats);
+  RoundFloats(c.outputs, floats, codes);
+  if (c.outputs.kind == OutputKind::kPacked) {
+    StoreCodes(c, codes, static_cast<uint32_t*>(pixel));
+  } else if (c.outputs.kind == OutputKind::kInt8) {
+    int8_t* out = static_cast<int8_t*>(pixel) + c.channel;
+    for (int32_t i = 0; i < c.count; ++i) out[i] = static_cast<int8_t>(codes[i]);
+  } else {
+    int16_t* out = static_cast<int16_t*>(pixel) + c.channel;
+    for (int32_t i = 0; i < c.count; ++i) out[i] = static_cast<int16_t>(codes[i]);
+  }
+}
+void StoreRounded(const Chunk&, const int32_t*, void*) {}
+
 void StoreIntegers(const Chunk& c, const int32_t* sums, int32_t rows, void* const* pixels) {
   if (c.outputs.kind == OutputKind::kInt8) {
     StoreQuantized(c, c.kernels.requantize_int8, sums, rows, pixels);
@@ -141,7 +188,9 @@ void StoreIntegers(const Chunk&, const float*, int32_t, void* const*) {}
 
 template <typename Sum>
 void Store(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, void* const* pixels) {
-  if (c.outputs.kind == OutputKind::kPacked) {
+  if (c.outputs.rounded) {
+    for (int32_t r = 0; r < rows; ++r) StoreRounded(c, sums + r * kChunk, pixels[r]);
+  } else if (c.outputs.kind == OutputKind::kPacked) {
     StorePacked(c, sums, rows, pixels);
   } else if (c.outputs.kind != OutputKind::kFloat32) {
     StoreIntegers(c, sums, rows, pixels);

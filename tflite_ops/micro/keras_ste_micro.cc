@@ -247,6 +247,13 @@ TFLMRegistration* RegisterSteQuantize() { return Registration<&kQuantize>(); }
 TFLMRegistration* RegisterSteConv2D() { return Registration<&kConv2D>(); }
 TFLMRegistration* RegisterSteFullyConnected() { return Registration<&kFullyConnected>(); }
 TFLMRegistration* RegisterSteMaxPool2D() { return Registration<&kMaxPool2D>(); }
+TFLMRegistration* RegisterSteAveragePool2D() { return Registration<&kAveragePool2D>(); }
+TFLMRegistration* RegisterSteAdd() { return Registration<&kAdd>(); }
+TFLMRegistration* RegisterSteDequantize() { return Registration<&kDequantize>(); }
+TFLMRegistration* RegisterSteNearest() { return Registration<&kNearest>(); }
+TFLMRegistration* RegisterSteConcat() { return Registration<&kConcat>(); }
+TFLMRegistration* RegisterStePad() { return Registration<&kPad>(); }
+TFLMRegistration* RegisterSteShuffle() { return Registration<&kShuffle>(); }
 TFLMRegistration* RegisterSteTransposeConv2D() { return Registration<&kTransposeConv2D>(); }
 
 }  // namespace keras_ste

@@ -9,6 +9,13 @@ extern const Op kQuantize;
 extern const Op kConv2D;
 extern const Op kFullyConnected;
 extern const Op kMaxPool2D;
+extern const Op kAveragePool2D;
+extern const Op kAdd;
+extern const Op kDequantize;
+extern const Op kNearest;
+extern const Op kConcat;
+extern const Op kPad;
+extern const Op kShuffle;
 extern const Op kTransposeConv2D;
 
 // For ops that need no memory of their own.

@@ -62,6 +62,14 @@ CodesCase RandomCodes(int32_t most_bits, Random* random) {
   return codes;
 }
 
+// Adds random codes under the names "<name>_bits" and "<name>_encoding"; returns their bits.
+int32_t AddCodesOf(const std::string& name, OptionMap* options, Random* random) {
+  const CodesCase codes = RandomCodes(8, random);
+  options->emplace_back((name + "_bits").c_str(), int64_t{codes.bits});
+  options->emplace_back((name + "_encoding").c_str(), codes.encoding);
+  return codes.bits;
+}
+
 // The codes of weights and inputs; in version 1 all of them are signs.
 struct ProductCodes {
   CodesCase weights, inputs;
@@ -90,7 +98,7 @@ bool HasUnusedCode(const ProductCodes& codes) {
 }
 
 // Constants that an op refuses where they are any numbers.
-TensorCase MakeNumbers(const char* name, Numbers numbers, std::vector<int32_t> dims) {
+TensorCase MakeNumbers(const char* name, Content numbers, std::vector<int32_t> dims) {
   TensorCase tensor = Make(name, Type::kInt32, static_cast<std::vector<int32_t>&&>(dims), true);
   tensor.numbers = numbers;
   return tensor;
@@ -104,9 +112,9 @@ void AddQuantizedOutput(int32_t filters, OpCase* node, Random* random) {
     node->options.emplace_back("output_min", random->Between(-128, 0));
     node->options.emplace_back("output_max", random->Between(0, 127));
   }
-  node->inputs.push_back(MakeNumbers("multiplier", Numbers::kMultipliers, {filters}));
-  node->inputs.push_back(random->OneIn(2) ? Absent() : MakeNumbers("bias", Numbers::kBiases, {filters}));
-  node->inputs.push_back(MakeNumbers("shift", Numbers::kShifts, {filters}));
+  node->inputs.push_back(MakeNumbers("multiplier", Content::kMultipliers, {filters}));
+  node->inputs.push_back(random->OneIn(2) ? Absent() : MakeNumbers("bias", Content::kBiases, {filters}));
+  node->inputs.push_back(MakeNumbers("shift", Content::kShifts, {filters}));
 }
 
 // The options and the constants 2 to 4 that both kinds of product have.
@@ -134,7 +142,7 @@ void AddOutput(Type input, int32_t filters, OpCase* node, Random* random) {
     std::vector<int32_t> dims = {filters};
     if (codes.bits > 1) dims.insert(dims.begin(), (1 << codes.bits) - 1);
     TensorCase thresholds = Make("thresholds", type, dims, true);
-    thresholds.numbers = Numbers::kAscending;
+    thresholds.numbers = Content::kAscending;
     node->inputs.push_back(thresholds);
     return;
   }
@@ -157,6 +165,50 @@ int32_t GroupWords(int32_t groups, int32_t per_group) {
     if (words > most) most = words;
   }
   return most;
+}
+
+// A multiplier for each channel or for all and a bias, or not.
+void AddScales(int32_t channels, OpCase* node, Random* random) {
+  const int64_t constants = random->Between(0, 2);
+  const int32_t multipliers = random->OneIn(2) ? channels : 1;
+  if (constants > 0) node->inputs.push_back(Make("multiplier", Type::kFloat32, {multipliers}, true));
+  if (constants > 1) node->inputs.push_back(Make("bias", Type::kFloat32, {channels}, true));
+}
+
+// The options and the constants of what sums that are floats become. Constants of enormous size have no bytes to be judged by.
+void AddFloatOutputs(int32_t channels, bool floats, bool enormous, OpCase* node, Random* random) {
+  const int64_t kind = random->Between(enormous ? 1 : 0, floats ? 3 : 2);
+  if (kind == 3) {
+    node->options.emplace_back("output", "float32");
+    if (random->OneIn(2)) node->options.emplace_back("activation_max", int64_t{6});
+    return AddScales(channels, node, random);
+  }
+  if (kind > 0) {
+    const bool packed = kind == 1;
+    node->options.emplace_back("output", packed ? "packed" : random->OneIn(2) ? "int8" : "int16");
+    if (packed) AddCodesOf("output", &node->options, random);
+    if (!packed && random->OneIn(2)) node->options.emplace_back("output_zero_point", random->Between(-128, 127));
+    return AddScales(channels, node, random);
+  }
+  node->options.emplace_back("output", "packed");
+  const int32_t bits = AddCodesOf("output", &node->options, random);
+  node->inputs.push_back(Absent());
+  node->inputs.push_back(Absent());
+  const int32_t columns = random->OneIn(2) ? channels : 1;
+  const std::vector<int32_t> one_bit = {columns}, several = {(1 << bits) - 1, columns};
+  TensorCase thresholds = Make("thresholds", Type::kFloat32, bits == 1 ? one_bit : several, true);
+  thresholds.numbers = Content::kAscending;
+  node->inputs.push_back(thresholds);
+}
+
+// Codes or bytes, or floats where they are taken; adds their options, too.
+TensorCase AddNumbers(const std::string& name, std::vector<int32_t> dims, bool floats, OptionMap* options,
+                      Random* random) {
+  static constexpr Type kNumberTypes[] = {Type::kInt32, Type::kInt32, Type::kInt8, Type::kUInt8, Type::kFloat32};
+  const Type type = kNumberTypes[random->Between(0, floats ? 4 : 3)];
+  if (type == Type::kInt32) dims.back() = AddCodesOf(name, options, random) * Words(dims.back());
+  if (type != Type::kFloat32) options->emplace_back((name + "_zero_point").c_str(), random->Between(0, 127));
+  return Make(name.c_str(), type, dims, false);
 }
 
 constexpr Type kConvTypes[] = {Type::kInt32, Type::kInt32, Type::kFloat32, Type::kInt8, Type::kUInt8};
@@ -269,16 +321,137 @@ OpCase GoodMaxPool2D(const Op* op, bool enormous, Random* random) {
   const bool same = random->OneIn(2);
   const WindowCase h = Window(same, enormous, false, random), w = Window(same, enormous, false, random);
   const int32_t channels = Size(enormous, 100, random);
-  node.options = {{"version", int64_t{1}},       {"channels", int64_t{channels}}, {"pool_h", int64_t{h.kernel}},
+  const bool one_bit = random->OneIn(2);
+  node.options = {{"version", int64_t{one_bit ? 1 : 2}}, {"channels", int64_t{channels}}, {"pool_h", int64_t{h.kernel}},
                   {"pool_w", int64_t{w.kernel}}, {"stride_h", int64_t{h.stride}}, {"stride_w", int64_t{w.stride}},
                   {"padding", same ? "same" : "valid"}};
+  const int32_t bits = one_bit ? 1 : AddCodesOf("input", &node.options, random);
   const int32_t batch = Size(enormous, 3, random);
-  node.inputs.push_back(Make("input", Type::kInt32, {batch, h.in, w.in, Words(channels)}, false));
+  node.inputs.push_back(Make("input", Type::kInt32, {batch, h.in, w.in, bits * Words(channels)}, false));
   if (random->OneIn(2)) node.inputs.push_back(Make("minimum", Type::kInt32, {Words(channels)}, true));
   return node;
 }
 
+OpCase GoodAveragePool2D(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const bool same = random->OneIn(2);
+  const WindowCase h = Window(same, enormous, false, random), w = Window(same, enormous, false, random);
+  const int32_t channels = Size(enormous, 100, random);
+  node.options = {{"version", int64_t{2}},       {"channels", int64_t{channels}}, {"pool_h", int64_t{h.kernel}},
+                  {"pool_w", int64_t{w.kernel}}, {"stride_h", int64_t{h.stride}}, {"stride_w", int64_t{w.stride}},
+                  {"padding", same ? "same" : "valid"}};
+  const std::vector<int32_t> dims = {Size(enormous, 3, random), h.in, w.in, channels};
+  node.inputs.push_back(AddNumbers("input", dims, false, &node.options, random));
+  if (random->OneIn(8)) {
+    node.options.emplace_back("output", "int32");
+  } else {
+    AddFloatOutputs(channels, true, enormous, &node, random);
+  }
+  return node;
+}
+
+std::vector<int32_t> Shape(bool enormous, Random* random) {
+  std::vector<int32_t> dims(static_cast<size_t>(random->Between(1, 4)));
+  for (int32_t& d : dims) d = Size(enormous, 4, random);
+  dims.back() = Size(enormous, 100, random);
+  return dims;
+}
+
+OpCase GoodDequantize(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const std::vector<int32_t> dims = Shape(enormous, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{dims.back()}}};
+  if (random->OneIn(2)) {
+    node.inputs.push_back(AddNumbers("input", dims, false, &node.options, random));
+    node.inputs.push_back(Absent());
+  } else {
+    std::vector<int32_t> packed = dims;
+    const int32_t bits = AddCodesOf("input", &node.options, random);
+    packed.back() = bits * Words(dims.back());
+    node.inputs.push_back(Make("input", Type::kInt32, packed, false));
+    const std::vector<int32_t> one_table = {1 << bits}, tables = {dims.back(), 1 << bits};
+    node.inputs.push_back(Make("table", Type::kFloat32, random->OneIn(2) ? one_table : tables, true));
+  }
+  AddScales(dims.back(), &node, random);
+  return node;
+}
+
+OpCase GoodAdd(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const std::vector<int32_t> dims = Shape(enormous, random);
+  const int32_t channels = dims.back();
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{channels}}};
+  for (const char* name : {"a", "b"}) node.inputs.push_back(AddNumbers(name, dims, true, &node.options, random));
+  for (const char* name : {"scale_a", "scale_b"}) {
+    const int32_t scales = random->OneIn(2) ? channels : 1;
+    node.inputs.push_back(random->OneIn(3) ? Absent() : Make(name, Type::kFloat32, {scales}, true));
+  }
+  AddFloatOutputs(channels, true, enormous, &node, random);
+  return node;
+}
+
+OpCase GoodConversion(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const std::vector<int32_t> dims = Shape(enormous, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{dims.back()}}};
+  node.inputs.push_back(AddNumbers("input", dims, true, &node.options, random));
+  AddFloatOutputs(dims.back(), false, enormous, &node, random);
+  return node;
+}
+
+OpCase GoodNearest(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  std::vector<int32_t> dims = Shape(enormous, random);
+  dims.insert(dims.begin(), Size(enormous, 3, random));
+  const int32_t vectors = Size(enormous, 50, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{dims.back()}}, {"vectors", int64_t{vectors}}};
+  node.inputs.push_back(Make("input", Type::kFloat32, dims, false));
+  node.inputs.push_back(Make("vectors", Type::kFloat32, {vectors, dims.back()}, true));
+  return node;
+}
+
+OpCase GoodConcat(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  node.options = {{"version", int64_t{2}}};
+  const int32_t bits = AddCodesOf("input", &node.options, random);
+  std::vector<int32_t> dims = Shape(enormous, random);
+  for (int64_t part = 0, parts = random->Between(1, kMaxInputs); part < parts; ++part) {
+    const int32_t channels = Size(enormous, 70, random);
+    node.options.emplace_back(("channels_" + std::to_string(part)).c_str(), int64_t{channels});
+    dims.back() = bits * Words(channels);
+    node.inputs.push_back(Make("part", Type::kInt32, dims, false));
+  }
+  return node;
+}
+
+OpCase GoodPad(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const int32_t channels = Size(enormous, 70, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{channels}}};
+  const int32_t bits = AddCodesOf("input", &node.options, random);
+  node.options.emplace_back("pad_value", int64_t{node.options.back().text == "bipolar"});  // of any number of bits
+  for (const char* side : {"pad_top", "pad_bottom", "pad_left", "pad_right"}) {
+    node.options.emplace_back(side, int64_t{Size(enormous, 4, random)} - 1);
+  }
+  std::vector<int32_t> dims = {0, 0, 0, bits * Words(channels)};
+  for (size_t d = 0; d < 3; ++d) dims[d] = Size(enormous, 4, random);
+  node.inputs.push_back(Make("input", Type::kInt32, dims, false));
+  return node;
+}
+
+OpCase GoodShuffle(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const int32_t groups = Size(enormous, 9, random), most = (1 << 24) / groups;
+  const int32_t size = Size(enormous, 20, random), group_channels = size < most ? size : most;
+  std::vector<int32_t> dims = Shape(enormous, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{groups} * group_channels}, {"groups", int64_t{groups}}};
+  dims.back() = AddCodesOf("input", &node.options, random) * Words(int64_t{groups} * group_channels);
+  node.inputs.push_back(Make("input", Type::kInt32, dims, false));
+  return node;
+}
+
 OpCase GoodQuantize(const Op* op, bool enormous, Random* random) {
+  if (random->OneIn(2)) return GoodConversion(op, enormous, random);
   OpCase node{op, {}, {}, {}};
   std::vector<int32_t> dims(static_cast<size_t>(random->Between(1, 4)));
   for (int32_t& d : dims) d = Size(enormous, 5, random);
@@ -295,7 +468,8 @@ constexpr int64_t kOddNumbers[] = {0,         -1,        2,          3,         
                                    INT64_MAX, INT64_MIN};
 constexpr double kOddReals[] = {0.5, -1e300, 1e300, std::numeric_limits<double>::quiet_NaN(),
                                 std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
-constexpr const char* kOddTexts[] = {"", "packed", "float32", "same", "valid", "bipolar", "SAME", "packed "};
+constexpr const char* kOddTexts[] = {"", "packed", "float32", "same", "valid", "bipolar", "SAME", "packed ",
+                                       "ternary", "signed", "int8", "int16", "int32"};
 
 void SpoilOption(OptionMap* options, Random* random) {
   const size_t i = static_cast<size_t>(random->Between(0, static_cast<int64_t>(options->size()) - 1));
@@ -396,6 +570,13 @@ OpCase GoodCase(const Op* op, bool enormous, Random* random) {
   OpCase node = name == "SteConv2D"           ? GoodConv2D(op, enormous, random)
                 : name == "SteFullyConnected" ? GoodFullyConnected(op, enormous, random)
                 : name == "SteMaxPool2D"      ? GoodMaxPool2D(op, enormous, random)
+                : name == "SteAveragePool2D"  ? GoodAveragePool2D(op, enormous, random)
+                : name == "SteAdd"            ? GoodAdd(op, enormous, random)
+                : name == "SteDequantize"     ? GoodDequantize(op, enormous, random)
+                : name == "SteNearest"        ? GoodNearest(op, enormous, random)
+                : name == "SteConcat"         ? GoodConcat(op, enormous, random)
+                : name == "StePad"            ? GoodPad(op, enormous, random)
+                : name == "SteShuffle"        ? GoodShuffle(op, enormous, random)
                 : name == "SteTransposeConv2D" ? GoodTransposeConv2D(op, enormous, random)
                                               : GoodQuantize(op, enormous, random);
   node.bytes = OptionBytes::Of(node.options);

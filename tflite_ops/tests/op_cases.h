@@ -14,7 +14,7 @@
 namespace keras_ste {
 
 // What a constant holds: any bits, or numbers that an op checks.
-enum class Numbers { kAny, kAscending, kMultipliers, kBiases, kShifts };
+enum class Content { kAny, kAscending, kMultipliers, kBiases, kShifts };
 
 struct TensorCase {
   std::string name;
@@ -23,7 +23,7 @@ struct TensorCase {
   bool constant = false;
   bool present = true;
   bool named = true;
-  Numbers numbers = Numbers::kAny;
+  Content numbers = Content::kAny;
   uint64_t missing_bytes = 0;  // a constant's buffer is this much too short
 };
 

@@ -89,16 +89,16 @@ void Ascend(const std::vector<int32_t>& dims, char* memory, uint64_t bytes) {
 // Makes random numbers into such as the op takes.
 void Restrain(const TensorCase& t, char* memory, uint64_t bytes) {
   int32_t* integers = reinterpret_cast<int32_t*>(memory);
-  if (t.numbers == Numbers::kAscending) {
+  if (t.numbers == Content::kAscending) {
     if (t.type == Type::kFloat32) Ascend<float>(t.dims, memory, bytes);
     if (t.type == Type::kInt32) Ascend<int32_t>(t.dims, memory, bytes);
     return;
   }
   for (uint64_t i = 0; i < bytes / 4; ++i) {
     const uint32_t bits = static_cast<uint32_t>(integers[i]);
-    if (t.numbers == Numbers::kMultipliers) integers[i] = static_cast<int32_t>(1u << 30 | bits >> 2);
-    if (t.numbers == Numbers::kBiases) integers[i] = static_cast<int32_t>(bits >> 2) - (1 << 29);
-    if (t.numbers == Numbers::kShifts) integers[i] = static_cast<int32_t>(bits % 62) - 31;
+    if (t.numbers == Content::kMultipliers) integers[i] = static_cast<int32_t>(1u << 30 | bits >> 2);
+    if (t.numbers == Content::kBiases) integers[i] = static_cast<int32_t>(bits >> 2) - (1 << 29);
+    if (t.numbers == Content::kShifts) integers[i] = static_cast<int32_t>(bits % 62) - 31;
   }
 }
 
@@ -194,7 +194,7 @@ class Node {
     data_[i] = RandomData(t.type, !small ? 4 : t.constant ? tensor.bytes : whole, random);
     if (small && t.constant) Restrain(t, data_[i].get(), tensor.bytes);
     // Those that an op reads before it takes the node have to be there as a whole.
-    const bool readable = small || t.numbers == Numbers::kAny;
+    const bool readable = small || t.numbers == Content::kAny;
     tensor.data = t.constant && readable ? data_[i].get() : nullptr;
     fits_ = fits_ && small;
     input_bytes_ += whole;

@@ -1,0 +1,176 @@
+#include "kernels/average_pool.h"
+
+#include "kernels/bit_planes.h"
+#include "kernels/scalar.h"
+
+namespace keras_ste {
+namespace {
+
+constexpr int32_t kLanes = 32;  // channels stored together
+constexpr int32_t kGroup = 4;   // words counted together: what every vector holds
+
+// The places of one window that lie inside the image.
+struct Window {
+  const void* image;
+  TapRange rows, columns;
+  int32_t top, left;
+};
+
+int32_t Places(const Window& w) { return (w.rows.end - w.rows.begin) * (w.columns.end - w.columns.begin); }
+
+// Calls visit(pixel) for each place, `pixel` counted in the image.
+template <typename Visit>
+void EveryPlace(const AveragePool& p, const Window& w, const Visit& visit) {
+  for (int32_t ky = w.rows.begin; ky < w.rows.end; ++ky) {
+    const int64_t row = (w.top + ky) * static_cast<int64_t>(p.w.in) + w.left;
+    for (int32_t kx = w.columns.begin; kx < w.columns.end; ++kx) visit(row + kx);
+  }
+}
+
+// Counters of 8 bits for kWords * 32 channels, bit by bit: a lane of plane b is bit b of its counter. What arrives at a
+// plane waits for what comes next, and both are added to the plane at once; so each place costs about one addition of three
+// bits.
+template <int32_t kWords>
+class Counters {
+ public:
+  void Add(const uint32_t* words) {
+    uint32_t carry[kWords];
+    for (int32_t i = 0; i < kWords; ++i) carry[i] = words[i];
+    int32_t b = 0;
+    for (++added_; (added_ >> b & 1) == 0; ++b) {
+      for (int32_t i = 0; i < kWords; ++i) {
+        const uint32_t both = waiting_[b][i] ^ carry[i], one = planes_[b][i];
+        planes_[b][i] = one ^ both;
+        carry[i] = (waiting_[b][i] & carry[i]) | (one & both);
+      }
+    }
+    for (int32_t i = 0; i < kWords; ++i) waiting_[b][i] = carry[i];
+  }
+  bool Full() const { return added_ == 255; }
+
+  // Adds what has been counted, times 2^shift and negated or not, and counts anew.
+  void Empty(int32_t shift, bool negative, int32_t* sums) {
+    const int32_t sign = negative ? -1 : 0;
+    for (int32_t i = 0; i < kWords; ++i, sums += kLanes) {
+      uint8_t counts[kLanes];
+      CodesOfPlanes(Settle(i), 1, 8, counts);
+      for (int32_t lane = 0; lane < kLanes; ++lane) sums[lane] += ((counts[lane] << shift) ^ sign) - sign;
+    }
+    *this = Counters();
+  }
+
+ private:
+  // Adds what waits to the planes of one word, in `settled_`.
+  const uint32_t* Settle(int32_t word) {
+    for (int32_t b = 0; b < 8; ++b) settled_[b] = planes_[b][word];
+    for (int32_t b = 0; added_ >> b != 0; ++b) {
+      uint32_t carry = (added_ >> b & 1) != 0 ? waiting_[b][word] : 0u;
+      for (int32_t above = b; above < 8 && carry != 0; ++above) {
+        const uint32_t next = settled_[above] & carry;
+        settled_[above] ^= carry;
+        carry = next;
+      }
+    }
+    return settled_;
+  }
+
+  uint32_t planes_[8][kWords] = {}, waiting_[8][kWords] = {}, settled_[8] = {};
+  int32_t added_ = 0;
+};
+
+// The sums of kWords * 32 channels.
+template <int32_t kWords>
+void SumCodes(const AveragePool& p, const Window& w, int32_t channel, int32_t* sums) {
+  const Codes& codes = p.input.codes;
+  const bool bipolar = codes.encoding == Encoding::kBipolar;
+  const int32_t least = bipolar ? -((1 << codes.bits) - 1) : 0;
+  for (int32_t i = 0; i < kWords * kLanes; ++i) sums[i] = Places(w) * (least - p.input.zero_point);
+  const int64_t pixel_words = PixelElements(p.input);
+  for (int32_t b = 0; b < codes.bits; ++b) {
+    const uint32_t* plane = static_cast<const uint32_t*>(w.image) + b * WordsOf(p.input.channels) + channel / 32;
+    const int32_t shift = bipolar ? b + 1 : b;
+    const bool negative = PlaneWorth(codes, b) < 0;
+    Counters<kWords> counters;
+    EveryPlace(p, w, [&](int64_t pixel) {
+      counters.Add(plane + pixel * pixel_words);
+      if (counters.Full()) counters.Empty(shift, negative, sums);
+    });
+    counters.Empty(shift, negative, sums);
+  }
+}
+
+template <typename Byte>
+void SumBytes(const AveragePool& p, const Window& w, int32_t channel, int32_t count, int32_t* sums) {
+  for (int32_t i = 0; i < kGroup * kLanes; ++i) sums[i] = -Places(w) * p.input.zero_point;
+  EveryPlace(p, w, [&](int64_t pixel) {
+    const Byte* bytes = static_cast<const Byte*>(w.image) + pixel * p.input.channels + channel;
+    for (int32_t i = 0; i < count; ++i) sums[i] += bytes[i];
+  });
+}
+
+// Sums up to kGroup * 32 channels; returns for how many there is room from the channel on.
+int32_t SumWindow(const AveragePool& p, const Window& w, int32_t channel, int32_t* sums) {
+  const int32_t left = p.input.channels - channel;
+  if (p.input.kind == InputKind::kPacked) {
+    if (WordsOf(left) < kGroup) {
+      SumCodes<1>(p, w, channel, sums);
+      return kLanes;
+    }
+    SumCodes<kGroup>(p, w, channel, sums);
+    return kGroup * kLanes;
+  }
+  const int32_t count = left < kGroup * kLanes ? left : kGroup * kLanes;
+  if (p.input.kind == InputKind::kInt8) {
+    SumBytes<int8_t>(p, w, channel, count, sums);
+  } else {
+    SumBytes<uint8_t>(p, w, channel, count, sums);
+  }
+  return kGroup * kLanes;
+}
+
+void StoreSums(const AveragePool& p, float places, const OutputKernels& kernels, const OutputConstants& constants,
+               const int32_t* sums, int32_t channel, void* pixel) {
+  const int32_t left = p.input.channels - channel;
+  const int32_t count = left < kLanes ? left : kLanes;
+  if (p.outputs.kind == OutputKind::kInt32) {
+    StoreChunk(p.outputs, kernels, constants, sums, nullptr, 1, channel, count, &pixel);
+    return;
+  }
+  float averages[kLanes];
+  for (int32_t i = 0; i < kLanes; ++i) averages[i] = Scalar(static_cast<float>(sums[i]) / places);
+  StoreChunk(p.outputs, kernels, constants, averages, nullptr, 1, channel, count, &pixel);
+}
+
+void PoolPixel(const AveragePool& p, const Window& w, const OutputKernels& kernels, const OutputConstants& constants,
+               void* pixel) {
+  const float places = static_cast<float>(Places(w));
+  int32_t sums[kGroup * kLanes];
+  for (int32_t first = 0; first < p.input.channels;) {
+    const int32_t end = first + SumWindow(p, w, first, sums);
+    for (int32_t channel = first; channel < end && channel < p.input.channels; channel += kLanes) {
+      StoreSums(p, places, kernels, constants, sums + (channel - first), channel, pixel);
+    }
+    first = end;
+  }
+}
+
+}  // namespace
+
+void AveragePoolRows(const AveragePool& p, const void* input, const OutputKernels& kernels,
+                     const OutputConstants& constants, void* output, int32_t begin, int32_t end) {
+  const int64_t image_bytes = PixelBytes(p.input) * p.h.in * p.w.in;
+  const int64_t pixel_bytes = static_cast<int64_t>(ElementBytes(p.outputs)) * OutputStride(p.outputs);
+  for (int32_t row = begin; row < end; ++row) {
+    const int32_t y = row % p.h.out;
+    Window w = {static_cast<const char*>(input) + row / p.h.out * image_bytes, TapsInside(p.h, y), {0, 0},
+                y * p.h.stride - p.h.before, 0};
+    char* pixel = static_cast<char*>(output) + static_cast<int64_t>(row) * p.w.out * pixel_bytes;
+    for (int32_t x = 0; x < p.w.out; ++x, pixel += pixel_bytes) {
+      w.columns = TapsInside(p.w, x);
+      w.left = x * p.w.stride - p.w.before;
+      PoolPixel(p, w, kernels, constants, pixel);
+    }
+  }
+}
+
+}  // namespace keras_ste
