@@ -25,15 +25,16 @@ using namespace ::tflite::micro;  // NOLINT
 // Each has static lifetime, and the name that files use in `custom_name`.
 TFLMRegistration* RegisterSteQuantize();
 TFLMRegistration* RegisterSteConv2D();
+TFLMRegistration* RegisterSteDepthwiseConv2D();
 TFLMRegistration* RegisterSteFullyConnected();
 TFLMRegistration* RegisterSteMaxPool2D();
 
 // Adds all of them to a MicroMutableOpResolver, or to what has its AddCustom. Fails where the resolver has no room for
-// four more ops.
+// five more ops.
 template <typename Resolver>
 TfLiteStatus AddAllOps(Resolver& resolver) {
-  TFLMRegistration* const registrations[] = {RegisterSteQuantize(), RegisterSteConv2D(), RegisterSteFullyConnected(),
-                                             RegisterSteMaxPool2D()};
+  TFLMRegistration* const registrations[] = {RegisterSteQuantize(), RegisterSteConv2D(), RegisterSteDepthwiseConv2D(),
+                                             RegisterSteFullyConnected(), RegisterSteMaxPool2D()};
   for (TFLMRegistration* r : registrations) {
     const TfLiteStatus status = resolver.AddCustom(r->custom_name, r);
     if (status != kTfLiteOk) return status;

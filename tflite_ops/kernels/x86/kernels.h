@@ -2,6 +2,7 @@
 #define KERAS_STE_KERNELS_X86_KERNELS_H_
 
 #include "kernels/code_kernels.h"
+#include "kernels/depthwise_kernels.h"
 #include "kernels/kernel_table.h"
 
 namespace keras_ste {
@@ -18,6 +19,8 @@ void FillFloatDotAvx2(CodeKernels* table);
 void FillNearestAvx2(CodeKernels* table);
 void FillRowsAvx2(CodeKernels* table);
 
+void FillDepthwiseAvx2(DepthwiseKernels* table);
+
 void FillBitDotAvx512(KernelTable* table);
 void FillSignSumAvx512(KernelTable* table);
 extern const OutputKernels kOutputAvx512;
@@ -28,6 +31,8 @@ void FillByteDotAvx512(CodeKernels* table);
 void FillFloatDotAvx512(CodeKernels* table);
 void FillNearestAvx512(CodeKernels* table);
 void FillRowsAvx512(CodeKernels* table);
+
+void FillDepthwiseAvx512(DepthwiseKernels* table);
 
 }  // namespace x86
 }  // namespace keras_ste

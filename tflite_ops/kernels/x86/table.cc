@@ -46,6 +46,20 @@ CodeKernels Avx512CodeTable() {
   return t;
 }
 
+DepthwiseKernels Avx2DepthwiseTable() {
+  DepthwiseKernels t = {};
+  t.name = "avx2";
+  x86::FillDepthwiseAvx2(&t);
+  return t;
+}
+
+DepthwiseKernels Avx512DepthwiseTable() {
+  DepthwiseKernels t = {};
+  t.name = "avx512";
+  x86::FillDepthwiseAvx512(&t);
+  return t;
+}
+
 }  // namespace
 
 const KernelTable* Avx2Kernels() {
@@ -75,6 +89,18 @@ const CodeKernels* Avx2CodeKernels() {
 const CodeKernels* Avx512CodeKernels() {
   if (Avx512Kernels() == nullptr) return nullptr;
   static const CodeKernels table = Avx512CodeTable();
+  return &table;
+}
+
+const DepthwiseKernels* Avx2DepthwiseKernels() {
+  if (Avx2Kernels() == nullptr) return nullptr;
+  static const DepthwiseKernels table = Avx2DepthwiseTable();
+  return &table;
+}
+
+const DepthwiseKernels* Avx512DepthwiseKernels() {
+  if (Avx512Kernels() == nullptr) return nullptr;
+  static const DepthwiseKernels table = Avx512DepthwiseTable();
   return &table;
 }
 

@@ -1,0 +1,44 @@
+// The kernels of one instruction set for depthwise convolutions, beside those in kernel_table.h.
+#ifndef KERAS_STE_KERNELS_DEPTHWISE_KERNELS_H_
+#define KERAS_STE_KERNELS_DEPTHWISE_KERNELS_H_
+
+#include <stdint.h>
+
+#include "kernels/codes.h"
+#include "kernels/kernel_table.h"
+
+namespace keras_ste {
+
+// The sums over a window, for one chunk of channels of a number of pixels that follow each other in a row.
+//   input     the first tap of the first pixel's chunk; the next pixel's lies `step` elements behind
+//   offsets   of each tap from the first one; of `codes` kernels, their number is even
+//   weights   [taps][kChunk]
+//   sums      [pixels][kChunk]; of floats, starting at +0, one rounded product after the other
+template <typename X, typename Sum>
+using DepthDot = void (*)(const X* input, int64_t step, const int32_t* offsets, int32_t taps, const X* weights, Sum* sums);
+
+struct DepthwiseKernels {
+  const char* name;  // of the KernelTable, too
+
+  int32_t pixels;  // computed together, at most
+  DepthDot<int16_t, int32_t> codes[kMaxTileRows + 1];  // [pixels]
+  DepthDot<float, float> floats[kMaxTileRows + 1];
+
+  // What the kChunk codes are worth whose planes are `words` words apart.
+  void (*spread)(const uint32_t* planes, int32_t words, const Codes& codes, int16_t* values);
+  // n numbers less the zero point.
+  void (*widen_int8)(const int8_t* x, int32_t n, int32_t zero_point, int16_t* values);
+  void (*widen_uint8)(const uint8_t* x, int32_t n, int32_t zero_point, int16_t* values);
+};
+
+const DepthwiseKernels* PortableDepthwiseKernels();
+// Null where there is no KernelTable either.
+const DepthwiseKernels* Avx2DepthwiseKernels();
+const DepthwiseKernels* Avx512DepthwiseKernels();
+
+// Those that go with a KernelTable.
+const DepthwiseKernels* DepthwiseKernelsOf(const KernelTable& table);
+
+}  // namespace keras_ste
+
+#endif  // KERAS_STE_KERNELS_DEPTHWISE_KERNELS_H_
