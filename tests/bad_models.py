@@ -87,8 +87,16 @@ def max_pool2d():
     return Node("SteMaxPool2D", options, inputs, Tensor("y", (1, 2, 2, 2), np.int32))
 
 
+def max_pool2d_codes():
+    node = max_pool2d()
+    node.options |= {"version": 2, "input_bits": 3, "input_encoding": "signed"}
+    node.inputs[0] = Tensor("x", (1, 4, 4, 6), np.int32)
+    node.output = Tensor("y", (1, 2, 2, 6), np.int32)
+    return node
+
+
 GOOD = [
-    quantize, conv2d, conv2d_packed, conv2d_int8, fully_connected, fully_connected_float, max_pool2d,
+    quantize, conv2d, conv2d_packed, conv2d_int8, fully_connected, fully_connected_float, max_pool2d, max_pool2d_codes,
 ]  # fmt: skip
 
 
@@ -152,6 +160,7 @@ def both(*changes):
     return apply
 
 
+ENCODINGS = 'is not "bipolar", "unsigned", "signed" or "ternary"'
 NOT_A_MAP = "options are not a FlexBuffer map"
 MISSING = "is missing"
 
@@ -176,7 +185,8 @@ OPTION_CASES = [
     *[(conv2d, without(key), f"option '{key}' {MISSING}") for key in CONV_OPTIONS],
     *[(fully_connected, without(key), f"option '{key}' {MISSING}") for key in ("version", "units", "channels")],
     (fully_connected, without("output"), "option 'output' is missing"),
-    *[(f, options(version=2), "option 'version' is 2, expected 1") for f in GOOD],
+    *[(f, options(version=2), "option 'version' is 2, expected 1") for f in GOOD if "pool" not in f.__name__],
+    *[(f, options(version=3), "option 'version' is 3, expected 1 to 2") for f in GOOD if "pool" in f.__name__],
     (conv2d, options(version=0), "option 'version' is 0, expected 1"),
     # Wrong types.
     (quantize, options(version="1"), "option 'version' is not an integer"),
@@ -208,6 +218,9 @@ OPTION_CASES = [
     (max_pool2d, options(channels=0), "option 'channels' is 0, expected 1 to 16777216"),
     (max_pool2d, options(stride_h=0), "option 'stride_h' is 0, expected 1 to 16777216"),
     (max_pool2d, options(padding="causal"), 'option \'padding\' is not "valid" or "same"'),
+    (max_pool2d_codes, options(input_bits=9), "option 'input_bits' is 9, expected 1 to 8"),
+    (max_pool2d_codes, options(input_encoding="ternary"), "option 'input_encoding' \"ternary\" has 2 bits"),
+    (max_pool2d_codes, options(input_encoding="odd"), f"option 'input_encoding' {ENCODINGS}"),
     # Values that do not go together.
     (conv2d, options(groups=3), "channels and filters must be multiples of groups"),
     (conv2d, options(groups=16), "channels and filters must be multiples of groups"),
@@ -326,6 +339,7 @@ TENSOR_CASES = [
     (fully_connected, tensor(0, shape=(1, 6, 3)), X(f"{HOLDS_CHANNELS}, got INT32 [1, 6, 3]")),
     (fully_connected, put(1, constant("f", (9, 12))), F("[8, 12], got INT32 [9, 12]")),
     (max_pool2d, tensor(0, shape=(1, 4, 4, 1)), X("[1, 4, 4, 2], got INT32 [1, 4, 4, 1]")),
+    (max_pool2d_codes, tensor(0, shape=(1, 4, 4, 2)), X("[1, 4, 4, 6], got INT32 [1, 4, 4, 2]")),
     (max_pool2d, tensor(0, shape=(1, 1, 4, 2)), X(f"{IMAGE} pooling window, got INT32 [1, 1, 4, 2]")),
     (max_pool2d, put(1, constant("min", 1)), MIN("[2], got INT32 [1]")),
     # Dimensions of 0.
@@ -341,12 +355,12 @@ TENSOR_CASES = [
     (fully_connected, tensor(1, data=None), F("a constant tensor, got INT32 [8, 12]")),
     (max_pool2d, tensor(1, data=None), MIN("a constant tensor, got INT32 [2]")),
     # The output.
-    (quantize, output(Tensor("y", (1, 3, 2))), "output 'y': expected INT32 (packed)"),
-    (quantize, output(Tensor("y", (1, 3, 2), np.uint8)), "output 'y': expected INT32 (packed)"),
+    (quantize, output(Tensor("y", (1, 3, 2))), "output 'y': expected INT32"),
+    (quantize, output(Tensor("y", (1, 3, 2), np.uint8)), "output 'y': expected INT32"),
     (conv2d, output(Tensor("y", (1, 3, 2, 8), np.int32)), "output 'y': expected FLOAT32"),
-    (conv2d_packed, output(Tensor("y", (1, 3, 2, 1))), "output 'y': expected INT32 (packed)"),
+    (conv2d_packed, output(Tensor("y", (1, 3, 2, 1))), "output 'y': expected INT32"),
     (fully_connected, output(Tensor("y", (1, 8), np.int8)), "output 'y': expected FLOAT32"),
-    (max_pool2d, output(Tensor("y", (1, 2, 2, 2), np.int64)), "output 'y': expected INT32 (packed)"),
+    (max_pool2d, output(Tensor("y", (1, 2, 2, 2), np.int64)), "output 'y': expected INT32"),
     # Names that are long, or in no language.
     (
         quantize,

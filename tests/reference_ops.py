@@ -23,6 +23,36 @@ def pack(bits):
     return words.view(np.int32)
 
 
+def codes_of(name, options):
+    """The bits and the encoding that the options name."""
+    return options.get(f"{name}_bits", 1), options.get(f"{name}_encoding", "bipolar")
+
+
+def worth(codes, bits, encoding):
+    """What codes, as unsigned numbers, are worth."""
+    if encoding == "bipolar":
+        return 2 * codes - (2**bits - 1)
+    return np.where(codes >> (bits - 1), codes - 2**bits, codes) if encoding in ("signed", "ternary") else codes
+
+
+def code_of(values, bits, encoding):
+    """The codes, as unsigned numbers, that are worth so much."""
+    return (values + 2**bits - 1) // 2 if encoding == "bipolar" else values % 2**bits
+
+
+def unpack_codes(words, channels, bits, encoding):
+    """int32 `[..., bits * ceil(channels / 32)]` to int64 `[..., channels]`, what the codes are worth."""
+    planes = words.reshape(*words.shape[:-1], bits, -1)
+    codes = (unpack(planes, channels) + 1) // 2 << np.arange(bits)[:, np.newaxis]
+    return worth(codes.sum(-2), bits, encoding)
+
+
+def pack_codes(codes, bits):
+    """int64 `[..., C]`, codes as unsigned numbers, to int32 `[..., bits * ceil(C / 32)]`."""
+    planes = codes[..., np.newaxis, :] >> np.arange(bits)[:, np.newaxis] & 1
+    return pack(planes != 0).reshape(*codes.shape[:-1], -1)
+
+
 def quantize(inputs, options):
     """SteQuantize."""
     (x,) = inputs
@@ -142,10 +172,11 @@ def max_pool2d(inputs, options):
     channels = options["channels"]
     minimum = inputs[1] if len(inputs) > 1 else None
     sign = np.ones(channels, np.int64) if minimum is None else -unpack(minimum, channels)
-    x = unpack(inputs[0], channels) * sign
+    codes = codes_of("input", options)
+    x = unpack_codes(inputs[0], channels, *codes) * sign
     geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("pool", "stride")]
-    windows = _windows(x, *geometry, (1, 1), options["padding"], -2)
-    return pack(np.max([values for _, _, values in windows], axis=0) * sign > 0)
+    windows = _windows(x, *geometry, (1, 1), options["padding"], -256)
+    return pack_codes(code_of(np.max([values for _, _, values in windows], axis=0) * sign, *codes), codes[0])
 
 
 OPS = {

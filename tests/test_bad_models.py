@@ -27,8 +27,8 @@ def feed(interpreter, seed=0):
         shape, dtype = detail["shape"], detail["dtype"]
         if dtype == np.float32:
             value = rng.normal(size=shape).astype(dtype)
-        elif dtype == np.int32:  # two words, the second of which holds 8 channels
-            value = reference_ops.pack(rng.random((*shape[:-1], 40)) < 0.5)
+        elif dtype == np.int32:  # planes of two words, the second of which holds 8 channels
+            value = reference_ops.pack(rng.random((*shape[:-1], shape[-1] // 2, 40)) < 0.5).reshape(shape)
         else:
             value = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype, endpoint=True)
         interpreter.set_tensor(detail["index"], value)

@@ -15,6 +15,7 @@ import native_build
 import numpy as np
 import pytest
 import reference_ops
+import test_code_ops as code_ops
 import test_kernels as kernels
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,6 +104,22 @@ def test_an_op_equals_the_reference(op, data):
     options, value, constants = data.draw(nodes(op))
     model, expected = model_of(op, options, value, constants)
     actual = run(MicroInterpreter(model_content=model), value)
+    assert actual.dtype == expected.dtype
+    np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("op", code_ops.NODES)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_an_op_on_codes_equals_the_reference(op, data):
+    options, fed, constants = data.draw(code_ops.NODES[op])
+    fed = [value[:1] for value in fed]  # boards do not resize
+    model, expected = code_ops.model_of(op, options, fed, constants)
+    interpreter = MicroInterpreter(model_content=model)
+    for i, value in enumerate(fed):
+        interpreter.set_input(value, i)
+    interpreter.invoke()
+    actual = interpreter.get_output(0)
     assert actual.dtype == expected.dtype
     np.testing.assert_array_equal(actual, expected)
 

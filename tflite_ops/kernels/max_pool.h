@@ -1,7 +1,8 @@
-// Maximum of packed signs: OR; minimum: AND.
+// Maximum or minimum of packed codes.
 #ifndef KERAS_STE_KERNELS_MAX_POOL_H_
 #define KERAS_STE_KERNELS_MAX_POOL_H_
 
+#include "kernels/codes.h"
 #include "kernels/geometry.h"
 
 namespace keras_ste {
@@ -9,7 +10,8 @@ namespace keras_ste {
 struct MaxPool {
   int32_t batch;
   Axis h, w;
-  int32_t words;  // of one pixel
+  Codes codes;
+  int32_t words;  // of one plane of a pixel
 };
 
 // Computes the output rows [begin, end) of batch * h.out. `minimum` (or null) has a set bit for each channel pooled by

@@ -20,7 +20,8 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
              Output* output, Error* error) {
   MaxPool& p = *static_cast<MaxPool*>(memory);
   Options options(kName, bytes, size, error);
-  options.Int("version", 1, 1);
+  const int32_t version = ReadVersion(&options);
+  p.codes = ReadCodes("input", version, &options);
   const int32_t channels = options.Int("channels", 1, kMost);
   p.h.kernel = options.Int("pool_h", 1, kMost);
   p.w.kernel = options.Int("pool_w", 1, kMost);
@@ -37,7 +38,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   p.h.in = inputs[0].dims[1];
   p.w.in = inputs[0].dims[2];
   p.words = WordsOf(channels);
-  const int32_t expected[4] = {p.batch, p.h.in, p.w.in, p.words};
+  const int32_t expected[4] = {p.batch, p.h.in, p.w.in, p.codes.bits * p.words};
   if (!checks.HasShape(0, 4, expected)) return false;
   if (count > 1 && inputs[1].present && !checks.IsConstant(1, Type::kInt32, 1, &p.words)) return false;
   if (!PlaceWindows(same, &p.h) || !PlaceWindows(same, &p.w)) {
@@ -48,7 +49,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   output->dims[0] = p.batch;
   output->dims[1] = p.h.out;
   output->dims[2] = p.w.out;
-  output->dims[3] = p.words;
+  output->dims[3] = expected[3];
   return true;
 }
 
@@ -56,7 +57,7 @@ int32_t Units(const void* state) { return StateOf(state).batch * StateOf(state).
 
 double Cost(const void* state) {
   const MaxPool& p = StateOf(state);
-  return 64.0 * p.batch * p.h.out * p.w.out * p.words * p.h.kernel * p.w.kernel;
+  return 64.0 * p.batch * p.h.out * p.w.out * p.codes.bits * p.words * p.h.kernel * p.w.kernel;
 }
 
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {

@@ -48,6 +48,17 @@ WindowCase Window(bool same, bool enormous, bool dilated, Random* random) {
   return w;
 }
 
+constexpr const char* kEncodingNames[] = {"bipolar", "unsigned", "signed", "ternary"};
+
+// Adds the options of random codes under the names "<name>_bits" and "<name>_encoding"; returns the bits.
+int32_t AddCodes(const std::string& name, OptionMap* options, Random* random) {
+  const char* encoding = random->OneOf(kEncodingNames);
+  const int64_t bits = std::string(encoding) == "ternary" ? 2 : random->Between(1, 8);
+  options->emplace_back((name + "_bits").c_str(), bits);
+  options->emplace_back((name + "_encoding").c_str(), encoding);
+  return static_cast<int32_t>(bits);
+}
+
 // The options and the constants 2 to 4 that both kinds of product have.
 void AddOutput(Type input, int32_t filters, OpCase* node, Random* random) {
   const bool integer = input == Type::kInt8 || input == Type::kUInt8;
@@ -157,11 +168,13 @@ OpCase GoodMaxPool2D(const Op* op, bool enormous, Random* random) {
   const bool same = random->OneIn(2);
   const WindowCase h = Window(same, enormous, false, random), w = Window(same, enormous, false, random);
   const int32_t channels = Size(enormous, 100, random);
-  node.options = {{"version", int64_t{1}},       {"channels", int64_t{channels}}, {"pool_h", int64_t{h.kernel}},
+  const bool one_bit = random->OneIn(2);
+  node.options = {{"version", int64_t{one_bit ? 1 : 2}}, {"channels", int64_t{channels}}, {"pool_h", int64_t{h.kernel}},
                   {"pool_w", int64_t{w.kernel}}, {"stride_h", int64_t{h.stride}}, {"stride_w", int64_t{w.stride}},
                   {"padding", same ? "same" : "valid"}};
+  const int32_t bits = one_bit ? 1 : AddCodes("input", &node.options, random);
   const int32_t batch = Size(enormous, 3, random);
-  node.inputs.push_back(Make("input", Type::kInt32, {batch, h.in, w.in, Words(channels)}, false));
+  node.inputs.push_back(Make("input", Type::kInt32, {batch, h.in, w.in, bits * Words(channels)}, false));
   if (random->OneIn(2)) node.inputs.push_back(Make("minimum", Type::kInt32, {Words(channels)}, true));
   return node;
 }
