@@ -101,13 +101,33 @@ def _sums(x, weights, groups, windows):
     return sums
 
 
+def _packed(sums, thresholds, options):
+    assert thresholds.dtype == (np.float32 if sums.dtype == np.float32 else np.int32)
+    bits, encoding = codes_of("output", options)
+    reached = (sums[..., np.newaxis, :] >= thresholds.reshape(2**bits - 1, -1)).sum(-2)
+    return pack_codes((reached - (2 ** (bits - 1) if encoding in ("signed", "ternary") else 0)) % 2**bits, bits)
+
+
+def _quantized(sums, multiplier, bias, shifts, options):
+    limits = np.iinfo(options["output"])
+    right = 31 - shifts.astype(np.int64)
+    moved = sums + (0 if bias is None else bias)
+    y = (moved * multiplier + (1 << (right - 1)) >> right) + options.get("output_zero_point", 0)
+    y = np.clip(y, options.get("output_min", limits.min), options.get("output_max", limits.max))
+    return y.astype(options["output"])
+
+
 def _finish(sums, inputs, options):
     multiplier, bias, thresholds = (list(inputs[2:]) + [None] * 3)[:3]
     if options["output"] == "packed":
         assert multiplier is None and bias is None
-        assert thresholds.dtype == (np.float32 if sums.dtype == np.float32 else np.int32)
-        return pack(sums >= thresholds)
+        return _packed(sums, thresholds, options)
+    if options["output"] in ("int8", "int16"):
+        return _quantized(sums, multiplier, bias, thresholds, options)
     assert thresholds is None
+    if options["output"] == "int32":
+        assert multiplier is None and bias is None
+        return sums.astype(np.int32)
     y = sums.astype(np.float32)
     y = y * (np.float32(1) if multiplier is None else multiplier)
     y = y + (np.float32(0) if bias is None else bias)
@@ -118,7 +138,7 @@ def _finish(sums, inputs, options):
 def _numbers(x, channels, options):
     """An input as float32 or int64."""
     if x.dtype == np.int32:
-        return unpack(x, channels)
+        return unpack_codes(x, channels, *codes_of("input", options))
     if x.dtype == np.float32:
         return x
     return x.astype(np.int64) - options.get("input_zero_point", 0)
@@ -152,6 +172,19 @@ def conv2d(inputs, options):
     return _finish(_sums(x, weights, options["groups"], windows), inputs, options)
 
 
+def depthwise_conv2d(inputs, options):
+    """SteDepthwiseConv2D."""
+    times = options["depth_multiplier"]
+    x = np.repeat(_numbers(inputs[0], options["channels"], options), times, axis=-1)
+    assert x.shape[-1] == options["channels"] * times
+    weights = unpack_codes(inputs[1], x.shape[-1], *codes_of("weight", options)).astype(x.dtype)
+    geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("kernel", "stride", "dilation")]
+    sums = x.dtype.type(0)
+    for row, column, values in _windows(x, *geometry, options["padding"], options["pad_value"]):
+        sums = sums + values * weights[row, column]
+    return _finish(sums, inputs, options)
+
+
 def fully_connected(inputs, options):
     """SteFullyConnected."""
     x, units = inputs[0], options["units"]
@@ -182,6 +215,7 @@ def max_pool2d(inputs, options):
 OPS = {
     "SteQuantize": quantize,
     "SteConv2D": conv2d,
+    "SteDepthwiseConv2D": depthwise_conv2d,
     "SteFullyConnected": fully_connected,
     "SteMaxPool2D": max_pool2d,
 }

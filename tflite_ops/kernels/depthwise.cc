@@ -21,12 +21,6 @@ int64_t Reach(const Axis& axis) {
   return static_cast<int64_t>(axis.out - 1) * axis.stride + static_cast<int64_t>(axis.kernel - 1) * axis.dilation + 1;
 }
 
-int32_t CodeAt(const Codes& codes, const uint32_t* planes, int32_t words, int32_t channel) {
-  uint32_t u = 0;
-  for (int32_t p = 0; p < codes.bits; ++p) u |= (planes[p * words + channel / 32] >> (channel % 32) & 1u) << p;
-  return Worth(codes, static_cast<int32_t>(u));
-}
-
 template <typename X>
 void FillWeights(const Depthwise& d, const uint32_t* filter, X* weights) {
   const int32_t words = WordsOf(d.outputs.channels);
@@ -35,7 +29,7 @@ void FillWeights(const Depthwise& d, const uint32_t* filter, X* weights) {
     for (int32_t tap = 0; tap < PaddedTaps(d); ++tap, lane += kChunk) {
       const bool there = o < d.outputs.channels && tap < Taps(d);
       const uint32_t* planes = filter + static_cast<int64_t>(tap) * d.weights.bits * words;
-      *lane = static_cast<X>(there ? CodeAt(d.weights, planes, words, o) : 0);
+      *lane = static_cast<X>(there ? WorthAt(d.weights, planes, words, o) : 0);
     }
   }
 }

@@ -14,12 +14,6 @@ int64_t LargestInput(const Depthwise& d) {
   return d.input == DepthwiseInput::kCodes ? LargestStored(d.codes) : below > above ? below : above;
 }
 
-int32_t CodeAt(const Codes& codes, const uint32_t* planes, int32_t words, int32_t channel) {
-  uint32_t u = 0;
-  for (int32_t p = 0; p < codes.bits; ++p) u |= (planes[p * words + channel / 32] >> (channel % 32) & 1u) << p;
-  return Worth(codes, static_cast<int32_t>(u));
-}
-
 int32_t ValueAt(const Depthwise& d, const void* input, int64_t pixel, int32_t channel) {
   switch (d.input) {
     case DepthwiseInput::kInt8:
@@ -30,7 +24,7 @@ int32_t ValueAt(const Depthwise& d, const void* input, int64_t pixel, int32_t ch
     case DepthwiseInput::kFloat32:
       break;
   }
-  return CodeAt(d.codes, static_cast<const uint32_t*>(input) + pixel, WordsOf(d.channels), channel);
+  return WorthAt(d.codes, static_cast<const uint32_t*>(input) + pixel, WordsOf(d.channels), channel);
 }
 
 void AddProduct(const Depthwise& d, const void* input, int64_t pixel, int32_t channel, int32_t weight, int32_t* sum) {
@@ -64,7 +58,7 @@ void AddWindow(const Depthwise& d, const uint32_t* filter, const void* input, in
       if (from < 0 && !d.pad_with_one) continue;
       for (int32_t i = 0; i < count; ++i) {
         const int32_t o = channel + i;
-        AddProduct(d, input, from, o / d.multiplier, CodeAt(d.weights, filter, words, o), sums + i);
+        AddProduct(d, input, from, o / d.multiplier, WorthAt(d.weights, filter, words, o), sums + i);
       }
     }
   }
@@ -91,7 +85,7 @@ void Run(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filte
 bool DepthwiseFits(const Depthwise& d) {
   if (d.input == DepthwiseInput::kFloat32) return true;
   const int64_t taps = static_cast<int64_t>(d.h.kernel) * d.w.kernel;
-  return taps < (1 << 30) / (LargestInput(d) * LargestStored(d.weights));
+  return taps <= ((1 << 30) - 1) / (LargestInput(d) * LargestStored(d.weights));
 }
 
 void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter, const OutputConstants& constants,

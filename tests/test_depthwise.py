@@ -1,0 +1,123 @@
+"""SteDepthwiseConv2D against the plain reference: every width, encoding, kind of input and of output."""
+
+import numpy as np
+import pytest
+import reference_ops
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_code_ops import CODES, SEEDS, model_of, random_codes, run
+from test_kernels import CHANNELS, isa  # noqa: F401: a fixture
+
+KINDS = ["packed", "int8", "uint8", "float32"]
+
+
+def random_input(rng, kind, shape, codes):
+    """A value of the kind, and the options that go with it."""
+    if kind == "packed":
+        return random_codes(rng, shape, *codes), {"input_bits": codes[0], "input_encoding": codes[1]}
+    if kind == "float32":
+        return rng.normal(size=shape).astype(np.float32), {}
+    limits = np.iinfo(kind)
+    value = rng.integers(limits.min, limits.max, shape, kind, endpoint=True)
+    return value, {"input_zero_point": int(rng.integers(limits.min, limits.max, endpoint=True))}
+
+
+def random_thresholds(rng, shape, kind, reach):
+    """Most of them where the sums are, some beyond, in their order."""
+    if kind == "float32":
+        thresholds = rng.normal(size=shape).astype(np.float32) * reach
+        thresholds[rng.random(shape) < 0.1] = np.nan
+        thresholds[rng.random(shape) < 0.1] = -np.inf
+        return np.sort(thresholds, axis=0)
+    thresholds = rng.normal(0, reach, shape).astype(np.int32)
+    thresholds[rng.random(shape) < 0.1] = 2**31 - 1
+    thresholds[rng.random(shape) < 0.1] = -(2**31)
+    return np.sort(thresholds, axis=0)
+
+
+def random_outputs(rng, output, codes, kind, channels, reach):
+    """The constants behind the filter, and the options of an output. The sums are about as large as `reach`."""
+    if output == "packed":
+        bits, encoding = codes
+        thresholds = random_thresholds(rng, (2**bits - 1, channels), kind, reach)
+        if encoding == "ternary":
+            thresholds[0] = -np.inf if kind == "float32" else -(2**31)
+        options = {"output_bits": bits, "output_encoding": encoding}
+        return [None, None, thresholds[0] if bits == 1 else thresholds], options
+    if output == "int32":
+        return [], {}
+    some = rng.random(2) < 0.7
+    if output == "float32":
+        multiplier, bias = rng.normal(size=(2, channels)).astype(np.float32)
+        multiplier = multiplier[: 1 if rng.random() < 0.3 else None]
+        options = {"activation_min": -1.0, "activation_max": 6.0} if rng.random() < 0.5 else {}
+        return [multiplier if some[0] else None, bias if some[1] else None], options
+    limits = np.iinfo(output)
+    multiplier = rng.integers(2**30, 2**31, channels).astype(np.int32)
+    bias = rng.integers(-(2**12), 2**12, channels).astype(np.int32)
+    shifts = rng.integers(-12, 1, channels).astype(np.int32) + (8 if output == "int16" else 0)
+    options = {"output_zero_point": int(rng.integers(-100, 100))}
+    if rng.random() < 0.5:
+        options |= {"output_min": options["output_zero_point"], "output_max": limits.max - 5}
+    return [multiplier, bias if some[1] else None, shifts], options
+
+
+@st.composite
+def depthwise_nodes(draw, kind):
+    """Options, the fed input in a list, and the constants."""
+    options = {"version": 2, "channels": draw(CHANNELS), "depth_multiplier": draw(st.sampled_from([1, 1, 2, 3]))}
+    options |= {"padding": draw(st.sampled_from(["same", "valid"])), "pad_value": draw(st.integers(0, 1))}
+    shape = [draw(st.integers(1, 3))]
+    for axis, longest in (("h", 4), ("w", 12)):
+        options[f"kernel_{axis}"], options[f"stride_{axis}"] = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+        options[f"dilation_{axis}"] = draw(st.integers(1, 3))
+        reach = (options[f"kernel_{axis}"] - 1) * options[f"dilation_{axis}"] + 1
+        shape.append((reach if options["padding"] == "valid" else 1) + draw(st.integers(0, longest)))
+    weights, inputs, outputs = draw(CODES), draw(CODES), draw(CODES)
+    output = draw(st.sampled_from(["float32", "packed"] + (["int32", "int8", "int16"] if kind != "float32" else [])))
+    rng = np.random.default_rng(draw(SEEDS))
+    value, input_options = random_input(rng, kind, (*shape, options["channels"]), inputs)
+    channels = options["channels"] * options["depth_multiplier"]
+    filters = random_codes(rng, (options["kernel_h"], options["kernel_w"], channels), *weights)
+    largest = {"packed": 2 ** inputs[0], "float32": 1}.get(kind, 128)
+    reach = largest * 2 ** weights[0] * (options["kernel_h"] * options["kernel_w"]) ** 0.5 / 2
+    constants, output_options = random_outputs(rng, output, outputs, kind, channels, reach)
+    options |= {"weight_bits": weights[0], "weight_encoding": weights[1], "output": output}
+    return options | input_options | output_options, [value], [filters, *constants]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data(), misalign=st.integers(0, 3), threads=st.sampled_from([1, 2, 3]))
+@settings(max_examples=100)
+def test_equals_the_reference(isa, kind, data, misalign, threads):
+    options, fed, constants = data.draw(depthwise_nodes(kind))
+    model, expected = model_of("SteDepthwiseConv2D", options, fed, constants, misalign)
+    actual = run(model, fed, threads)
+    assert actual.dtype == expected.dtype
+    np.testing.assert_array_equal(actual, expected)
+
+
+def one_output(options, value, filters):
+    options = {
+        "version": 2, "channels": 1, "depth_multiplier": 1, "stride_h": 1, "stride_w": 1, "dilation_h": 1,
+        "dilation_w": 1, "padding": "valid", "pad_value": 0, "output": "int32", **options,
+    }  # fmt: skip
+    model, expected = model_of("SteDepthwiseConv2D", options, [value], [filters])
+    np.testing.assert_array_equal(run(model, [value], 1), expected)
+    return expected.item()
+
+
+def test_the_largest_sums_are_exact(isa):
+    """16,512 products of 255 by 255 stay below 2^30 by a little."""
+    value = np.zeros((1, 16512 // 4, 4, 1), np.uint8)
+    filters = reference_ops.pack_codes(np.zeros((16512 // 4, 4, 1), np.int64), 8)
+    options = {"kernel_h": 16512 // 4, "kernel_w": 4, "weight_bits": 8, "input_zero_point": 255}
+    assert one_output(options, value, filters) == 16512 * 255 * 255
+
+
+def test_dilation_far_beyond_the_image(isa):
+    """Such an image has no padded copy."""
+    value = np.full((1, 1, 1, 1), 3, np.int8)
+    filters = reference_ops.pack(np.ones((3, 3, 1), bool))
+    options = {"kernel_h": 3, "kernel_w": 3, "dilation_h": 40, "dilation_w": 40, "padding": "same"}
+    assert one_output(options, value, filters) == 3
