@@ -20,8 +20,8 @@ void RunCodes(const int16_t* input, int64_t step, const int32_t* offsets, int32_
     const int16_t* second = input + offsets[tap + 1];
     for (int32_t p = 0; p < kPixels; ++p, first += step, second += step) {
       const __m512i x0 = _mm512_loadu_si512(first), x1 = _mm512_loadu_si512(second);
-      sum[p][0] = _mm512_dpwssd_epi32(sum[p][0], _mm512_unpacklo_epi16(x0, x1), low);
-      sum[p][1] = _mm512_dpwssd_epi32(sum[p][1], _mm512_unpackhi_epi16(x0, x1), high);
+      sum[p][0] = _mm512_add_epi32(sum[p][0], _mm512_madd_epi16(_mm512_unpacklo_epi16(x0, x1), low));
+      sum[p][1] = _mm512_add_epi32(sum[p][1], _mm512_madd_epi16(_mm512_unpackhi_epi16(x0, x1), high));
     }
   }
   const __m512i first_half = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
