@@ -95,8 +95,50 @@ def max_pool2d_codes():
     return node
 
 
+def average_pool2d():
+    node = max_pool2d_codes()
+    node.op = "SteAveragePool2D"
+    node.options |= {"output": "int8", "output_zero_point": 3, "input_zero_point": -2}
+    node.inputs[1:] = [constant("m", 1, np.float32), constant("b", 40, np.float32)]
+    node.output = Tensor("y", (1, 2, 2, 40), np.int8)
+    return node
+
+
+def ascending(name, shape):
+    return Tensor.constant(name, np.sort(constant(name, shape, np.float32).data, axis=0))
+
+
+def average_pool2d_packed():
+    node = average_pool2d()
+    node.options |= {"output": "packed", "output_bits": 2, "output_encoding": "unsigned", "output_zero_point": 0}
+    node.inputs[1:] = [None, None, ascending("t", (3, 40))]
+    node.output = Tensor("y", (1, 2, 2, 4), np.int32)
+    return node
+
+
+def quantize_codes():
+    node = quantize()
+    node.options = {"version": 2, "channels": 40, "output": "packed", "output_bits": 3, "output_encoding": "signed"}
+    node.inputs += [None, None, ascending("t", (7, 1))]
+    node.output = Tensor("y", (1, 3, 6), np.int32)
+    return node
+
+
+def dequantize():
+    options = {"version": 2, "channels": 40, "input_bits": 3, "input_encoding": "unsigned"}
+    inputs = [Tensor("x", (1, 3, 6), np.int32), constant("t", (40, 8), np.float32), constant("m", 1, np.float32)]
+    return Node("SteDequantize", options, inputs, Tensor("y", (1, 3, 40)))
+
+
+def add():
+    options = {"version": 2, "channels": 40, "b_bits": 3, "b_encoding": "signed", "b_zero_point": 1, "output": "float32"}
+    inputs = [Tensor("x", (1, 3, 40)), constant("other", (1, 3, 6)), None, constant("s", 40, np.float32)]
+    return Node("SteAdd", options, inputs, Tensor("y", (1, 3, 40)))
+
+
 GOOD = [
     quantize, conv2d, conv2d_packed, conv2d_int8, fully_connected, fully_connected_float, max_pool2d, max_pool2d_codes,
+    quantize_codes, average_pool2d, average_pool2d_packed, dequantize, add,
 ]  # fmt: skip
 
 
@@ -161,6 +203,7 @@ def both(*changes):
 
 
 ENCODINGS = 'is not "bipolar", "unsigned", "signed" or "ternary"'
+VERSION_2 = GOOD[GOOD.index(average_pool2d) :]
 NOT_A_MAP = "options are not a FlexBuffer map"
 MISSING = "is missing"
 
@@ -185,8 +228,9 @@ OPTION_CASES = [
     *[(conv2d, without(key), f"option '{key}' {MISSING}") for key in CONV_OPTIONS],
     *[(fully_connected, without(key), f"option '{key}' {MISSING}") for key in ("version", "units", "channels")],
     (fully_connected, without("output"), "option 'output' is missing"),
-    *[(f, options(version=2), "option 'version' is 2, expected 1") for f in GOOD if "pool" not in f.__name__],
-    *[(f, options(version=3), "option 'version' is 3, expected 1 to 2") for f in GOOD if "pool" in f.__name__],
+    *[(f, options(version=2), "option 'version' is 2, expected 1") for f in GOOD[1:6]],
+    *[(f, options(version=3), "option 'version' is 3, expected 1 to 2") for f in (quantize, max_pool2d, quantize_codes)],
+    *[(f, options(version=1), "option 'version' is 1, expected 2") for f in VERSION_2],
     (conv2d, options(version=0), "option 'version' is 0, expected 1"),
     # Wrong types.
     (quantize, options(version="1"), "option 'version' is not an integer"),
@@ -220,6 +264,15 @@ OPTION_CASES = [
     (max_pool2d, options(padding="causal"), 'option \'padding\' is not "valid" or "same"'),
     (max_pool2d_codes, options(input_bits=9), "option 'input_bits' is 9, expected 1 to 8"),
     (max_pool2d_codes, options(input_encoding="ternary"), "option 'input_encoding' \"ternary\" has 2 bits"),
+    (quantize_codes, options(output="float32"), 'option \'output\' is not "packed", "int8" or "int16"'),
+    (quantize_codes, options(channels=2**24 + 1), "option 'channels' is 16777217, expected 1 to 16777216"),
+    (add, options(b_zero_point="1"), "option 'b_zero_point' is not an integer"),
+    (add, options(output="int32"), "int32 sums want an input of integers"),
+    (average_pool2d, options(input_zero_point=256), "option 'input_zero_point' is 256, expected -255 to 255"),
+    (average_pool2d, options(output="int32", output_zero_point=0), "input 1 (multiplier, 'm'): must be absent where the output is int32"),
+    (average_pool2d, options(output_min=1), "output_min and output_max must have 0, a NaN's code, between them"),
+    (average_pool2d, options(activation_max=6), "activation_min and activation_max must be absent where the output is of integers"),
+    (average_pool2d_packed, options(output_max=2), "output_zero_point, output_min and output_max must be absent where there are thresholds"),
     (max_pool2d_codes, options(input_encoding="odd"), f"option 'input_encoding' {ENCODINGS}"),
     # Values that do not go together.
     (conv2d, options(groups=3), "channels and filters must be multiples of groups"),
@@ -267,6 +320,7 @@ def expected(i, role, name):
 
 X, F, M = expected(0, "input", "x"), expected(1, "filter", "f"), expected(2, "multiplier", "m")
 B, T, MIN = expected(3, "bias", "b"), expected(4, "thresholds", "t"), expected(1, "minimum", "min")
+THRESHOLDS_3 = expected(3, "thresholds", "t")
 CHANNELS_LAST = "a last dimension equal to option 'channels'"
 PIXELS = "INT32 (packed), FLOAT32, INT8 or UINT8"
 IMAGE = "an image at least as large as the"
@@ -283,9 +337,9 @@ TENSOR_CASES = [
     (quantize, inputs(), "expected 1 input, got 0"),
     (max_pool2d, inputs(0, 1, constant("more", 1)), "expected 1 to 2 inputs, got 3"),
     (conv2d, inputs(0), "expected 2 to 5 inputs, got 1"),
-    (conv2d, inputs(0, 1, 2, 3, None, None), "expected at most 5 inputs and 1 output, got 6 and 1"),
-    (conv2d, output(Tensor("y", (1,)), Tensor("z", (1,))), "expected at most 5 inputs and 1 output, got 4 and 2"),
-    (quantize, output(), "expected at most 5 inputs and 1 output, got 1 and 0"),
+    (conv2d, inputs(0, 1, 2, 3, *[None] * 5), "expected at most 8 inputs and 1 output, got 9 and 1"),
+    (conv2d, output(Tensor("y", (1,)), Tensor("z", (1,))), "expected at most 8 inputs and 1 output, got 4 and 2"),
+    (quantize, output(), "expected at most 8 inputs and 1 output, got 1 and 0"),
     # Missing ones.
     (quantize, put(0, None), "input 0 (input): is missing"),
     (conv2d, put(0, None), "input 0 (input): is missing"),
@@ -342,6 +396,31 @@ TENSOR_CASES = [
     (max_pool2d_codes, tensor(0, shape=(1, 4, 4, 2)), X("[1, 4, 4, 6], got INT32 [1, 4, 4, 2]")),
     (max_pool2d, tensor(0, shape=(1, 1, 4, 2)), X(f"{IMAGE} pooling window, got INT32 [1, 1, 4, 2]")),
     (max_pool2d, put(1, constant("min", 1)), MIN("[2], got INT32 [1]")),
+    (average_pool2d, tensor(0, dtype=np.float32), X("INT32 (packed), INT8 or UINT8, got FLOAT32 [1, 4, 4, 6]")),
+    (average_pool2d, tensor(0, dtype=np.int8), X(f"{HOLDS_CHANNELS}, got INT8 [1, 4, 4, 6]")),
+    (average_pool2d, both(tensor(0, dtype=np.uint8, shape=(1, 4, 4, 40))), X("a type that can hold the zero point, got UINT8 [1, 4, 4, 40]")),
+    (average_pool2d, tensor(0, shape=(1, 1, 4, 6)), X(f"{IMAGE} pooling window, got INT32 [1, 1, 4, 6]")),
+    (average_pool2d, both(options(pool_h=2**11, pool_w=2**11, padding="same"), tensor(0, shape=(1, 2**11, 2**11, 6))), "a window has more than 2^21 places"),
+    (average_pool2d, put(1, constant("m", 2, np.float32)), expected(1, "multiplier", "m")("[40], got FLOAT32 [2]")),
+    (average_pool2d, put(2, constant("b", 1, np.float32)), expected(2, "bias", "b")("[40], got FLOAT32 [1]")),
+    (average_pool2d, inputs(0, 1, 2, constant("t", 40)), "input 3 (thresholds, 't'): must be absent where sums are rounded"),
+    (average_pool2d_packed, put(3, ascending("t", (3, 39))), THRESHOLDS_3("[3, 40], got FLOAT32 [3, 39]")),
+    (average_pool2d_packed, put(3, constant("t", (3, 40), np.float32)), THRESHOLDS_3("thresholds that do not descend, got FLOAT32 [3, 40]")),
+    (average_pool2d_packed, put(2, constant("b", 40, np.float32)), f"input 2 (bias, 'b'): {ABSENT} packed"),
+    (quantize, inputs(0, constant("more", 1)), "expected 1 input, got 2"),
+    (quantize_codes, options(input_zero_point=1), X("a type that can hold the zero point, got FLOAT32 [1, 3, 40]")),
+    (quantize_codes, tensor(0, dtype=np.int64), X("INT32 (packed), INT8, UINT8 or FLOAT32, got another type [1, 3, 40]")),
+    (quantize_codes, put(3, ascending("t", (6, 1))), THRESHOLDS_3("[7, 1], got FLOAT32 [6, 1]")),
+    (dequantize, put(1, constant("t", 40, np.float32)), expected(1, "table", "t")("[8], got FLOAT32 [40]")),
+    (dequantize, put(1, constant("t", (8, 40), np.float32)), expected(1, "table", "t")("[40, 8], got FLOAT32 [8, 40]")),
+    (dequantize, options(input_zero_point=1), "input 1 (table, 't'): must be absent where there is a zero point"),
+    (dequantize, tensor(0, dtype=np.int8, shape=(1, 3, 40)), "input 1 (table, 't'): must be absent where the input is not packed"),
+    (add, inputs(0), "expected 2 to 7 inputs, got 1"),
+    (add, put(1, None), "input 1 (b): is missing"),
+    (add, tensor(0, shape=(1, 2, 40)), expected(1, "b", "other")("as many pixels as input 0 has, in the same order, got INT32 [1, 3, 6]")),
+    (add, tensor(0, shape=(3, 40)), expected(1, "b", "other")("as many pixels as input 0 has, in the same order, got INT32 [1, 3, 6]")),
+    (add, put(3, constant("s", 2, np.float32)), expected(3, "scale_b", "s")("[40], got FLOAT32 [2]")),
+    (add, tensor(3, data=None), expected(3, "scale_b", "s")("a constant tensor, got FLOAT32 [40]")),
     # Dimensions of 0.
     (quantize, tensor(0, shape=(0, 3, 40)), X(f"{COUNTABLE}, got FLOAT32 [0, 3, 40]")),
     (conv2d, tensor(0, shape=(1, 0, 4, 2)), X(f"{COUNTABLE}, got INT32 [1, 0, 4, 2]")),

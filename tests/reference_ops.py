@@ -55,6 +55,8 @@ def pack_codes(codes, bits):
 
 def quantize(inputs, options):
     """SteQuantize."""
+    if options["version"] == 2:
+        return float_outputs(numbers(inputs[0], "input", options).astype(np.float32), inputs[1:], options)
     (x,) = inputs
     assert x.shape[-1] == options["channels"] and (options["bits"], options["encoding"]) == (1, "bipolar")
     return pack(x >= 0)
@@ -212,10 +214,91 @@ def max_pool2d(inputs, options):
     return pack_codes(code_of(np.max([values for _, _, values in windows], axis=0) * sign, *codes), codes[0])
 
 
+def numbers(x, name, options):
+    """An input of floats, bytes or packed codes: float32, or int64 less the zero point."""
+    if x.dtype == np.float32:
+        return x
+    zero_point = options.get(f"{name}_zero_point", 0)
+    if x.dtype == np.int32:
+        return unpack_codes(x, options["channels"], *codes_of(name, options)) - zero_point
+    return x.astype(np.int64) - zero_point
+
+
+def count_thresholds(sums, thresholds, bits, encoding):
+    """The codes, as unsigned numbers, of sums by the number of thresholds that they reach."""
+    codes = np.sum(sums >= thresholds.reshape(2**bits - 1, *[1] * (sums.ndim - 1), -1), axis=0)
+    return (codes - 2 ** (bits - 1)) % 2**bits if encoding in ("signed", "ternary") else codes
+
+
+def round_codes(sums, multiplier, bias, bits, encoding, options):
+    """The integers that sums are rounded to."""
+    low, high = {"signed": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1), "ternary": (-1, 1)}.get(encoding, (0, 2**bits - 1))
+    low, high = options.get("output_min", low), options.get("output_max", high)
+    zero_point = options.get("output_zero_point", 0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        y = sums * (np.float32(1) if multiplier is None else multiplier) + (np.float32(0) if bias is None else bias)
+    codes = np.clip(np.rint(y.astype(np.float64)) + zero_point, low, high)
+    return np.where(np.isnan(y), 0, codes).astype(np.int64)
+
+
+def float_outputs(sums, constants, options):
+    """What becomes of float32 sums; the constants are multiplier, bias and thresholds."""
+    assert sums.dtype == np.float32
+    multiplier, bias, thresholds = (list(constants) + [None] * 3)[:3]
+    if options["output"] == "float32":
+        return _finish(sums, [None, None, multiplier, bias, thresholds], options)
+    if options["output"] == "packed":
+        bits, encoding = codes_of("output", options)
+        if thresholds is not None:
+            assert multiplier is None and bias is None
+            return pack_codes(count_thresholds(sums, thresholds, bits, encoding), bits)
+        return pack_codes(round_codes(sums, multiplier, bias, bits, encoding, options) % 2**bits, bits)
+    dtype = np.dtype(options["output"])
+    return round_codes(sums, multiplier, bias, 8 * dtype.itemsize, "signed", options).astype(dtype)
+
+
+def average_pool2d(inputs, options):
+    """SteAveragePool2D."""
+    x = numbers(inputs[0], "input", options)
+    geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("pool", "stride")]
+    sums, places = (
+        np.sum([values for _, _, values in _windows(each, *geometry, (1, 1), options["padding"], 0)], axis=0)
+        for each in (x, np.ones_like(x))
+    )
+    if options["output"] == "int32":
+        return sums.astype(np.int32)
+    return float_outputs(sums.astype(np.float32) / places.astype(np.float32), inputs[1:], options)
+
+
+def add(inputs, options):
+    """SteAdd."""
+    a, b, scale_a, scale_b = (list(inputs) + [None] * 2)[:4]
+    a, b = numbers(a, "a", options).astype(np.float32), numbers(b, "b", options).astype(np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        a = a if scale_a is None else a * scale_a
+        b = b if scale_b is None else b * scale_b
+        return float_outputs(a + b, inputs[4:], options)
+
+
+def dequantize(inputs, options):
+    """SteDequantize."""
+    x, table, multiplier, bias = (list(inputs) + [None] * 3)[:4]
+    values = numbers(x, "input", options)
+    if table is None:
+        values = values.astype(np.float32)
+    else:
+        codes = code_of(values, *codes_of("input", options))
+        values = table[codes] if table.ndim == 1 else table[np.arange(options["channels"]), codes]
+    return _finish(values, [None, None, multiplier, bias], {"output": "float32"})
+
+
 OPS = {
     "SteQuantize": quantize,
     "SteConv2D": conv2d,
     "SteDepthwiseConv2D": depthwise_conv2d,
     "SteFullyConnected": fully_connected,
     "SteMaxPool2D": max_pool2d,
+    "SteAveragePool2D": average_pool2d,
+    "SteAdd": add,
+    "SteDequantize": dequantize,
 }

@@ -9,8 +9,11 @@ from single_op import Tensor, single_op_model
 from test_kernels import CHANNELS, isa, random_bits  # noqa: F401: a fixture
 
 import keras_ste
+from keras_ste.quantizers import AffineQuantizer, DorefaActivation, UniformQuantizer
 
 SEEDS = st.integers(0, 2**31)
+SHAPES = st.builds(lambda lead, channels: (*lead, channels), st.lists(st.integers(1, 4), min_size=1, max_size=4), CHANNELS)
+NUMBERS = ["packed", "packed", "int8", "uint8"]
 # Bits and encoding.
 CODES = st.one_of(
     st.just((2, "ternary")), st.tuples(st.integers(1, 8), st.sampled_from(["bipolar", "unsigned", "signed"]))
@@ -48,9 +51,111 @@ def max_pools(draw):
     return options, [random_codes(rng, shape, bits, encoding)], constants
 
 
+def random_numbers(draw, rng, shape, name, dtypes):
+    """An input of floats, bytes or packed codes, and its options."""
+    dtype = draw(st.sampled_from(dtypes))
+    if dtype == "float32":
+        special = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-40, 3e38], np.float32)
+        plain = rng.normal(size=shape) * 10.0 ** rng.integers(-1, 3)
+        return np.where(rng.random(shape) < 0.1, rng.choice(special, shape), plain).astype(np.float32), {}
+    if dtype != "packed":
+        limits = np.iinfo(dtype)
+        zero_point = draw(st.integers(limits.min, limits.max))
+        return rng.integers(limits.min, limits.max, shape, dtype, True), {f"{name}_zero_point": zero_point}
+    bits, encoding = draw(CODES)
+    options = {f"{name}_bits": bits, f"{name}_encoding": encoding, f"{name}_zero_point": draw(st.integers(-99, 99))}
+    return random_codes(rng, shape, bits, encoding), options
+
+
+def random_scales(draw, rng, channels):
+    """A multiplier, for each channel or for all, and a bias, both of which may be absent."""
+    multiplier = rng.normal(size=draw(st.sampled_from([1, channels]))).astype(np.float32)
+    bias = rng.normal(size=channels).astype(np.float32)
+    return [multiplier if draw(st.booleans()) else None, bias if draw(st.booleans()) else None]
+
+
+def random_outputs(draw, rng, channels, spread, floats=True):
+    """The constants and the options of outputs of sums that are floats, of the magnitude `spread`."""
+    kind = draw(st.sampled_from(["thresholds", "packed", "int8", "int16", *["float32"] * floats]))
+    if kind == "float32":
+        clamp = {"activation_min": -0.5, "activation_max": 6.0} if draw(st.booleans()) else {}
+        return random_scales(draw, rng, channels), {"output": kind} | clamp
+    bits, encoding = draw(CODES) if kind in ("thresholds", "packed") else (np.iinfo(kind).bits, "signed")
+    options = {"output": kind}
+    if kind in ("thresholds", "packed"):
+        options = {"output": "packed", "output_bits": bits, "output_encoding": encoding}
+    if kind == "thresholds":
+        thresholds = spread * rng.normal(size=(2**bits - 1, draw(st.sampled_from([1, channels]))))
+        thresholds[rng.random(thresholds.shape) < 0.1] = rng.choice([np.inf, -np.inf, np.nan])
+        if encoding == "ternary":
+            thresholds[0] = -np.inf
+        thresholds = np.sort(thresholds, axis=0).astype(np.float32)  # those that are not numbers last
+        return [None, None, thresholds[0] if bits == 1 else thresholds], options
+    low, high = (-1, 1) if encoding == "ternary" else (0, 2**bits - 1)
+    if encoding == "signed":
+        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    if draw(st.booleans()):
+        options["output_zero_point"] = draw(st.integers(low, high))
+        options |= {"output_min": min(low + 1, 0), "output_max": max(0, high - 2)}
+    multiplier, bias = random_scales(draw, rng, channels)
+    if multiplier is not None:
+        multiplier *= np.float32((high - low) / spread)
+    return [multiplier, bias], options
+
+
+@st.composite
+def average_pools(draw):
+    options, shape = draw(windows())
+    rng = np.random.default_rng(draw(SEEDS))
+    value, input_options = random_numbers(draw, rng, shape, "input", NUMBERS)
+    constants, output_options = random_outputs(draw, rng, shape[3], spread=50)
+    if draw(st.integers(0, 5)) == 0:
+        constants, output_options = [], {"output": "int32"}
+    return options | input_options | output_options, [value], constants
+
+
+
+
+@st.composite
+def quantizations(draw):
+    shape, rng = draw(SHAPES), np.random.default_rng(draw(SEEDS))
+    value, input_options = random_numbers(draw, rng, shape, "input", ["float32", *NUMBERS])
+    constants, output_options = random_outputs(draw, rng, shape[-1], spread=30, floats=False)
+    return {"version": 2, "channels": shape[-1]} | input_options | output_options, [value], constants
+
+
+@st.composite
+def dequantizations(draw):
+    shape, rng = draw(SHAPES), np.random.default_rng(draw(SEEDS))
+    value, options = random_numbers(draw, rng, shape, "input", NUMBERS)
+    table = None
+    if "input_bits" in options and draw(st.booleans()):
+        options["input_zero_point"] = 0
+        size = 2 ** options["input_bits"]
+        table = rng.normal(size=draw(st.sampled_from([(size,), (shape[-1], size)]))).astype(np.float32)
+    return {"version": 2, "channels": shape[-1]} | options, [value], [table, *random_scales(draw, rng, shape[-1])]
+
+
+@st.composite
+def additions(draw):
+    shape, rng = draw(SHAPES), np.random.default_rng(draw(SEEDS))
+    a, a_options = random_numbers(draw, rng, shape, "a", ["float32", *NUMBERS])
+    b, b_options = random_numbers(draw, rng, shape, "b", ["float32", *NUMBERS])
+    scales = [
+        rng.normal(size=size).astype(np.float32) if size else None
+        for size in draw(st.tuples(*[st.sampled_from([None, 1, shape[-1]])] * 2))
+    ]
+    constants, output_options = random_outputs(draw, rng, shape[-1], spread=60)
+    return {"version": 2, "channels": shape[-1]} | a_options | b_options | output_options, [a, b], [*scales, *constants]
+
+
 # Of each op: its options, the inputs that are fed, and its constants behind them, which may be None.
 NODES = {
     "SteMaxPool2D": max_pools(),
+    "SteAveragePool2D": average_pools(),
+    "SteAdd": additions(),
+    "SteQuantize": quantizations(),
+    "SteDequantize": dequantizations(),
 }
 
 
@@ -84,3 +189,32 @@ def test_an_op_equals_the_reference(isa, op, data, misalign, threads):
     actual = run(model, fed, threads)
     assert actual.dtype == expected.dtype
     np.testing.assert_array_equal(actual, expected)
+
+
+# What their scales and zero points are is told by what they do with 1.
+QUANTIZERS = [
+    (UniformQuantizer(bits=4, scale=0.37), 0.37, 0),
+    (UniformQuantizer(bits=8, scale=0.011, narrow_range=True), 0.011, 0),
+    (UniformQuantizer(bits=5, scale=0.06, signed=False), 0.06, 0),
+    (AffineQuantizer(bits=6, minimum=-1.0, maximum=2.3), None, 19),
+    (DorefaActivation(bits=3), 1 / 7, 0),
+]
+
+
+@pytest.mark.parametrize("quantizer, scale, zero_point", QUANTIZERS, ids=[repr(q) for q, _, _ in QUANTIZERS])
+def test_codes_are_the_quantizers(isa, quantizer, scale, zero_point):
+    """Those of the layers' own quantizers, halves between two codes among them."""
+    rng = np.random.default_rng(0)
+    multiplier = np.float32(7) if isinstance(quantizer, DorefaActivation) else None
+    if multiplier is None:
+        scale = np.float32(scale) if scale else np.float32(3.3) * np.float32(1 / 63)
+        multiplier = np.float32(1) / scale
+    value = rng.normal(size=(200, 33)).astype(np.float32)
+    value[:100] = (rng.integers(-400, 400, (100, 33)) / 2).astype(np.float32) / multiplier
+    value[:, 0] = rng.choice(np.array([np.inf, -np.inf, np.nan, -0.0], np.float32), 200)
+    bits, encoding = quantizer.bits, "signed" if quantizer.signed else "unsigned"
+    options = {"version": 2, "channels": 33, "output": "packed", "output_bits": bits, "output_encoding": encoding}
+    options |= {"output_zero_point": zero_point, "output_min": getattr(quantizer, "low", 0) * (zero_point == 0)}
+    model, _ = model_of("SteQuantize", options, [value], [multiplier.reshape(1)])
+    codes = reference_ops.unpack_codes(run(model, [value], 1), 33, bits, encoding)
+    np.testing.assert_array_equal(codes, quantizer.encode(value).numpy())

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "kernels/bit_planes.h"
 #include "kernels/kernel_table.h"
 #include "kernels/scalar.h"
 
@@ -79,13 +80,16 @@ void StoreBits(uint32_t* plane, int32_t channel, int32_t count, uint32_t bits) {
 template <typename Sum>
 void StorePacked(const Chunk& c, const Sum* sums, uint32_t* pixel) {
   const Outputs& o = c.outputs;
-  const Sum* thresholds = static_cast<const Sum*>(c.constants.thresholds) + c.channel;
+  const Sum* thresholds = static_cast<const Sum*>(c.constants.thresholds) + (o.one_threshold ? 0 : c.channel);
   const uint32_t lanes = BitRange(0, c.count);
   Sum whole[kChunk] = {};
   uint32_t planes[8] = {};
-  for (int32_t t = 1; t < 1 << o.codes.bits; ++t, thresholds += o.channels) {
+  for (int32_t t = 1; t < 1 << o.codes.bits; ++t, thresholds += o.one_threshold ? 1 : o.channels) {
     const Sum* reached_from = thresholds;
-    if (c.count < kChunk) {
+    if (o.one_threshold) {
+      for (Sum& lane : whole) lane = *thresholds;
+      reached_from = whole;
+    } else if (c.count < kChunk) {
       memcpy(whole, thresholds, static_cast<size_t>(c.count) * sizeof(Sum));
       reached_from = whole;
     }
@@ -113,6 +117,44 @@ void StoreQuantized(const Chunk& c, void (*requantize)(const int32_t*, const Req
   requantize(sums, how, c.count, out);
 }
 
+// The codes of floats that are scaled and clamped already: rounded half to even, to which adding 1.5 * 2^23 leads, and moved
+// by the zero point; 0 of a NaN.
+void RoundFloats(const Outputs& o, const float* floats, int32_t count, int32_t* codes) {
+  constexpr float kRound = 12582912.0f;
+  for (int32_t i = 0; i < count; ++i) {
+    const float rounded = Scalar((floats[i] + kRound) - kRound);
+    codes[i] = ScalarBit(rounded == rounded) != 0 ? static_cast<int32_t>(rounded) + o.zero_point : 0;
+  }
+}
+
+void StoreCodes(const Chunk& c, const int32_t* codes, uint32_t* pixel) {
+  const Outputs& o = c.outputs;
+  uint8_t bytes[kChunk] = {};
+  uint32_t planes[8];
+  for (int32_t i = 0; i < c.count; ++i) bytes[i] = static_cast<uint8_t>(codes[i]);
+  PlanesOfCodes(bytes, o.codes.bits, planes);
+  for (int32_t p = 0; p < o.codes.bits; ++p) {
+    StoreBits(pixel + p * WordsOf(o.channels), c.channel, c.count, planes[p]);
+  }
+}
+
+void StoreRounded(const Chunk& c, const float* sums, void* pixel) {
+  float floats[kChunk];
+  int32_t codes[kChunk];
+  StoreFloats(c, sums, nullptr, floats);
+  RoundFloats(c.outputs, floats, c.count, codes);
+  if (c.outputs.kind == OutputKind::kPacked) {
+    StoreCodes(c, codes, static_cast<uint32_t*>(pixel));
+  } else if (c.outputs.kind == OutputKind::kInt8) {
+    int8_t* out = static_cast<int8_t*>(pixel) + c.channel;
+    for (int32_t i = 0; i < c.count; ++i) out[i] = static_cast<int8_t>(codes[i]);
+  } else {
+    int16_t* out = static_cast<int16_t*>(pixel) + c.channel;
+    for (int32_t i = 0; i < c.count; ++i) out[i] = static_cast<int16_t>(codes[i]);
+  }
+}
+void StoreRounded(const Chunk&, const int32_t*, void*) {}
+
 void StoreNumbers(const Chunk& c, const int32_t* sums, void* pixel) {
   switch (c.outputs.kind) {
     case OutputKind::kInt32:
@@ -134,7 +176,9 @@ void StoreNumbers(const Chunk&, const float*, void*) {}
 template <typename Sum>
 void Store(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, void* const* pixels) {
   for (int32_t r = 0; r < rows; ++r, sums += kChunk) {
-    if (c.outputs.kind == OutputKind::kPacked) {
+    if (c.outputs.rounded) {
+      StoreRounded(c, sums, pixels[r]);
+    } else if (c.outputs.kind == OutputKind::kPacked) {
       StorePacked(c, sums, static_cast<uint32_t*>(pixels[r]));
     } else if (c.outputs.kind == OutputKind::kFloat32) {
       float* floats = static_cast<float*>(pixels[r]) + c.channel;

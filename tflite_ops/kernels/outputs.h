@@ -17,9 +17,11 @@ struct Outputs {
   OutputKind kind;
   Codes codes;                         // kPacked
   int32_t channels;                    // of one pixel
-  bool one_multiplier;                 // kFloat32: the multiplier is one number, not one a channel
-  float activation_min, activation_max;  // kFloat32
-  int32_t zero_point, low, high;       // kInt8, kInt16
+  bool one_multiplier;                 // kFloat32, rounded: the multiplier is one number, not one a channel
+  bool one_threshold;                  // kPacked: all channels share theirs
+  bool rounded;                        // kPacked, kInt8, kInt16 of sums that are floats: scaled, clamped and rounded
+  float activation_min, activation_max;  // kFloat32, rounded
+  int32_t zero_point, low, high;       // kInt8, kInt16, rounded
 };
 
 // The constant tensors, as docs/ops.md describes them; null where absent.
@@ -50,7 +52,7 @@ static inline bool SharesWords(const Outputs& o, int32_t step) {
 void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputConstants& constants,
                 const int32_t* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,
                 void* const* pixels);
-// The same from sums that are floats: kFloat32 and kPacked.
+// The same from sums that are floats: kFloat32, kPacked and what is rounded.
 void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputConstants& constants, const float* sums,
                 const float* scales, int32_t rows, int32_t channel, int32_t count, void* const* pixels);
 

@@ -248,5 +248,8 @@ TFLMRegistration* RegisterSteConv2D() { return Registration<&kConv2D>(); }
 TFLMRegistration* RegisterSteDepthwiseConv2D() { return Registration<&kDepthwiseConv2D>(); }
 TFLMRegistration* RegisterSteFullyConnected() { return Registration<&kFullyConnected>(); }
 TFLMRegistration* RegisterSteMaxPool2D() { return Registration<&kMaxPool2D>(); }
+TFLMRegistration* RegisterSteAveragePool2D() { return Registration<&kAveragePool2D>(); }
+TFLMRegistration* RegisterSteAdd() { return Registration<&kAdd>(); }
+TFLMRegistration* RegisterSteDequantize() { return Registration<&kDequantize>(); }
 
 }  // namespace keras_ste

@@ -28,13 +28,17 @@ TFLMRegistration* RegisterSteConv2D();
 TFLMRegistration* RegisterSteDepthwiseConv2D();
 TFLMRegistration* RegisterSteFullyConnected();
 TFLMRegistration* RegisterSteMaxPool2D();
+TFLMRegistration* RegisterSteAveragePool2D();
+TFLMRegistration* RegisterSteAdd();
+TFLMRegistration* RegisterSteDequantize();
 
 // Adds all of them to a MicroMutableOpResolver, or to what has its AddCustom. Fails where the resolver has no room for
-// five more ops.
+// so many more ops.
 template <typename Resolver>
 TfLiteStatus AddAllOps(Resolver& resolver) {
   TFLMRegistration* const registrations[] = {RegisterSteQuantize(), RegisterSteConv2D(), RegisterSteDepthwiseConv2D(),
-                                             RegisterSteFullyConnected(), RegisterSteMaxPool2D()};
+                                             RegisterSteFullyConnected(), RegisterSteMaxPool2D(),
+                                             RegisterSteAveragePool2D(), RegisterSteAdd(), RegisterSteDequantize()};
   for (TFLMRegistration* r : registrations) {
     const TfLiteStatus status = resolver.AddCustom(r->custom_name, r);
     if (status != kTfLiteOk) return status;

@@ -134,18 +134,21 @@ bool Checks::HasShape(int32_t i, int32_t rank, const int32_t* dims) {
   return Got(i);
 }
 
-bool Checks::IsConstant(int32_t i, Type type, int32_t rank, const int32_t* dims) {
-  if (!HasType(i, type) || !HasShape(i, rank, dims)) return false;
+bool Checks::HasBytes(int32_t i) {
   // A size_t of a board is too small, and even 64 bits may be.
   constexpr uint64_t kMostBytes = uint64_t{1} << 62;
-  uint64_t bytes = static_cast<uint64_t>(BytesOf(type));
-  for (int32_t d = 0; d < rank; ++d) {
-    const uint64_t dim = static_cast<uint64_t>(dims[d]);
+  const Tensor& t = inputs_[i];
+  uint64_t bytes = static_cast<uint64_t>(BytesOf(t.type));
+  for (int32_t d = 0; d < t.rank; ++d) {
+    const uint64_t dim = static_cast<uint64_t>(t.dims[d]);
     bytes = bytes > kMostBytes / dim ? kMostBytes : bytes * dim;
   }
-  if (!inputs_[i].constant || inputs_[i].data == nullptr) return Fail(i, "a constant tensor");
-  if (inputs_[i].bytes < bytes) return Fail(i, "as many bytes as its shape says");
-  return true;
+  if (!t.constant || t.data == nullptr) return Fail(i, "a constant tensor");
+  return t.bytes >= bytes || Fail(i, "as many bytes as its shape says");
+}
+
+bool Checks::IsConstant(int32_t i, Type type, int32_t rank, const int32_t* dims) {
+  return HasType(i, type) && HasShape(i, rank, dims) && HasBytes(i);
 }
 
 }  // namespace keras_ste

@@ -22,6 +22,8 @@ class Checks {
   // All dimensions of input i, which may be checked for data type first, are positive and its elements countable.
   bool HasElements(int32_t i);
   bool HasShape(int32_t i, int32_t rank, const int32_t* dims);
+  // Constant input i, whose dimensions are positive, has all its bytes.
+  bool HasBytes(int32_t i);
   // Input i is constant, of this type and shape.
   bool IsConstant(int32_t i, Type type, int32_t rank, const int32_t* dims);
 

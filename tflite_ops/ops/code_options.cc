@@ -1,6 +1,6 @@
 #include "ops/code_options.h"
 
-#include <string.h>
+#include "kernels/kernel_table.h"
 
 namespace keras_ste {
 namespace {
@@ -8,28 +8,58 @@ namespace {
 constexpr const char* kPaddings[] = {"valid", "same"};
 constexpr const char* kEncodingNames[kEncodings] = {"bipolar", "unsigned", "signed", "ternary"};
 constexpr const char* kOutputNames[] = {"float32", "packed", "int32", "int8", "int16"};
+constexpr int32_t kMostZeroPoint = 255;  // what the largest code is worth
 constexpr int32_t kMostBias = 1 << 30;  // beside sums below 2^30: both together stay in 32 bits
 
 struct Key {
   char text[24];
   Key(const char* name, const char* what) {
-    Error joined;
-    strncpy(text, joined.Text(name).Text(what).c_str(), sizeof(text) - 1);
-    text[sizeof(text) - 1] = '\0';
+    size_t n = 0;
+    const char* const parts[] = {name, what};
+    for (const char* part : parts) {
+      while (*part != '\0' && n + 1 < sizeof(text)) text[n++] = *part++;
+    }
+    text[n] = '\0';
   }
 };
 
-bool CheckFloats(const Tensor* inputs, int32_t first, Checks* checks, Outputs* o) {
-  if (o->activation_min > o->activation_max) return checks->Fail("activation_min is greater than activation_max");
+// Of one number for each channel, or one for all: whether it is one for all.
+bool HasOneFor(const Tensor& t, int32_t channels) {
+  return t.present && t.rank > 0 && t.rank <= kMaxRank && t.dims[t.rank - 1] == 1 && channels > 1;
+}
+
+// Multiplier and bias, in floats.
+bool CheckScales(const Tensor* inputs, int32_t first, Checks* checks, Outputs* o) {
   const Tensor& multiplier = inputs[first];
   const int32_t one = 1;
-  o->one_multiplier = multiplier.present && multiplier.rank == 1 && multiplier.dims[0] == 1 && o->channels > 1;
+  o->one_multiplier = HasOneFor(multiplier, o->channels);
   if (multiplier.present &&
       !checks->IsConstant(first, Type::kFloat32, 1, o->one_multiplier ? &one : &o->channels)) {
     return false;
   }
-  if (inputs[first + 1].present && !checks->IsConstant(first + 1, Type::kFloat32, 1, &o->channels)) return false;
-  return checks->Absent(first + 2, "where the output is float32");
+  return !inputs[first + 1].present || checks->IsConstant(first + 1, Type::kFloat32, 1, &o->channels);
+}
+
+bool CheckFloats(const Tensor* inputs, int32_t first, Checks* checks, Outputs* o) {
+  if (o->activation_min > o->activation_max) return checks->Fail("activation_min is greater than activation_max");
+  return CheckScales(inputs, first, checks, o) && checks->Absent(first + 2, "where the output is float32");
+}
+
+// The lowest and the highest integer of an output.
+int32_t Lowest(const Outputs& o) {
+  return o.kind == OutputKind::kInt8 ? INT8_MIN : o.kind == OutputKind::kInt16 ? INT16_MIN : LowestCode(o.codes);
+}
+int32_t Highest(const Outputs& o) {
+  return o.kind == OutputKind::kInt8 ? INT8_MAX : o.kind == OutputKind::kInt16 ? INT16_MAX : HighestCode(o.codes);
+}
+
+// Floats that become integers by a multiplier: they are clamped before they are rounded.
+bool CheckRounded(const Tensor* inputs, int32_t first, Checks* checks, Outputs* o) {
+  if (o->low > 0 || o->high < 0) return checks->Fail("output_min and output_max must have 0, a NaN's code, between them");
+  o->rounded = true;
+  o->activation_min = static_cast<float>(o->low - o->zero_point);
+  o->activation_max = static_cast<float>(o->high - o->zero_point);
+  return CheckScales(inputs, first, checks, o) && checks->Absent(first + 2, "where sums are rounded");
 }
 
 // A NaN is never reached, so that it is the highest of all.
@@ -49,17 +79,23 @@ bool IsClamped(const Outputs& o) {
   return o.activation_min > -__builtin_inff() || o.activation_max < __builtin_inff();
 }
 
-bool CheckPacked(const Tensor* inputs, int32_t first, bool float_sums, Checks* checks, const Outputs& o) {
+bool CheckPacked(const Tensor* inputs, int32_t first, bool float_sums, Checks* checks, Outputs* outputs) {
   const char* why = "where the output is packed";
+  Outputs& o = *outputs;
   if (IsClamped(o)) return checks->Fail("activation_min and activation_max must be absent where the output is packed");
+  if (float_sums && !inputs[first + 2].present) return CheckRounded(inputs, first, checks, outputs);
   if (!checks->Absent(first, why) || !checks->Absent(first + 1, why)) return false;
-  const int32_t dims[2] = {(1 << o.codes.bits) - 1, o.channels};
+  if (o.zero_point != 0 || o.low != Lowest(o) || o.high != Highest(o)) {
+    return checks->Fail("output_zero_point, output_min and output_max must be absent where there are thresholds");
+  }
+  o.one_threshold = HasOneFor(inputs[first + 2], o.channels);
+  const int32_t dims[2] = {(1 << o.codes.bits) - 1, o.one_threshold ? 1 : o.channels};
   const bool one = o.codes.bits == 1;
   const Type type = float_sums ? Type::kFloat32 : Type::kInt32;
   if (!checks->IsConstant(first + 2, type, one ? 1 : 2, one ? dims + 1 : dims)) return false;
   const void* data = inputs[first + 2].data;
-  const bool ascend = float_sums ? NoneDescends<float>(data, dims[0], o.channels)
-                                 : NoneDescends<int32_t>(data, dims[0], o.channels);
+  const bool ascend = float_sums ? NoneDescends<float>(data, dims[0], dims[1])
+                                 : NoneDescends<int32_t>(data, dims[0], dims[1]);
   return ascend || checks->Fail(first + 2, "thresholds that do not descend");
 }
 
@@ -100,6 +136,22 @@ Codes ReadCodes(const char* name, int32_t version, Options* options) {
   return codes;
 }
 
+int32_t LowestCode(const Codes& codes) {
+  if (codes.encoding == Encoding::kTernary) return -1;
+  return codes.encoding == Encoding::kSigned ? -(1 << (codes.bits - 1)) : 0;
+}
+
+int32_t HighestCode(const Codes& codes) { return LowestCode(codes) < 0 ? (1 << (codes.bits - 1)) - 1 : (1 << codes.bits) - 1; }
+
+Outputs FloatOutputs(int32_t channels) {
+  Outputs o = {};
+  o.kind = OutputKind::kFloat32;
+  o.channels = channels;
+  o.activation_min = -__builtin_inff();
+  o.activation_max = __builtin_inff();
+  return o;
+}
+
 Outputs ReadOutputs(int32_t version, Options* options) {
   const float infinity = __builtin_inff();
   Outputs o = {};
@@ -107,8 +159,8 @@ Outputs ReadOutputs(int32_t version, Options* options) {
   o.codes = ReadCodes("output", version, options);
   o.activation_min = options->FloatOr("activation_min", -infinity);
   o.activation_max = options->FloatOr("activation_max", infinity);
-  if (o.kind == OutputKind::kInt8 || o.kind == OutputKind::kInt16) {
-    const int32_t low = o.kind == OutputKind::kInt8 ? INT8_MIN : INT16_MIN, high = -1 - low;
+  if (o.kind != OutputKind::kFloat32 && o.kind != OutputKind::kInt32) {
+    const int32_t low = Lowest(o), high = Highest(o);
     o.zero_point = options->IntOr("output_zero_point", low, high, 0);
     o.low = options->IntOr("output_min", low, high, low);
     o.high = options->IntOr("output_max", low, high, high);
@@ -122,19 +174,80 @@ bool CheckOutputs(const Tensor* inputs, int32_t first, bool float_sums, Checks* 
     case OutputKind::kFloat32:
       return CheckFloats(inputs, first, checks, o);
     case OutputKind::kPacked:
-      return CheckPacked(inputs, first, float_sums, checks, *o);
+      return CheckPacked(inputs, first, float_sums, checks, o);
     case OutputKind::kInt32:
     case OutputKind::kInt8:
     case OutputKind::kInt16:
       break;
   }
   if (IsClamped(*o)) return checks->Fail("activation_min and activation_max must be absent where the output is of integers");
-  if (float_sums) return checks->Fail("an output of integers wants an input of integers");
+  if (float_sums && o->kind == OutputKind::kInt32) return checks->Fail("int32 sums want an input of integers");
+  if (float_sums) return CheckRounded(inputs, first, checks, o);
   if (o->kind != OutputKind::kInt32) return CheckQuantized(inputs, first, checks, *o);
   for (int32_t i = first; i < first + 3; ++i) {
     if (!checks->Absent(i, "where the output is int32")) return false;
   }
   return true;
+}
+
+Numbers ReadNumbers(const char* name, int32_t version, Options* options) {
+  Numbers numbers = {};
+  numbers.codes = ReadCodes(name, version, options);
+  numbers.zero_point = options->IntOr(Key(name, "_zero_point").text, -kMostZeroPoint, kMostZeroPoint, 0);
+  return numbers;
+}
+
+bool CheckNumbers(const Tensor* inputs, int32_t i, bool floats, Checks* checks, Numbers* n) {
+  if (!checks->Present(i)) return false;
+  const Tensor& t = inputs[i];
+  int32_t low = -kMostZeroPoint, high = kMostZeroPoint;
+  if (t.type == Type::kInt32) {
+    n->kind = NumberKind::kPacked;
+  } else if (t.type == Type::kInt8) {
+    n->kind = NumberKind::kInt8;
+    low = INT8_MIN;
+    high = INT8_MAX;
+  } else if (t.type == Type::kUInt8) {
+    n->kind = NumberKind::kUInt8;
+    low = 0;
+  } else if (t.type == Type::kFloat32 && floats) {
+    n->kind = NumberKind::kFloat32;
+    low = high = 0;
+  } else {
+    return checks->Fail(i, floats ? "INT32 (packed), INT8, UINT8 or FLOAT32" : "INT32 (packed), INT8 or UINT8");
+  }
+  if (n->zero_point < low || n->zero_point > high) return checks->Fail(i, "a type that can hold the zero point");
+  if (!checks->HasElements(i) || (t.constant && !checks->HasBytes(i))) return false;
+  const bool whole = t.rank > 0 && t.dims[t.rank - 1] == PixelElements(*n);
+  return whole || checks->Fail(i, "a last dimension that holds 'channels' channels");
+}
+
+int32_t PixelsOf(const Tensor& t) {
+  int32_t pixels = 1;
+  for (int32_t d = 0; d + 1 < t.rank; ++d) pixels *= t.dims[d];
+  return pixels;
+}
+
+bool SetOutput(Type type, int32_t rank, const int32_t* dims, Checks* checks, Output* output) {
+  output->type = type;
+  output->rank = rank;
+  int32_t elements = 1;
+  for (int32_t d = 0; d < rank; ++d) {
+    output->dims[d] = dims[d];
+    if (!Multiply(elements, dims[d], &elements)) return checks->Fail("the output has 2^31 elements or more");
+  }
+  return true;
+}
+
+bool SetPixelOutput(const Tensor& input, Type type, int32_t last, Checks* checks, Output* output) {
+  int32_t dims[kMaxRank];
+  for (int32_t d = 0; d < input.rank; ++d) dims[d] = input.dims[d];
+  dims[input.rank - 1] = last;
+  return SetOutput(type, input.rank, dims, checks, output);
+}
+
+const OutputKernels* OutputKernelsOf(const KernelTable* kernels) {
+  return kernels == nullptr ? &portable::kOutput : &kernels->output;
 }
 
 OutputConstants OutputConstantsOf(const void* const* inputs, int32_t first) {

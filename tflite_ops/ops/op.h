@@ -20,7 +20,7 @@ namespace keras_ste {
 
 struct KernelTable;
 
-constexpr int32_t kMaxInputs = 5;
+constexpr int32_t kMaxInputs = 8;
 constexpr int32_t kMaxRank = 6;
 constexpr size_t kStateBytes = 320;   // every op's state fits
 constexpr size_t kMemoryAlignment = 64;  // of weights, tables and scratch
@@ -81,7 +81,7 @@ struct Op {
 // The op called `name`, or null.
 const Op* FindOp(const char* name);
 
-constexpr int32_t kOpCount = 5;
+constexpr int32_t kOpCount = 8;
 extern const Op* const kOps[kOpCount];
 
 }  // namespace keras_ste

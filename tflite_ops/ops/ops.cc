@@ -4,7 +4,8 @@
 
 namespace keras_ste {
 
-const Op* const kOps[kOpCount] = {&kQuantize, &kConv2D, &kDepthwiseConv2D, &kFullyConnected, &kMaxPool2D};
+const Op* const kOps[kOpCount] = {&kQuantize,  &kConv2D,        &kDepthwiseConv2D, &kFullyConnected,
+                                  &kMaxPool2D, &kAveragePool2D, &kAdd,             &kDequantize};
 
 const Op* FindOp(const char* name) {
   if (name == nullptr) return nullptr;

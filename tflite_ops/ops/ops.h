@@ -10,6 +10,9 @@ extern const Op kConv2D;
 extern const Op kDepthwiseConv2D;
 extern const Op kFullyConnected;
 extern const Op kMaxPool2D;
+extern const Op kAveragePool2D;
+extern const Op kAdd;
+extern const Op kDequantize;
 
 // For ops that need no memory of their own.
 inline size_t NoBytes(const void*) { return 0; }

@@ -91,6 +91,50 @@ int32_t GroupWords(int32_t groups, int32_t per_group) {
   return most;
 }
 
+// A multiplier for each channel or for all and a bias, or not.
+void AddScales(int32_t channels, OpCase* node, Random* random) {
+  const int64_t constants = random->Between(0, 2);
+  const int32_t multipliers = random->OneIn(2) ? channels : 1;
+  if (constants > 0) node->inputs.push_back(Make("multiplier", Type::kFloat32, {multipliers}, true));
+  if (constants > 1) node->inputs.push_back(Make("bias", Type::kFloat32, {channels}, true));
+}
+
+// The options and the constants of what sums that are floats become. Constants of enormous size have no bytes to be judged by.
+void AddFloatOutputs(int32_t channels, bool floats, bool enormous, OpCase* node, Random* random) {
+  const int64_t kind = random->Between(enormous ? 1 : 0, floats ? 3 : 2);
+  if (kind == 3) {
+    node->options.emplace_back("output", "float32");
+    if (random->OneIn(2)) node->options.emplace_back("activation_max", int64_t{6});
+    return AddScales(channels, node, random);
+  }
+  if (kind > 0) {
+    const bool packed = kind == 1;
+    node->options.emplace_back("output", packed ? "packed" : random->OneIn(2) ? "int8" : "int16");
+    if (packed) AddCodes("output", &node->options, random);
+    if (!packed && random->OneIn(2)) node->options.emplace_back("output_zero_point", random->Between(-128, 127));
+    return AddScales(channels, node, random);
+  }
+  node->options.emplace_back("output", "packed");
+  const int32_t bits = AddCodes("output", &node->options, random);
+  node->inputs.push_back(Absent());
+  node->inputs.push_back(Absent());
+  const int32_t columns = random->OneIn(2) ? channels : 1;
+  const std::vector<int32_t> one_bit = {columns}, several = {(1 << bits) - 1, columns};
+  TensorCase thresholds = Make("thresholds", Type::kFloat32, bits == 1 ? one_bit : several, true);
+  thresholds.ascending = true;
+  node->inputs.push_back(thresholds);
+}
+
+// Codes or bytes, or floats where they are taken; adds their options, too.
+TensorCase AddNumbers(const std::string& name, std::vector<int32_t> dims, bool floats, OptionMap* options,
+                      Random* random) {
+  static constexpr Type kNumberTypes[] = {Type::kInt32, Type::kInt32, Type::kInt8, Type::kUInt8, Type::kFloat32};
+  const Type type = kNumberTypes[random->Between(0, floats ? 4 : 3)];
+  if (type == Type::kInt32) dims.back() = AddCodes(name, options, random) * Words(dims.back());
+  if (type != Type::kFloat32) options->emplace_back((name + "_zero_point").c_str(), random->Between(0, 127));
+  return Make(name.c_str(), type, dims, false);
+}
+
 constexpr Type kConvTypes[] = {Type::kInt32, Type::kInt32, Type::kFloat32, Type::kInt8, Type::kUInt8};
 
 OpCase GoodConv2D(const Op* op, bool enormous, Random* random) {
@@ -179,7 +223,75 @@ OpCase GoodMaxPool2D(const Op* op, bool enormous, Random* random) {
   return node;
 }
 
+OpCase GoodAveragePool2D(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const bool same = random->OneIn(2);
+  const WindowCase h = Window(same, enormous, false, random), w = Window(same, enormous, false, random);
+  const int32_t channels = Size(enormous, 100, random);
+  node.options = {{"version", int64_t{2}},       {"channels", int64_t{channels}}, {"pool_h", int64_t{h.kernel}},
+                  {"pool_w", int64_t{w.kernel}}, {"stride_h", int64_t{h.stride}}, {"stride_w", int64_t{w.stride}},
+                  {"padding", same ? "same" : "valid"}};
+  const std::vector<int32_t> dims = {Size(enormous, 3, random), h.in, w.in, channels};
+  node.inputs.push_back(AddNumbers("input", dims, false, &node.options, random));
+  if (random->OneIn(8)) {
+    node.options.emplace_back("output", "int32");
+  } else {
+    AddFloatOutputs(channels, true, enormous, &node, random);
+  }
+  return node;
+}
+
+std::vector<int32_t> Shape(bool enormous, Random* random) {
+  std::vector<int32_t> dims(static_cast<size_t>(random->Between(1, 4)));
+  for (int32_t& d : dims) d = Size(enormous, 4, random);
+  dims.back() = Size(enormous, 100, random);
+  return dims;
+}
+
+OpCase GoodDequantize(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const std::vector<int32_t> dims = Shape(enormous, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{dims.back()}}};
+  if (random->OneIn(2)) {
+    node.inputs.push_back(AddNumbers("input", dims, false, &node.options, random));
+    node.inputs.push_back(Absent());
+  } else {
+    std::vector<int32_t> packed = dims;
+    const int32_t bits = AddCodes("input", &node.options, random);
+    packed.back() = bits * Words(dims.back());
+    node.inputs.push_back(Make("input", Type::kInt32, packed, false));
+    const std::vector<int32_t> one_table = {1 << bits}, tables = {dims.back(), 1 << bits};
+    node.inputs.push_back(Make("table", Type::kFloat32, random->OneIn(2) ? one_table : tables, true));
+  }
+  AddScales(dims.back(), &node, random);
+  return node;
+}
+
+OpCase GoodAdd(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const std::vector<int32_t> dims = Shape(enormous, random);
+  const int32_t channels = dims.back();
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{channels}}};
+  for (const char* name : {"a", "b"}) node.inputs.push_back(AddNumbers(name, dims, true, &node.options, random));
+  for (const char* name : {"scale_a", "scale_b"}) {
+    const int32_t scales = random->OneIn(2) ? channels : 1;
+    node.inputs.push_back(random->OneIn(3) ? Absent() : Make(name, Type::kFloat32, {scales}, true));
+  }
+  AddFloatOutputs(channels, true, enormous, &node, random);
+  return node;
+}
+
+OpCase GoodConversion(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const std::vector<int32_t> dims = Shape(enormous, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{dims.back()}}};
+  node.inputs.push_back(AddNumbers("input", dims, true, &node.options, random));
+  AddFloatOutputs(dims.back(), false, enormous, &node, random);
+  return node;
+}
+
 OpCase GoodQuantize(const Op* op, bool enormous, Random* random) {
+  if (random->OneIn(2)) return GoodConversion(op, enormous, random);
   OpCase node{op, {}, {}, {}};
   std::vector<int32_t> dims(static_cast<size_t>(random->Between(1, 4)));
   for (int32_t& d : dims) d = Size(enormous, 5, random);
@@ -196,7 +308,8 @@ constexpr int64_t kOddNumbers[] = {0,         -1,        2,          3,         
                                    INT64_MAX, INT64_MIN};
 constexpr double kOddReals[] = {0.5, -1e300, 1e300, std::numeric_limits<double>::quiet_NaN(),
                                 std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
-constexpr const char* kOddTexts[] = {"", "packed", "float32", "same", "valid", "bipolar", "SAME", "packed "};
+constexpr const char* kOddTexts[] = {"", "packed", "float32", "same", "valid", "bipolar", "SAME", "packed ",
+                                       "ternary", "signed", "int8", "int16", "int32"};
 
 void SpoilOption(OptionMap* options, Random* random) {
   const size_t i = static_cast<size_t>(random->Between(0, static_cast<int64_t>(options->size()) - 1));
@@ -297,6 +410,9 @@ OpCase GoodCase(const Op* op, bool enormous, Random* random) {
   OpCase node = name == "SteConv2D"           ? GoodConv2D(op, enormous, random)
                 : name == "SteFullyConnected" ? GoodFullyConnected(op, enormous, random)
                 : name == "SteMaxPool2D"      ? GoodMaxPool2D(op, enormous, random)
+                : name == "SteAveragePool2D"  ? GoodAveragePool2D(op, enormous, random)
+                : name == "SteAdd"            ? GoodAdd(op, enormous, random)
+                : name == "SteDequantize"     ? GoodDequantize(op, enormous, random)
                                               : GoodQuantize(op, enormous, random);
   node.bytes = OptionBytes::Of(node.options);
   return node;

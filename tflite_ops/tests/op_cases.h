@@ -20,6 +20,7 @@ struct TensorCase {
   bool constant = false;
   bool present = true;
   bool named = true;
+  bool ascending = false;      // its numbers, from the first to the last
   uint64_t missing_bytes = 0;  // a constant's buffer is this much too short
 };
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -74,6 +75,15 @@ Memory RandomData(Type type, uint64_t bytes, Random* random) {
     for (uint64_t i = 0; i < bytes; ++i) memory[i] = static_cast<char>(random->Bits());
   }
   return memory;
+}
+
+// NaN behind all others.
+template <typename Number>
+void Sort(char* bytes, uint64_t count) {
+  std::vector<Number> numbers(count);
+  if (count > 0) memcpy(numbers.data(), bytes, count * sizeof(Number));
+  std::sort(numbers.begin(), numbers.end(), [](Number a, Number b) { return a < b || (a == a && b != b); });
+  if (count > 0) memcpy(bytes, numbers.data(), count * sizeof(Number));
 }
 
 // All NaNs are one: which of them comes out of a sum is the compiler's choice.
@@ -166,6 +176,8 @@ class Node {
     tensor.bytes = whole < missing ? 0 : whole - missing;
     if (!t.constant) tensor.bytes = 0;  // not known before there is memory for it
     data_[i] = RandomData(t.type, !small ? 4 : t.constant ? tensor.bytes : whole, random);
+    if (t.ascending && t.type == Type::kFloat32) Sort<float>(data_[i].get(), small ? tensor.bytes / 4 : 0);
+    if (t.ascending && t.type == Type::kInt32) Sort<int32_t>(data_[i].get(), small ? tensor.bytes / 4 : 0);
     tensor.data = t.constant ? data_[i].get() : nullptr;
     fits_ = fits_ && small;
     input_bytes_ += whole;
