@@ -1,16 +1,18 @@
 #include "kernels/depthwise.h"
 
+#include <string.h>
+
 namespace keras_ste {
 namespace {
 
 // Beyond so many times its own pixels, an image is mostly padding: dilated kernels on small images.
 constexpr int64_t kMostPadding = 32;
 
-bool Floats(const Depthwise& d) { return d.input == DepthwiseInput::kFloat32; }
+bool Floats(const Depthwise& d) { return d.input.kind == NumberKind::kFloat32; }
 size_t ElementBytes(const Depthwise& d) { return Floats(d) ? sizeof(float) : sizeof(int16_t); }
 
 int32_t Taps(const Depthwise& d) { return d.h.kernel * d.w.kernel; }
-// The kernels for codes take two at a time.
+// Wide kernels take two at a time.
 int32_t PaddedTaps(const Depthwise& d) { return Floats(d) ? Taps(d) : CeilDiv(Taps(d), 2) * 2; }
 
 int32_t Chunks(const Depthwise& d) { return CeilDiv(d.outputs.channels, kChunk); }
@@ -39,43 +41,30 @@ void FillPadding(const Depthwise& d, X* pixel) {
   for (int32_t i = 0; i < Lanes(d); ++i) pixel[i] = d.pad_with_one ? X{1} : X{0};
 }
 
-// Of one channel as many as are made of it.
-template <typename X>
-X* Repeat(const X* values, int32_t n, int32_t times, X* out) {
-  for (int32_t i = 0; i < n; ++i) {
-    for (int32_t j = 0; j < times; ++j) *out++ = values[i];
-  }
-  return out;
-}
-
-// The values of `n` channels from `channel` on, n <= kChunk.
-void Load(const Depthwise& d, const DepthwiseKernels& k, const void* input, int64_t offset, int32_t channel, int32_t n,
-          int16_t* values) {
-  if (d.input == DepthwiseInput::kInt8) {
-    k.widen_int8(static_cast<const int8_t*>(input) + offset + channel, n, d.zero_point, values);
-  } else if (d.input == DepthwiseInput::kUInt8) {
-    k.widen_uint8(static_cast<const uint8_t*>(input) + offset + channel, n, d.zero_point, values);
+// The values of the channels [channel, channel + count), `channel` a multiple of kChunk.
+void Load(const Numbers& n, const DepthwiseKernels& k, const void* pixel, int32_t channel, int32_t count, int16_t* values) {
+  if (n.kind == NumberKind::kInt8) {
+    k.widen_int8(static_cast<const int8_t*>(pixel) + channel, count, n.zero_point, values);
+  } else if (n.kind == NumberKind::kUInt8) {
+    k.widen_uint8(static_cast<const uint8_t*>(pixel) + channel, count, n.zero_point, values);
   } else {
-    k.spread(static_cast<const uint32_t*>(input) + offset + channel / 32, WordsOf(d.channels), d.codes, values);
+    k.spread(static_cast<const uint32_t*>(pixel) + channel / 32, n, CeilDiv(count, kChunk), values);
   }
 }
-void Load(const Depthwise&, const DepthwiseKernels&, const void* input, int64_t offset, int32_t channel, int32_t n,
-          float* values) {
-  const float* x = static_cast<const float*>(input) + offset + channel;
-  for (int32_t i = 0; i < n; ++i) values[i] = x[i];
+void Load(const Numbers&, const DepthwiseKernels&, const void* pixel, int32_t channel, int32_t count, float* values) {
+  memcpy(values, static_cast<const float*>(pixel) + channel, static_cast<size_t>(count) * sizeof(float));
 }
 
+// Of each channel as many as are made of it.
 template <typename X>
-void StagePixel(const Depthwise& d, const DepthwiseKernels& k, const void* input, int64_t offset, X* pixel) {
-  for (int32_t channel = 0; channel < d.channels; channel += kChunk) {
-    const int32_t left = d.channels - channel;
-    const int32_t n = left < kChunk ? left : kChunk;
-    if (d.multiplier == 1) {
-      Load(d, k, input, offset, channel, n, pixel + channel);
-    } else {
-      X values[kChunk];
-      Load(d, k, input, offset, channel, n, values);
-      pixel = Repeat(values, n, d.multiplier, pixel);
+void LoadRepeated(const Depthwise& d, const DepthwiseKernels& k, const void* pixel, X* values) {
+  for (int32_t channel = 0; channel < d.input.channels; channel += kChunk) {
+    const int32_t left = d.input.channels - channel;
+    const int32_t count = left < kChunk ? left : kChunk;
+    X once[kChunk];
+    Load(d.input, k, pixel, channel, count, once);
+    for (int32_t i = 0; i < count; ++i) {
+      for (int32_t j = 0; j < d.multiplier; ++j) *values++ = once[i];
     }
   }
 }
@@ -83,23 +72,34 @@ void StagePixel(const Depthwise& d, const DepthwiseKernels& k, const void* input
 template <typename X>
 void Stage(const Depthwise& d, const DepthwiseKernels& k, const void* input, X* image, int32_t begin, int32_t end) {
   const int32_t width = static_cast<int32_t>(Reach(d.w)), height = static_cast<int32_t>(Reach(d.h));
-  for (int32_t i = begin; i < end; ++i) {
-    X* pixel = image + static_cast<int64_t>(i) * Lanes(d);
-    const int32_t x = i % width - d.w.before, y = i / width % height - d.h.before;
+  int32_t x = begin % width - d.w.before, y = begin / width % height - d.h.before, batch = begin / width / height;
+  X* values = image + static_cast<int64_t>(begin) * Lanes(d);
+  for (int32_t i = begin; i < end; ++i, values += Lanes(d)) {
     if (x < 0 || x >= d.w.in || y < 0 || y >= d.h.in) {
-      FillPadding(d, pixel);
-      continue;
+      FillPadding(d, values);
+    } else {
+      const int64_t from = (static_cast<int64_t>(batch) * d.h.in + y) * d.w.in + x;
+      const void* pixel = static_cast<const char*>(input) + from * PixelBytes(d.input);
+      if (d.multiplier == 1) {
+        Load(d.input, k, pixel, 0, d.input.channels, values);
+      } else {
+        LoadRepeated(d, k, pixel, values);
+      }
     }
-    const int64_t from = (static_cast<int64_t>(i / width / height) * d.h.in + y) * d.w.in + x;
-    StagePixel(d, k, input, from * DepthwisePixelStride(d), pixel);
+    if (++x < width - d.w.before) continue;
+    x = -d.w.before;
+    if (++y < height - d.h.before) continue;
+    y = -d.h.before;
+    ++batch;
   }
 }
 
 // Each unit is a few pixels of a row.
 int32_t UnitsOfRow(const Depthwise& d, const DepthwiseKernels& k) { return CeilDiv(d.w.out, k.pixels); }
 
+// Of the taps, `taps` are multiplied.
 template <typename X, typename Sum>
-void Run(const Depthwise& d, const DepthDot<X, Sum>* dots, int32_t pixels, const OutputKernels& output_kernels,
+void Run(const Depthwise& d, const DepthDot<X, Sum>* dots, int32_t taps, int32_t pixels, const OutputKernels& output_kernels,
          const X* weights, const int32_t* offsets, const OutputConstants& constants, const X* image, char* output,
          int32_t begin, int32_t end) {
   const int64_t pixel_bytes = static_cast<int64_t>(OutputStride(d.outputs)) * ElementBytes(d.outputs);
@@ -117,8 +117,7 @@ void Run(const Depthwise& d, const DepthDot<X, Sum>* dots, int32_t pixels, const
     for (int32_t chunk = 0; chunk < Chunks(d); ++chunk) {
       alignas(64) Sum sums[kMaxTileRows * kChunk];
       const int32_t channel = chunk * kChunk, left = d.outputs.channels - channel;
-      dots[count](input + channel, step, offsets, PaddedTaps(d), weights + static_cast<int64_t>(channel) * PaddedTaps(d),
-                  sums);
+      dots[count](input + channel, step, offsets, taps, weights + static_cast<int64_t>(channel) * PaddedTaps(d), sums);
       StoreChunk(d.outputs, output_kernels, constants, sums, nullptr, count, channel, left < kChunk ? left : kChunk, places);
     }
   }
@@ -178,12 +177,13 @@ void StagedDepthwise(const Depthwise& d, const DepthwiseKernels& k, const Output
   const int32_t* offsets = static_cast<const int32_t*>(tables);
   char* out = static_cast<char*>(output);
   if (Floats(d)) {
-    Run(d, k.floats, k.pixels, output_kernels, static_cast<const float*>(weights), offsets, constants,
+    Run(d, k.floats, Taps(d), k.pixels, output_kernels, static_cast<const float*>(weights), offsets, constants,
         static_cast<const float*>(image), out, begin, end);
-  } else {
-    Run(d, k.codes, k.pixels, output_kernels, static_cast<const int16_t*>(weights), offsets, constants,
-        static_cast<const int16_t*>(image), out, begin, end);
+    return;
   }
+  const bool narrow = LargestDepthwiseSum(d) <= INT16_MAX;
+  Run(d, narrow ? k.narrow : k.wide, narrow ? Taps(d) : PaddedTaps(d), k.pixels, output_kernels,
+      static_cast<const int16_t*>(weights), offsets, constants, static_cast<const int16_t*>(image), out, begin, end);
 }
 
 }  // namespace keras_ste

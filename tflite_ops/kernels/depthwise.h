@@ -12,33 +12,25 @@
 #include "kernels/codes.h"
 #include "kernels/depthwise_kernels.h"
 #include "kernels/geometry.h"
+#include "kernels/numbers.h"
 #include "kernels/outputs.h"
 
 namespace keras_ste {
 
-enum class DepthwiseInput : uint8_t { kCodes, kInt8, kUInt8, kFloat32 };
-
 struct Depthwise {
-  DepthwiseInput input;
+  Numbers input;
   bool pad_with_one;   // else with zero
   int32_t batch;
   Axis h, w;
-  int32_t channels;    // of the input
-  int32_t multiplier;  // output channels of each of them; output channel o reads input channel o / multiplier
+  int32_t multiplier;  // output channels of each input channel: output channel o reads o / multiplier
   Codes weights;       // the filter is [h.kernel][w.kernel][bits][ceil(outputs.channels / 32)] words
-  Codes codes;         // of a kCodes input
-  int32_t zero_point;  // of a kInt8 or kUInt8 input
   Outputs outputs;
 };
 
-// Words of one pixel (kCodes), or elements.
-static inline int32_t DepthwisePixelStride(const Depthwise& d) {
-  return d.input == DepthwiseInput::kCodes ? d.codes.bits * WordsOf(d.channels) : d.channels;
-}
 static inline int32_t DepthwisePixels(const Depthwise& d) { return d.batch * d.h.out * d.w.out; }
 
-// Whether no sum reaches 2^30.
-bool DepthwiseFits(const Depthwise& d);
+// What no sum exceeds; not of floats, nor where there are 2^31 taps or more.
+int64_t LargestDepthwiseSum(const Depthwise& d);
 
 // Computes the output pixels [begin, end).
 void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter, const OutputConstants& constants,

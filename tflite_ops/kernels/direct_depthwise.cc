@@ -8,27 +8,22 @@ namespace {
 // The largest absolute value that bits in a file can be worth: a bad one may hold the ternary code -2.
 int64_t LargestStored(const Codes& c) { return c.encoding == Encoding::kTernary ? 2 : LargestWorth(c); }
 
-int64_t LargestInput(const Depthwise& d) {
-  const int32_t low = d.input == DepthwiseInput::kInt8 ? INT8_MIN : 0;
-  const int32_t below = d.zero_point - low, above = low + UINT8_MAX - d.zero_point;
-  return d.input == DepthwiseInput::kCodes ? LargestStored(d.codes) : below > above ? below : above;
+int64_t LargestInput(const Numbers& n) {
+  const int64_t zero_point = n.zero_point < 0 ? -n.zero_point : n.zero_point;
+  if (n.kind == NumberKind::kPacked) return LargestStored(n.codes) + zero_point;
+  const int32_t low = n.kind == NumberKind::kInt8 ? INT8_MIN : 0;
+  const int32_t below = n.zero_point - low, above = low + UINT8_MAX - n.zero_point;
+  return below > above ? below : above;
 }
 
-int32_t ValueAt(const Depthwise& d, const void* input, int64_t pixel, int32_t channel) {
-  switch (d.input) {
-    case DepthwiseInput::kInt8:
-      return static_cast<const int8_t*>(input)[pixel + channel] - d.zero_point;
-    case DepthwiseInput::kUInt8:
-      return static_cast<const uint8_t*>(input)[pixel + channel] - d.zero_point;
-    case DepthwiseInput::kCodes:
-    case DepthwiseInput::kFloat32:
-      break;
-  }
-  return WorthAt(d.codes, static_cast<const uint32_t*>(input) + pixel, WordsOf(d.channels), channel);
+int32_t ValueAt(const Numbers& n, const void* input, int64_t pixel, int32_t channel) {
+  if (n.kind == NumberKind::kInt8) return static_cast<const int8_t*>(input)[pixel + channel] - n.zero_point;
+  if (n.kind == NumberKind::kUInt8) return static_cast<const uint8_t*>(input)[pixel + channel] - n.zero_point;
+  return WorthAt(n.codes, static_cast<const uint32_t*>(input) + pixel, WordsOf(n.channels), channel) - n.zero_point;
 }
 
 void AddProduct(const Depthwise& d, const void* input, int64_t pixel, int32_t channel, int32_t weight, int32_t* sum) {
-  *sum += (pixel < 0 ? (d.pad_with_one ? 1 : 0) : ValueAt(d, input, pixel, channel)) * weight;
+  *sum += (pixel < 0 ? (d.pad_with_one ? 1 : 0) : ValueAt(d.input, input, pixel, channel)) * weight;
 }
 void AddProduct(const Depthwise& d, const void* input, int64_t pixel, int32_t channel, int32_t weight, float* sum) {
   const float outside = d.pad_with_one ? 1.0f : 0.0f;
@@ -39,7 +34,7 @@ void AddProduct(const Depthwise& d, const void* input, int64_t pixel, int32_t ch
 // Where a tap of a window reads the input; less than zero outside of the image.
 int64_t PixelOf(const Depthwise& d, int32_t image, int64_t y, int64_t x) {
   if (y < 0 || y >= d.h.in || x < 0 || x >= d.w.in) return -1;
-  return ((image * static_cast<int64_t>(d.h.in) + y) * d.w.in + x) * DepthwisePixelStride(d);
+  return ((image * static_cast<int64_t>(d.h.in) + y) * d.w.in + x) * PixelElements(d.input);
 }
 
 // The sums of one output pixel's channels [channel, channel + count).
@@ -82,15 +77,13 @@ void Run(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filte
 
 }  // namespace
 
-bool DepthwiseFits(const Depthwise& d) {
-  if (d.input == DepthwiseInput::kFloat32) return true;
-  const int64_t taps = static_cast<int64_t>(d.h.kernel) * d.w.kernel;
-  return taps <= ((1 << 30) - 1) / (LargestInput(d) * LargestStored(d.weights));
+int64_t LargestDepthwiseSum(const Depthwise& d) {
+  return static_cast<int64_t>(d.h.kernel) * d.w.kernel * LargestInput(d.input) * LargestStored(d.weights);
 }
 
 void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter, const OutputConstants& constants,
                      const void* input, void* output, int32_t begin, int32_t end) {
-  if (d.input == DepthwiseInput::kFloat32) {
+  if (d.input.kind == NumberKind::kFloat32) {
     Run<float>(d, kernels, filter, constants, input, output, begin, end);
   } else {
     Run<int32_t>(d, kernels, filter, constants, input, output, begin, end);

@@ -11,6 +11,7 @@ constexpr const char* kName = "SteDepthwiseConv2D";
 constexpr const char* kRoles[kMaxInputs] = {"input", "filter", "multiplier", "bias", "thresholds"};
 enum : int32_t { kInput, kFilter, kMultiplier };
 constexpr int32_t kMost = 1 << 24;  // of channels, kernel, stride and dilation
+constexpr int64_t kMostSum = int64_t{1} << 30;  // beside a bias as large
 
 struct State {
   Depthwise depthwise;
@@ -23,7 +24,8 @@ const State& StateOf(const void* state) { return *static_cast<const State*>(stat
 bool ReadOptions(const uint8_t* bytes, size_t size, Depthwise* d, bool* same, Error* error) {
   Options options(kName, bytes, size, error);
   const int32_t version = options.Int("version", 2, 2);
-  d->channels = options.Int("channels", 1, kMost);
+  d->input = ReadNumbers("input", version, &options);
+  d->input.channels = options.Int("channels", 1, kMost);
   d->multiplier = options.Int("depth_multiplier", 1, kMost);
   d->h.kernel = options.Int("kernel_h", 1, kMost);
   d->w.kernel = options.Int("kernel_w", 1, kMost);
@@ -34,48 +36,18 @@ bool ReadOptions(const uint8_t* bytes, size_t size, Depthwise* d, bool* same, Er
   *same = ReadSamePadding(&options);
   d->pad_with_one = options.Int("pad_value", 0, 1) == 1;
   d->weights = ReadCodes("weight", version, &options);
-  d->codes = ReadCodes("input", version, &options);
-  d->zero_point = options.IntOr("input_zero_point", INT8_MIN, UINT8_MAX, 0);
   d->outputs = ReadOutputs(version, &options);
   return options.ok();
 }
 
-bool ReadInputKind(const Tensor& input, Checks* checks, Depthwise* d) {
-  int32_t low = 0, high = 0;
-  switch (input.type) {
-    case Type::kInt32:
-      d->input = DepthwiseInput::kCodes;
-      break;
-    case Type::kFloat32:
-      d->input = DepthwiseInput::kFloat32;
-      break;
-    case Type::kInt8:
-      d->input = DepthwiseInput::kInt8;
-      low = INT8_MIN;
-      high = INT8_MAX;
-      break;
-    case Type::kUInt8:
-      d->input = DepthwiseInput::kUInt8;
-      high = UINT8_MAX;
-      break;
-    case Type::kInt16:
-    case Type::kOther:
-      return checks->Fail(kInput, "INT32 (packed), FLOAT32, INT8 or UINT8");
-  }
-  if (d->zero_point < low || d->zero_point > high) return checks->Fail(kInput, "a type that can hold input_zero_point");
-  return true;
-}
-
 bool CheckSizes(Checks* checks, Depthwise* d) {
-  if (!Multiply(d->channels, d->multiplier, &d->outputs.channels) || d->outputs.channels > kMost) {
+  int32_t taps = 0;
+  if (!Multiply(d->input.channels, d->multiplier, &d->outputs.channels) || d->outputs.channels > kMost) {
     return checks->Fail("there are more than 2^24 output channels");
   }
-  int32_t taps = 0, n = d->batch;
-  if (!Multiply(d->h.kernel, d->w.kernel, &taps) || !DepthwiseFits(*d)) {
-    return checks->Fail("the sum of products may reach 2^30");
-  }
-  const bool fits = Multiply(n, d->h.out, &n) && Multiply(n, d->w.out, &n) && Multiply(n, OutputStride(d->outputs), &n);
-  return fits || checks->Fail("the output has 2^31 elements or more");
+  if (!Multiply(d->h.kernel, d->w.kernel, &taps)) return checks->Fail("the kernel has 2^31 places or more");
+  const bool fits = d->input.kind == NumberKind::kFloat32 || LargestDepthwiseSum(*d) < kMostSum;
+  return fits || checks->Fail("the sum of products may reach 2^30");
 }
 
 bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t count, const KernelTable* kernels,
@@ -87,33 +59,25 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!ReadOptions(bytes, size, &d, &same, error)) return false;
 
   Checks checks(kName, kRoles, inputs, count, error);
-  if (!checks.Count(2, kMaxInputs) || !checks.Present(kInput) || !ReadInputKind(inputs[kInput], &checks, &d)) return false;
-  if (!checks.HasRank(kInput, 4) || !checks.HasElements(kInput)) return false;
+  if (!checks.Count(2, kMaxInputs) || !CheckNumbers(inputs, kInput, true, &checks, &d.input)) return false;
+  if (!checks.HasRank(kInput, 4)) return false;
   d.batch = inputs[kInput].dims[0];
   d.h.in = inputs[kInput].dims[1];
   d.w.in = inputs[kInput].dims[2];
-  const int32_t expected[4] = {d.batch, d.h.in, d.w.in, DepthwisePixelStride(d)};
-  if (!checks.HasShape(kInput, 4, expected)) return false;
   if (!PlaceWindows(same, &d.h) || !PlaceWindows(same, &d.w)) {
     return checks.Fail(kInput, "an image at least as large as the dilated kernel");
   }
   if (!CheckSizes(&checks, &d)) return false;
   const int32_t filter_dims[3] = {d.h.kernel, d.w.kernel, d.weights.bits * WordsOf(d.outputs.channels)};
   if (!checks.IsConstant(kFilter, Type::kInt32, 3, filter_dims)) return false;
-  if (!CheckOutputs(inputs, kMultiplier, d.input == DepthwiseInput::kFloat32, &checks, &d.outputs)) return false;
-
-  output->type = OutputType(d.outputs);
-  output->rank = 4;
-  output->dims[0] = d.batch;
-  output->dims[1] = d.h.out;
-  output->dims[2] = d.w.out;
-  output->dims[3] = OutputStride(d.outputs);
+  if (!CheckOutputs(inputs, kMultiplier, d.input.kind == NumberKind::kFloat32, &checks, &d.outputs)) return false;
 #if !defined(KERAS_STE_DIRECT_ONLY)
   if (kernels != nullptr && CanStageDepthwise(d)) state->kernels = kernels;
 #else
   (void)kernels;
 #endif
-  return true;
+  const int32_t dims[4] = {d.batch, d.h.out, d.w.out, OutputStride(d.outputs)};
+  return SetOutput(OutputType(d.outputs), 4, dims, &checks, output);
 }
 
 void RunDirect(const Depthwise& d, const Buffers& b, int32_t begin, int32_t end) {

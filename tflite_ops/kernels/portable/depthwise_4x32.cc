@@ -9,16 +9,17 @@ namespace {
 
 constexpr int32_t kLanes = 8;  // at once, so that the sums of all pixels stay in registers
 
-template <typename X, typename Sum, int32_t kPixels>
+// Sums of the type T, which for narrow ones is that of the input, too.
+template <typename T, typename X, typename Sum, int32_t kPixels>
 void Run(const X* input, int64_t step, const int32_t* offsets, int32_t taps, const X* weights, Sum* sums) {
   for (int32_t first = 0; first < kChunk; first += kLanes) {
-    Sum sum[kPixels][kLanes] = {};
+    T sum[kPixels][kLanes] = {};
     for (int32_t tap = 0; tap < taps; ++tap) {
       const X* w = weights + static_cast<int64_t>(tap) * kChunk + first;
       const X* x = input + offsets[tap] + first;
       for (int32_t p = 0; p < kPixels; ++p, x += step) {
         for (int32_t i = 0; i < kLanes; ++i) {
-          sum[p][i] = Scalar(sum[p][i] + static_cast<Sum>(x[i]) * static_cast<Sum>(w[i]));
+          sum[p][i] = static_cast<T>(Scalar(sum[p][i] + static_cast<Sum>(x[i]) * static_cast<Sum>(w[i])));
         }
       }
     }
@@ -28,31 +29,34 @@ void Run(const X* input, int64_t step, const int32_t* offsets, int32_t taps, con
   }
 }
 
-template <typename X, typename Sum>
-void Fill(DepthDot<X, Sum>* by_pixels) {
-  by_pixels[1] = Run<X, Sum, 1>;
-  by_pixels[2] = Run<X, Sum, 2>;
-  by_pixels[3] = Run<X, Sum, 3>;
-  by_pixels[4] = Run<X, Sum, 4>;
-}
-
-void Spread(const uint32_t* planes, int32_t words, const Codes& codes, int16_t* values) {
-  const bool bipolar = codes.encoding == Encoding::kBipolar;
-  for (int32_t i = 0; i < kChunk; ++i) values[i] = static_cast<int16_t>(bipolar ? 1 - (1 << codes.bits) : 0);
-  for (int32_t p = 0; p < codes.bits; ++p, planes += words) {
-    const int32_t worth = bipolar ? 2 * PlaneWorth(codes, p) : PlaneWorth(codes, p);
-    for (int32_t i = 0; i < kChunk; ++i) {
-      values[i] = static_cast<int16_t>(values[i] + ((*planes >> i & 1u) != 0 ? worth : 0));
+void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int16_t* values) {
+  for (int32_t chunk = 0; chunk < chunks; ++chunk, ++planes, values += kChunk) {
+    const uint32_t* plane = planes;
+    for (int32_t i = 0; i < kChunk; ++i) values[i] = StartOf(numbers);
+    for (int32_t p = 0; p < numbers.codes.bits; ++p, plane += WordsOf(numbers.channels)) {
+      const uint32_t word = *plane;
+      for (int32_t i = 0; i < kChunk; ++i) {
+        values[i] = static_cast<int16_t>(values[i] + ((word & 1u << i) != 0 ? WorthOf(numbers, p) : 0));
+      }
     }
   }
+}
+
+template <int32_t kPixels>
+void Fill(DepthwiseKernels* table) {
+  table->narrow[kPixels] = Run<int16_t, int16_t, int32_t, kPixels>;
+  table->wide[kPixels] = Run<int32_t, int16_t, int32_t, kPixels>;
+  table->floats[kPixels] = Run<float, float, float, kPixels>;
 }
 
 }  // namespace
 
 void FillDepthwise(DepthwiseKernels* table) {
   table->pixels = 4;
-  Fill(table->codes);
-  Fill(table->floats);
+  Fill<1>(table);
+  Fill<2>(table);
+  Fill<3>(table);
+  Fill<4>(table);
   table->spread = Spread;
   table->widen_int8 = WidenLoop<int8_t>;
   table->widen_uint8 = WidenLoop<uint8_t>;

@@ -1,4 +1,4 @@
-// Four pixels by 16 channels. Two taps at a time: pairs of 16-bit numbers are multiplied and added up by one instruction.
+// Four pixels by 16 channels.
 #include <immintrin.h>
 
 #include "kernels/depthwise_loops.h"
@@ -11,9 +11,33 @@ namespace {
 inline __m256i Load(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 inline void Store(int32_t* p, __m256i v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 
-// Unpacking leaves channels 0 to 3 and 8 to 11 in the first vector of sums, the others in the second.
+inline void StoreWidened(int32_t* sums, __m256i v) {
+  Store(sums, _mm256_cvtepi16_epi32(_mm256_castsi256_si128(v)));
+  Store(sums + 8, _mm256_cvtepi16_epi32(_mm256_extracti128_si256(v, 1)));
+}
+
 template <int32_t kPixels>
-void Codes16(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+void RunNarrow(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+  __m256i sum[kPixels][2];
+  for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_si256();
+  for (int32_t tap = 0; tap < taps; ++tap, weights += kChunk) {
+    const __m256i low = Load(weights), high = Load(weights + 16);
+    const int16_t* x = input + offsets[tap];
+    for (int32_t p = 0; p < kPixels; ++p, x += step) {
+      sum[p][0] = _mm256_add_epi16(sum[p][0], _mm256_mullo_epi16(Load(x), low));
+      sum[p][1] = _mm256_add_epi16(sum[p][1], _mm256_mullo_epi16(Load(x + 16), high));
+    }
+  }
+  for (int32_t p = 0; p < kPixels; ++p) {
+    StoreWidened(sums + p * kChunk, sum[p][0]);
+    StoreWidened(sums + p * kChunk + 16, sum[p][1]);
+  }
+}
+
+// Two taps at a time: pairs of numbers are multiplied and added up by one instruction. Unpacking leaves channels 0 to 3 and 8 to
+// 11 in the first vector of sums, the others in the second.
+template <int32_t kPixels>
+void Wide16(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
   __m256i sum[kPixels][2];
   for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_si256();
   for (int32_t tap = 0; tap < taps; tap += 2, weights += 2 * kChunk) {
@@ -34,9 +58,9 @@ void Codes16(const int16_t* input, int64_t step, const int32_t* offsets, int32_t
 }
 
 template <int32_t kPixels>
-void RunCodes(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
-  Codes16<kPixels>(input, step, offsets, taps, weights, sums);
-  Codes16<kPixels>(input + 16, step, offsets, taps, weights + 16, sums + 16);
+void RunWide(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+  Wide16<kPixels>(input, step, offsets, taps, weights, sums);
+  Wide16<kPixels>(input + 16, step, offsets, taps, weights + 16, sums + 16);
 }
 
 template <int32_t kPixels>
@@ -61,21 +85,21 @@ void RunFloats(const float* input, int64_t step, const int32_t* offsets, int32_t
 }
 
 // 16 codes at a time: each lane holds its half of the word, of which one bit is its own.
-void Spread(const uint32_t* planes, int32_t words, const Codes& codes, int16_t* values) {
-  const bool bipolar = codes.encoding == Encoding::kBipolar;
+void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int16_t* values) {
   const __m256i own = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, INT16_MIN);
-  const __m256i start = _mm256_set1_epi16(static_cast<int16_t>(bipolar ? 1 - (1 << codes.bits) : 0));
-  __m256i low = start, high = start;
-  for (int32_t p = 0; p < codes.bits; ++p, planes += words) {
-    const int32_t plane_worth = bipolar ? 2 * PlaneWorth(codes, p) : PlaneWorth(codes, p);
-    const __m256i worth = _mm256_set1_epi16(static_cast<int16_t>(plane_worth));
-    const __m256i low_bits = _mm256_and_si256(_mm256_set1_epi16(static_cast<int16_t>(*planes)), own);
-    const __m256i high_bits = _mm256_and_si256(_mm256_set1_epi16(static_cast<int16_t>(*planes >> 16)), own);
-    low = _mm256_add_epi16(low, _mm256_and_si256(_mm256_cmpeq_epi16(low_bits, own), worth));
-    high = _mm256_add_epi16(high, _mm256_and_si256(_mm256_cmpeq_epi16(high_bits, own), worth));
+  for (int32_t chunk = 0; chunk < chunks; ++chunk, ++planes, values += kChunk) {
+    const uint32_t* plane = planes;
+    __m256i low = _mm256_set1_epi16(StartOf(numbers)), high = low;
+    for (int32_t p = 0; p < numbers.codes.bits; ++p, plane += WordsOf(numbers.channels)) {
+      const __m256i worth = _mm256_set1_epi16(WorthOf(numbers, p));
+      const __m256i low_bits = _mm256_and_si256(_mm256_set1_epi16(static_cast<int16_t>(*plane)), own);
+      const __m256i high_bits = _mm256_and_si256(_mm256_set1_epi16(static_cast<int16_t>(*plane >> 16)), own);
+      low = _mm256_add_epi16(low, _mm256_and_si256(_mm256_cmpeq_epi16(low_bits, own), worth));
+      high = _mm256_add_epi16(high, _mm256_and_si256(_mm256_cmpeq_epi16(high_bits, own), worth));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(values), low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(values + 16), high);
   }
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(values), low);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(values + 16), high);
 }
 
 void WidenInt8(const int8_t* x, int32_t n, int32_t zero_point, int16_t* values) { WidenLoop(x, n, zero_point, values); }
@@ -83,7 +107,8 @@ void WidenUInt8(const uint8_t* x, int32_t n, int32_t zero_point, int16_t* values
 
 template <int32_t kPixels>
 void Fill(DepthwiseKernels* table) {
-  table->codes[kPixels] = RunCodes<kPixels>;
+  table->narrow[kPixels] = RunNarrow<kPixels>;
+  table->wide[kPixels] = RunWide<kPixels>;
   table->floats[kPixels] = RunFloats<kPixels>;
 }
 

@@ -1,4 +1,4 @@
-// Eight pixels by 32 channels. Two taps at a time: pairs of 16-bit numbers are multiplied and added up by one instruction.
+// Eight pixels by 32 channels.
 #include <immintrin.h>
 
 #include "kernels/depthwise_loops.h"
@@ -8,9 +8,26 @@ namespace keras_ste {
 namespace x86 {
 namespace {
 
-// Unpacking leaves in each 128-bit lane of the first vector of sums the channels 8 i to 8 i + 3, in the second the others.
 template <int32_t kPixels>
-void RunCodes(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+void RunNarrow(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+  __m512i sum[kPixels];
+  for (int32_t p = 0; p < kPixels; ++p) sum[p] = _mm512_setzero_si512();
+  for (int32_t tap = 0; tap < taps; ++tap, weights += kChunk) {
+    const __m512i w = _mm512_loadu_si512(weights);
+    const int16_t* x = input + offsets[tap];
+    for (int32_t p = 0; p < kPixels; ++p, x += step) {
+      sum[p] = _mm512_add_epi16(sum[p], _mm512_mullo_epi16(_mm512_loadu_si512(x), w));
+    }
+  }
+  for (int32_t p = 0; p < kPixels; ++p, sums += kChunk) {
+    _mm512_storeu_si512(sums, _mm512_cvtepi16_epi32(_mm512_castsi512_si256(sum[p])));
+    _mm512_storeu_si512(sums + 16, _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(sum[p], 1)));
+  }
+}
+
+// Two taps at a time: pairs of numbers are multiplied and added up by one instruction. Unpacking leaves in each 128-bit lane of the first vector of sums the channels 8 i to 8 i + 3, in the second the others.
+template <int32_t kPixels>
+void RunWide(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
   __m512i sum[kPixels][2];
   for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm512_setzero_si512();
   for (int32_t tap = 0; tap < taps; tap += 2, weights += 2 * kChunk) {
@@ -50,14 +67,18 @@ void RunFloats(const float* input, int64_t step, const int32_t* offsets, int32_t
   }
 }
 
-void Spread(const uint32_t* planes, int32_t words, const Codes& codes, int16_t* values) {
-  const bool bipolar = codes.encoding == Encoding::kBipolar;
-  __m512i sum = _mm512_set1_epi16(static_cast<int16_t>(bipolar ? 1 - (1 << codes.bits) : 0));
-  for (int32_t p = 0; p < codes.bits; ++p, planes += words) {
-    const int32_t worth = bipolar ? 2 * PlaneWorth(codes, p) : PlaneWorth(codes, p);
-    sum = _mm512_mask_add_epi16(sum, *planes, sum, _mm512_set1_epi16(static_cast<int16_t>(worth)));
+void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int16_t* values) {
+  const __m512i start = _mm512_set1_epi16(StartOf(numbers));
+  const int32_t bits = numbers.codes.bits, words = WordsOf(numbers.channels);
+  int16_t worths[8];
+  for (int32_t p = 0; p < bits; ++p) worths[p] = WorthOf(numbers, p);
+  for (int32_t chunk = 0; chunk < chunks; ++chunk, ++planes, values += kChunk) {
+    __m512i sum = start;
+    for (int32_t p = 0; p < bits; ++p) {
+      sum = _mm512_mask_add_epi16(sum, planes[p * words], sum, _mm512_set1_epi16(worths[p]));
+    }
+    _mm512_storeu_si512(values, sum);
   }
-  _mm512_storeu_si512(values, sum);
 }
 
 void WidenInt8(const int8_t* x, int32_t n, int32_t zero_point, int16_t* values) { WidenLoop(x, n, zero_point, values); }
@@ -65,7 +86,8 @@ void WidenUInt8(const uint8_t* x, int32_t n, int32_t zero_point, int16_t* values
 
 template <int32_t kPixels>
 void Fill(DepthwiseKernels* table) {
-  table->codes[kPixels] = RunCodes<kPixels>;
+  table->narrow[kPixels] = RunNarrow<kPixels>;
+  table->wide[kPixels] = RunWide<kPixels>;
   table->floats[kPixels] = RunFloats<kPixels>;
 }
 
