@@ -140,7 +140,7 @@ def _finish(sums, inputs, options):
 def _numbers(x, channels, options):
     """An input as float32 or int64."""
     if x.dtype == np.int32:
-        return unpack_codes(x, channels, *codes_of("input", options))
+        return unpack(x, channels)
     if x.dtype == np.float32:
         return x
     return x.astype(np.int64) - options.get("input_zero_point", 0)
@@ -177,14 +177,14 @@ def conv2d(inputs, options):
 def depthwise_conv2d(inputs, options):
     """SteDepthwiseConv2D."""
     times = options["depth_multiplier"]
-    x = np.repeat(_numbers(inputs[0], options["channels"], options), times, axis=-1)
+    x = np.repeat(numbers(inputs[0], "input", options), times, axis=-1)
     assert x.shape[-1] == options["channels"] * times
     weights = unpack_codes(inputs[1], x.shape[-1], *codes_of("weight", options)).astype(x.dtype)
     geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("kernel", "stride", "dilation")]
     sums = x.dtype.type(0)
     for row, column, values in _windows(x, *geometry, options["padding"], options["pad_value"]):
         sums = sums + values * weights[row, column]
-    return _finish(sums, inputs, options)
+    return float_outputs(sums, inputs[2:], options) if x.dtype == np.float32 else _finish(sums, inputs, options)
 
 
 def fully_connected(inputs, options):

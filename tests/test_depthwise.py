@@ -5,66 +5,49 @@ import pytest
 import reference_ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_code_ops import CODES, SEEDS, model_of, random_codes, run
+from test_code_ops import CODES, SEEDS, model_of, random_codes, random_numbers, random_outputs, random_scales, run
 from test_kernels import CHANNELS, isa  # noqa: F401: a fixture
 
 KINDS = ["packed", "int8", "uint8", "float32"]
 
 
-def random_input(rng, kind, shape, codes):
-    """A value of the kind, and the options that go with it."""
-    if kind == "packed":
-        return random_codes(rng, shape, *codes), {"input_bits": codes[0], "input_encoding": codes[1]}
-    if kind == "float32":
-        return rng.normal(size=shape).astype(np.float32), {}
-    limits = np.iinfo(kind)
-    value = rng.integers(limits.min, limits.max, shape, kind, endpoint=True)
-    return value, {"input_zero_point": int(rng.integers(limits.min, limits.max, endpoint=True))}
-
-
-def random_thresholds(rng, shape, kind, reach):
+def random_thresholds(rng, shape, reach):
     """Most of them where the sums are, some beyond, in their order."""
-    if kind == "float32":
-        thresholds = rng.normal(size=shape).astype(np.float32) * reach
-        thresholds[rng.random(shape) < 0.1] = np.nan
-        thresholds[rng.random(shape) < 0.1] = -np.inf
-        return np.sort(thresholds, axis=0)
     thresholds = rng.normal(0, reach, shape).astype(np.int32)
     thresholds[rng.random(shape) < 0.1] = 2**31 - 1
     thresholds[rng.random(shape) < 0.1] = -(2**31)
     return np.sort(thresholds, axis=0)
 
 
-def random_outputs(rng, output, codes, kind, channels, reach):
-    """The constants behind the filter, and the options of an output. The sums are about as large as `reach`."""
+def random_integer_outputs(draw, rng, channels, reach):
+    """The constants and the options of outputs of sums that are integers, about as large as `reach`."""
+    output = draw(st.sampled_from(["float32", "packed", "int32", "int8", "int16"]))
+    options = {"output": output}
     if output == "packed":
-        bits, encoding = codes
-        thresholds = random_thresholds(rng, (2**bits - 1, channels), kind, reach)
+        bits, encoding = draw(CODES)
+        thresholds = random_thresholds(rng, (2**bits - 1, channels), reach)
         if encoding == "ternary":
-            thresholds[0] = -np.inf if kind == "float32" else -(2**31)
-        options = {"output_bits": bits, "output_encoding": encoding}
+            thresholds[0] = -(2**31)
+        options |= {"output_bits": bits, "output_encoding": encoding}
         return [None, None, thresholds[0] if bits == 1 else thresholds], options
     if output == "int32":
-        return [], {}
-    some = rng.random(2) < 0.7
+        return [], options
     if output == "float32":
-        multiplier, bias = rng.normal(size=(2, channels)).astype(np.float32)
-        multiplier = multiplier[: 1 if rng.random() < 0.3 else None]
-        options = {"activation_min": -1.0, "activation_max": 6.0} if rng.random() < 0.5 else {}
-        return [multiplier if some[0] else None, bias if some[1] else None], options
-    limits = np.iinfo(output)
+        clamp = {"activation_min": -1.0, "activation_max": 6.0} if draw(st.booleans()) else {}
+        return random_scales(draw, rng, channels), options | clamp
     multiplier = rng.integers(2**30, 2**31, channels).astype(np.int32)
-    bias = rng.integers(-(2**12), 2**12, channels).astype(np.int32)
+    bias = rng.integers(-(2**12), 2**12, channels).astype(np.int32) if draw(st.booleans()) else None
     shifts = rng.integers(-12, 1, channels).astype(np.int32) + (8 if output == "int16" else 0)
-    options = {"output_zero_point": int(rng.integers(-100, 100))}
-    if rng.random() < 0.5:
-        options |= {"output_min": options["output_zero_point"], "output_max": limits.max - 5}
-    return [multiplier, bias if some[1] else None, shifts], options
+    options["output_zero_point"] = int(rng.integers(-100, 100))
+    if draw(st.booleans()):
+        options |= {"output_min": options["output_zero_point"], "output_max": np.iinfo(output).max - 5}
+    return [multiplier, bias, shifts], options
 
 
 @st.composite
-def depthwise_nodes(draw, kind):
+def depthwise_nodes(draw, kinds):
     """Options, the fed input in a list, and the constants."""
+    kind = draw(st.sampled_from(kinds))
     options = {"version": 2, "channels": draw(CHANNELS), "depth_multiplier": draw(st.sampled_from([1, 1, 2, 3]))}
     options |= {"padding": draw(st.sampled_from(["same", "valid"])), "pad_value": draw(st.integers(0, 1))}
     shape = [draw(st.integers(1, 3))]
@@ -73,16 +56,15 @@ def depthwise_nodes(draw, kind):
         options[f"dilation_{axis}"] = draw(st.integers(1, 3))
         reach = (options[f"kernel_{axis}"] - 1) * options[f"dilation_{axis}"] + 1
         shape.append((reach if options["padding"] == "valid" else 1) + draw(st.integers(0, longest)))
-    weights, inputs, outputs = draw(CODES), draw(CODES), draw(CODES)
-    output = draw(st.sampled_from(["float32", "packed"] + (["int32", "int8", "int16"] if kind != "float32" else [])))
     rng = np.random.default_rng(draw(SEEDS))
-    value, input_options = random_input(rng, kind, (*shape, options["channels"]), inputs)
-    channels = options["channels"] * options["depth_multiplier"]
+    value, input_options = random_numbers(draw, rng, (*shape, options["channels"]), "input", [kind])
+    channels, weights = options["channels"] * options["depth_multiplier"], draw(CODES)
     filters = random_codes(rng, (options["kernel_h"], options["kernel_w"], channels), *weights)
-    largest = {"packed": 2 ** inputs[0], "float32": 1}.get(kind, 128)
+    options |= {"weight_bits": weights[0], "weight_encoding": weights[1]}
+    largest = {"packed": 2 ** input_options.get("input_bits", 0), "float32": 1}.get(kind, 128)
     reach = largest * 2 ** weights[0] * (options["kernel_h"] * options["kernel_w"]) ** 0.5 / 2
-    constants, output_options = random_outputs(rng, output, outputs, kind, channels, reach)
-    options |= {"weight_bits": weights[0], "weight_encoding": weights[1], "output": output}
+    outputs = random_outputs if kind == "float32" else random_integer_outputs
+    constants, output_options = outputs(draw, rng, channels, reach)
     return options | input_options | output_options, [value], [filters, *constants]
 
 
@@ -90,7 +72,7 @@ def depthwise_nodes(draw, kind):
 @given(data=st.data(), misalign=st.integers(0, 3), threads=st.sampled_from([1, 2, 3]))
 @settings(max_examples=100)
 def test_equals_the_reference(isa, kind, data, misalign, threads):
-    options, fed, constants = data.draw(depthwise_nodes(kind))
+    options, fed, constants = data.draw(depthwise_nodes([kind]))
     model, expected = model_of("SteDepthwiseConv2D", options, fed, constants, misalign)
     actual = run(model, fed, threads)
     assert actual.dtype == expected.dtype

@@ -59,7 +59,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!ReadOptions(bytes, size, &d, &same, error)) return false;
 
   Checks checks(kName, kRoles, inputs, count, error);
-  if (!checks.Count(2, kMaxInputs) || !CheckNumbers(inputs, kInput, true, &checks, &d.input)) return false;
+  if (!checks.Count(2, 5) || !CheckNumbers(inputs, kInput, true, &checks, &d.input)) return false;
   if (!checks.HasRank(kInput, 4)) return false;
   d.batch = inputs[kInput].dims[0];
   d.h.in = inputs[kInput].dims[1];
