@@ -183,7 +183,8 @@ def depthwise_conv2d(inputs, options):
     geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("kernel", "stride", "dilation")]
     sums = x.dtype.type(0)
     for row, column, values in _windows(x, *geometry, options["padding"], options["pad_value"]):
-        sums = sums + values * weights[row, column]
+        with np.errstate(invalid="ignore", over="ignore"):
+            sums = sums + values * weights[row, column]
     return float_outputs(sums, inputs[2:], options) if x.dtype == np.float32 else _finish(sums, inputs, options)
 
 

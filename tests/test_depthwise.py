@@ -45,9 +45,8 @@ def random_integer_outputs(draw, rng, channels, reach):
 
 
 @st.composite
-def depthwise_nodes(draw, kinds):
-    """Options, the fed input in a list, and the constants."""
-    kind = draw(st.sampled_from(kinds))
+def windows(draw):
+    """Options without those of codes and outputs, and a shape of images without their channels."""
     options = {"version": 2, "channels": draw(CHANNELS), "depth_multiplier": draw(st.sampled_from([1, 1, 2, 3]))}
     options |= {"padding": draw(st.sampled_from(["same", "valid"])), "pad_value": draw(st.integers(0, 1))}
     shape = [draw(st.integers(1, 3))]
@@ -56,6 +55,27 @@ def depthwise_nodes(draw, kinds):
         options[f"dilation_{axis}"] = draw(st.integers(1, 3))
         reach = (options[f"kernel_{axis}"] - 1) * options[f"dilation_{axis}"] + 1
         shape.append((reach if options["padding"] == "valid" else 1) + draw(st.integers(0, longest)))
+    return options, shape
+
+
+@st.composite
+def bits_to_bits(draw):
+    """As depthwise_nodes, of one bit all over, with the thresholds among the sums."""
+    options, shape = draw(windows())
+    rng = np.random.default_rng(draw(SEEDS))
+    options["depth_multiplier"] = 1
+    bits = (1, "bipolar")
+    filters = random_codes(rng, (options["kernel_h"], options["kernel_w"], options["channels"]), *bits)
+    thresholds = random_thresholds(rng, options["channels"], reach=2)
+    options |= {"output": "packed", "weight_bits": 1}
+    return options, [random_codes(rng, (*shape, options["channels"]), *bits)], [filters, None, None, thresholds]
+
+
+@st.composite
+def depthwise_nodes(draw, kinds):
+    """Options, the fed input in a list, and the constants."""
+    kind = draw(st.sampled_from(kinds))
+    options, shape = draw(windows())
     rng = np.random.default_rng(draw(SEEDS))
     value, input_options = random_numbers(draw, rng, (*shape, options["channels"]), "input", [kind])
     channels, weights = options["channels"] * options["depth_multiplier"], draw(CODES)
@@ -77,6 +97,13 @@ def test_equals_the_reference(isa, kind, data, misalign, threads):
     actual = run(model, fed, threads)
     assert actual.dtype == expected.dtype
     np.testing.assert_array_equal(actual, expected)
+
+
+@given(case=bits_to_bits(), misalign=st.integers(0, 3), threads=st.sampled_from([1, 2, 3]))
+@settings(max_examples=100)
+def test_bits_to_bits(isa, case, misalign, threads):
+    model, expected = model_of("SteDepthwiseConv2D", *case, misalign)
+    np.testing.assert_array_equal(run(model, case[1], threads), expected)
 
 
 def one_output(options, value, filters):

@@ -182,7 +182,8 @@ void StagedDepthwise(const Depthwise& d, const DepthwiseKernels& k, const Output
     return;
   }
   const bool narrow = LargestDepthwiseSum(d) <= INT16_MAX;
-  Run(d, narrow ? k.narrow : k.wide, narrow ? Taps(d) : PaddedTaps(d), k.pixels, output_kernels,
+  const bool by_three = d.w.kernel == 3 && d.w.stride == 1 && d.w.dilation == 1 && k.narrow_by_three[1] != nullptr;
+  Run(d, !narrow ? k.wide : by_three ? k.narrow_by_three : k.narrow, narrow ? Taps(d) : PaddedTaps(d), k.pixels, output_kernels,
       static_cast<const int16_t*>(weights), offsets, constants, static_cast<const int16_t*>(image), out, begin, end);
 }
 

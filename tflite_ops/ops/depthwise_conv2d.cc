@@ -1,3 +1,4 @@
+#include "kernels/counted_depthwise.h"
 #include "kernels/depthwise.h"
 #include "ops/checks.h"
 #include "ops/code_options.h"
@@ -9,13 +10,16 @@ namespace {
 
 constexpr const char* kName = "SteDepthwiseConv2D";
 constexpr const char* kRoles[kMaxInputs] = {"input", "filter", "multiplier", "bias", "thresholds"};
-enum : int32_t { kInput, kFilter, kMultiplier };
+enum : int32_t { kInput, kFilter, kMultiplier, kBias, kThresholds };
 constexpr int32_t kMost = 1 << 24;  // of channels, kernel, stride and dilation
 constexpr int64_t kMostSum = int64_t{1} << 30;  // beside a bias as large
 
+enum class Way : uint8_t { kDirect, kStaged, kCounted };
+
 struct State {
   Depthwise depthwise;
-  const KernelTable* kernels;  // null: DirectDepthwise
+  Way way;
+  const KernelTable* kernels;  // kStaged
 };
 static_assert(sizeof(State) <= kStateBytes, "kStateBytes is too small");
 
@@ -72,7 +76,10 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!checks.IsConstant(kFilter, Type::kInt32, 3, filter_dims)) return false;
   if (!CheckOutputs(inputs, kMultiplier, d.input.kind == NumberKind::kFloat32, &checks, &d.outputs)) return false;
 #if !defined(KERAS_STE_DIRECT_ONLY)
-  if (kernels != nullptr && CanStageDepthwise(d)) state->kernels = kernels;
+  state->kernels = kernels;
+  if (kernels != nullptr) {
+    state->way = CanCountDepthwise(d) ? Way::kCounted : CanStageDepthwise(d) ? Way::kStaged : Way::kDirect;
+  }
 #else
   (void)kernels;
 #endif
@@ -98,15 +105,21 @@ const DepthwiseKernels& KernelsOf(const State& s) { return *DepthwiseKernelsOf(*
 
 size_t WeightsBytes(const void* state) {
   const State& s = StateOf(state);
-  return s.kernels == nullptr ? 0 : DepthwiseWeightsBytes(s.depthwise);
+  if (s.way == Way::kCounted) return CountedWeightsBytes(s.depthwise);
+  return s.way == Way::kStaged ? DepthwiseWeightsBytes(s.depthwise) : 0;
 }
 void FillWeights(const void* state, const void* const* inputs, void* weights) {
-  FillDepthwiseWeights(StateOf(state).depthwise, static_cast<const uint32_t*>(inputs[kFilter]), weights);
+  const State& s = StateOf(state);
+  if (s.way == Way::kCounted) {
+    FillCountedWeights(s.depthwise, static_cast<const int32_t*>(inputs[kThresholds]), weights);
+  } else {
+    FillDepthwiseWeights(s.depthwise, static_cast<const uint32_t*>(inputs[kFilter]), weights);
+  }
 }
 
 size_t TablesBytes(const void* state) {
   const State& s = StateOf(state);
-  return s.kernels == nullptr ? 0 : DepthwiseTablesBytes(s.depthwise);
+  return s.way == Way::kStaged ? DepthwiseTablesBytes(s.depthwise) : 0;
 }
 void FillTables(const void* state, const void* const*, void* tables) {
   FillDepthwiseTables(StateOf(state).depthwise, tables);
@@ -114,11 +127,11 @@ void FillTables(const void* state, const void* const*, void* tables) {
 
 size_t ScratchBytes(const void* state) {
   const State& s = StateOf(state);
-  return s.kernels == nullptr ? 0 : DepthwiseImageBytes(s.depthwise);
+  return s.way == Way::kStaged ? DepthwiseImageBytes(s.depthwise) : 0;
 }
 int32_t StageUnits(const void* state) {
   const State& s = StateOf(state);
-  return s.kernels == nullptr ? 0 : DepthwiseImagePixels(s.depthwise);
+  return s.way == Way::kStaged ? DepthwiseImagePixels(s.depthwise) : 0;
 }
 void Stage(const void* state, const Buffers& b, int32_t begin, int32_t end) {
   const State& s = StateOf(state);
@@ -127,11 +140,15 @@ void Stage(const void* state, const Buffers& b, int32_t begin, int32_t end) {
 
 int32_t Units(const void* state) {
   const State& s = StateOf(state);
-  return s.kernels == nullptr ? DepthwisePixels(s.depthwise) : DepthwiseUnits(s.depthwise, KernelsOf(s));
+  return s.way == Way::kStaged ? DepthwiseUnits(s.depthwise, KernelsOf(s)) : DepthwisePixels(s.depthwise);
 }
 void Run(const void* state, const Buffers& b, int32_t begin, int32_t end) {
   const State& s = StateOf(state);
-  if (s.kernels == nullptr) return RunDirect(s.depthwise, b, begin, end);
+  if (s.way == Way::kDirect) return RunDirect(s.depthwise, b, begin, end);
+  if (s.way == Way::kCounted) {
+    return CountedDepthwise(s.depthwise, static_cast<const uint32_t*>(b.inputs[kFilter]), b.weights,
+                            static_cast<const uint32_t*>(b.inputs[kInput]), static_cast<uint32_t*>(b.output), begin, end);
+  }
   StagedDepthwise(s.depthwise, KernelsOf(s), s.kernels->output, b.weights, b.tables,
                   OutputConstantsOf(b.inputs, kMultiplier), b.scratch, b.output, begin, end);
 }

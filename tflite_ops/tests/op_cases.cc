@@ -255,6 +255,15 @@ OpCase GoodDepthwiseConv2D(const Op* op, bool enormous, Random* random) {
                   {"dilation_h", int64_t{h.dilation}}, {"dilation_w", int64_t{w.dilation}},
                   {"padding", same ? "same" : "valid"}, {"pad_value", random->Between(0, 1)}};
   const std::vector<int32_t> dims = {Size(enormous, 3, random), h.in, w.in, channels};
+  if (random->OneIn(4)) {  // bits with bits to bits
+    node.inputs.push_back(Make("input", Type::kInt32, {dims[0], h.in, w.in, Words(channels)}, false));
+    node.inputs.push_back(Make("filter", Type::kInt32, {h.kernel, w.kernel, Words(outputs)}, true));
+    node.inputs.push_back(Absent());
+    node.inputs.push_back(Absent());
+    node.inputs.push_back(Make("thresholds", Type::kInt32, {outputs}, true));
+    node.options.emplace_back("output", "packed");
+    return node;
+  }
   node.inputs.push_back(AddNumbers("input", dims, true, &node.options, random));
   const int32_t bits = AddCodes("weight", &node.options, random);
   const int64_t words = int64_t{bits} * Words(outputs);

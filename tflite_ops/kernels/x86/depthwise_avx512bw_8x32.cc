@@ -9,6 +9,14 @@ namespace x86 {
 namespace {
 
 template <int32_t kPixels>
+void StoreNarrow(const __m512i* sum, int32_t* sums) {
+  for (int32_t p = 0; p < kPixels; ++p, sums += kChunk) {
+    _mm512_storeu_si512(sums, _mm512_cvtepi16_epi32(_mm512_castsi512_si256(sum[p])));
+    _mm512_storeu_si512(sums + 16, _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(sum[p], 1)));
+  }
+}
+
+template <int32_t kPixels>
 void RunNarrow(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
   __m512i sum[kPixels];
   for (int32_t p = 0; p < kPixels; ++p) sum[p] = _mm512_setzero_si512();
@@ -19,10 +27,29 @@ void RunNarrow(const int16_t* input, int64_t step, const int32_t* offsets, int32
       sum[p] = _mm512_add_epi16(sum[p], _mm512_mullo_epi16(_mm512_loadu_si512(x), w));
     }
   }
-  for (int32_t p = 0; p < kPixels; ++p, sums += kChunk) {
-    _mm512_storeu_si512(sums, _mm512_cvtepi16_epi32(_mm512_castsi512_si256(sum[p])));
-    _mm512_storeu_si512(sums + 16, _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(sum[p], 1)));
+  StoreNarrow<kPixels>(sum, sums);
+}
+
+inline void AddProduct(__m512i x, __m512i w, __m512i* sum) {
+  *sum = _mm512_add_epi16(*sum, _mm512_mullo_epi16(x, w));
+}
+
+template <int32_t kPixels>
+void RunByThree(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+  __m512i sum[kPixels];
+  for (int32_t p = 0; p < kPixels; ++p) sum[p] = _mm512_setzero_si512();
+  for (int32_t tap = 0; tap < taps; tap += 3, weights += 3 * kChunk) {
+    const __m512i left = _mm512_loadu_si512(weights), middle = _mm512_loadu_si512(weights + kChunk);
+    const __m512i right = _mm512_loadu_si512(weights + 2 * kChunk);
+    const int16_t* x = input + offsets[tap];
+    for (int32_t p = 0; p < kPixels + 2; ++p, x += step) {
+      const __m512i v = _mm512_loadu_si512(x);
+      if (p < kPixels) AddProduct(v, left, sum + p);
+      if (p >= 1 && p <= kPixels) AddProduct(v, middle, sum + p - 1);
+      if (p >= 2) AddProduct(v, right, sum + p - 2);
+    }
   }
+  StoreNarrow<kPixels>(sum, sums);
 }
 
 // Two taps at a time: pairs of numbers are multiplied and added up by one instruction. Unpacking leaves in each 128-bit lane of the first vector of sums the channels 8 i to 8 i + 3, in the second the others.
@@ -87,6 +114,7 @@ void WidenUInt8(const uint8_t* x, int32_t n, int32_t zero_point, int16_t* values
 template <int32_t kPixels>
 void Fill(DepthwiseKernels* table) {
   table->narrow[kPixels] = RunNarrow<kPixels>;
+  table->narrow_by_three[kPixels] = RunByThree<kPixels>;
   table->wide[kPixels] = RunWide<kPixels>;
   table->floats[kPixels] = RunFloats<kPixels>;
 }
