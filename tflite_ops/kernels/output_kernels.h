@@ -6,10 +6,9 @@
 
 namespace keras_ste {
 
-// How sums become quantized numbers, as TFLite has it: with the bias added, multiplied by multiplier * 2^(shift - 31), of which
-// the multiplier is 0 or at least 2^30 and the shift -31 to 30, then moved by the zero point and clamped.
+// How sums become quantized numbers, as TFLite has it: multiplied by multiplier * 2^(shift - 31), of which the multiplier is
+// 0 or at least 2^30 and the shift -31 to 30, then moved by the zero point and clamped.
 struct Requantize {
-  const int32_t* bias;
   const int32_t* multipliers;
   const int32_t* shifts;
   int32_t zero_point, low, high;
@@ -24,11 +23,9 @@ struct OutputKernels {
   // One bit for each of 32 sums: sum >= threshold.
   uint32_t (*threshold_int32)(const int32_t* sums, const int32_t* thresholds);
   uint32_t (*threshold_float)(const float* sums, const float* thresholds);
-  // n <= 32 sums of each of `rows` pixels, sums[row * 32 + lane], to the channels from `channel` on.
-  void (*requantize_int8)(const int32_t* sums, const Requantize& requantize, int32_t rows, int32_t n, void* const* pixels,
-                          int32_t channel);
-  void (*requantize_int16)(const int32_t* sums, const Requantize& requantize, int32_t rows, int32_t n, void* const* pixels,
-                           int32_t channel);
+  // n <= 32 sums.
+  void (*requantize_int8)(const int32_t* sums, const Requantize& requantize, int32_t n, int8_t* out);
+  void (*requantize_int16)(const int32_t* sums, const Requantize& requantize, int32_t n, int16_t* out);
 };
 
 namespace portable {

@@ -30,11 +30,10 @@ static inline Out ClampTo(int32_t v, const Requantize& q) {
   return static_cast<Out>(v > q.high ? q.high : v);
 }
 
-// Of one pixel.
 template <typename Out>
 static inline void RequantizeLoop(const int32_t* sums, const Requantize& q, int32_t begin, int32_t end, Out* out) {
   for (int32_t i = begin; i < end; ++i) {
-    out[i] = ClampTo<Out>(MultiplyLikeTflite(sums[i] + q.bias[i], q.multipliers[i], q.shifts[i]) + q.zero_point, q);
+    out[i] = ClampTo<Out>(MultiplyLikeTflite(sums[i], q.multipliers[i], q.shifts[i]) + q.zero_point, q);
   }
 }
 

@@ -13,7 +13,6 @@ namespace {
 constexpr float kOnes[kChunk] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
                                  1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 constexpr float kZeros[kChunk] = {};
-constexpr int32_t kNoBias[kChunk] = {};
 
 // One chunk of one pixel.
 struct Chunk {
@@ -83,8 +82,7 @@ void StorePacked(const Chunk& c, const Sum* sums, uint32_t* pixel) {
   const Outputs& o = c.outputs;
   const Sum* thresholds = static_cast<const Sum*>(c.constants.thresholds) + (o.one_threshold ? 0 : c.channel);
   const uint32_t lanes = BitRange(0, c.count);
-  Sum whole[kChunk];
-  if (c.count < kChunk) memset(whole, 0, sizeof(whole));
+  Sum whole[kChunk] = {};
   uint32_t planes[8] = {};
   for (int32_t t = 1; t < 1 << o.codes.bits; ++t, thresholds += o.one_threshold ? 1 : o.channels) {
     const Sum* reached_from = thresholds;
@@ -104,13 +102,19 @@ void StorePacked(const Chunk& c, const Sum* sums, uint32_t* pixel) {
   }
 }
 
-const int32_t* IntsAt(const void* constant, int32_t channel) { return static_cast<const int32_t*>(constant) + channel; }
-
-Requantize RequantizeOf(const Chunk& c) {
+template <typename Out>
+void StoreQuantized(const Chunk& c, void (*requantize)(const int32_t*, const Requantize&, int32_t, Out*),
+                    const int32_t* sums, Out* out) {
   const Outputs& o = c.outputs;
-  const int32_t* bias = c.constants.bias == nullptr ? kNoBias : IntsAt(c.constants.bias, c.channel);
-  return {bias, IntsAt(c.constants.multiplier, c.channel), IntsAt(c.constants.thresholds, c.channel), o.zero_point, o.low,
-          o.high};
+  const Requantize how = {static_cast<const int32_t*>(c.constants.multiplier) + c.channel,
+                          static_cast<const int32_t*>(c.constants.thresholds) + c.channel, o.zero_point, o.low, o.high};
+  const int32_t* bias = static_cast<const int32_t*>(c.constants.bias);
+  int32_t moved[kChunk];
+  if (bias != nullptr) {
+    for (int32_t i = 0; i < c.count; ++i) moved[i] = sums[i] + bias[c.channel + i];
+    sums = moved;
+  }
+  requantize(sums, how, c.count, out);
 }
 
 // The codes of floats that are scaled and clamped already: rounded half to even, to which adding 1.5 * 2^23 leads, and moved
@@ -151,41 +155,36 @@ void StoreRounded(const Chunk& c, const float* sums, void* pixel) {
 }
 void StoreRounded(const Chunk&, const int32_t*, void*) {}
 
-void StoreIntegers(const Chunk& c, const int32_t* sums, int32_t rows, void* const* pixels) {
+void StoreNumbers(const Chunk& c, const int32_t* sums, void* pixel) {
   switch (c.outputs.kind) {
     case OutputKind::kInt32:
-      for (int32_t r = 0; r < rows; ++r, sums += kChunk) {
-        memcpy(static_cast<int32_t*>(pixels[r]) + c.channel, sums, static_cast<size_t>(c.count) * sizeof(int32_t));
-      }
+      memcpy(static_cast<int32_t*>(pixel) + c.channel, sums, static_cast<size_t>(c.count) * sizeof(int32_t));
       break;
     case OutputKind::kInt8:
-      c.kernels.requantize_int8(sums, RequantizeOf(c), rows, c.count, pixels, c.channel);
+      StoreQuantized(c, c.kernels.requantize_int8, sums, static_cast<int8_t*>(pixel) + c.channel);
       break;
     case OutputKind::kInt16:
-      c.kernels.requantize_int16(sums, RequantizeOf(c), rows, c.count, pixels, c.channel);
+      StoreQuantized(c, c.kernels.requantize_int16, sums, static_cast<int16_t*>(pixel) + c.channel);
       break;
     case OutputKind::kFloat32:
     case OutputKind::kPacked:
       break;
   }
 }
-void StoreIntegers(const Chunk&, const float*, int32_t, void* const*) {}
+void StoreNumbers(const Chunk&, const float*, void*) {}
 
 template <typename Sum>
 void Store(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, void* const* pixels) {
-  const OutputKind kind = c.outputs.kind;
-  if (!c.outputs.rounded && kind != OutputKind::kPacked && kind != OutputKind::kFloat32) {
-    StoreIntegers(c, sums, rows, pixels);
-    return;
-  }
   for (int32_t r = 0; r < rows; ++r, sums += kChunk) {
     if (c.outputs.rounded) {
       StoreRounded(c, sums, pixels[r]);
-    } else if (kind == OutputKind::kPacked) {
+    } else if (c.outputs.kind == OutputKind::kPacked) {
       StorePacked(c, sums, static_cast<uint32_t*>(pixels[r]));
-    } else {
+    } else if (c.outputs.kind == OutputKind::kFloat32) {
       float* floats = static_cast<float*>(pixels[r]) + c.channel;
       StoreFloats(c, sums, scales == nullptr ? nullptr : scales + r, floats);
+    } else {
+      StoreNumbers(c, sums, pixels[r]);
     }
   }
 }

@@ -152,16 +152,12 @@ API void ScaleSums(const char* name, const int32_t* sums, const float* multiplie
 
 API void RequantizeInt8(const char* name, const int32_t* sums, const int32_t* multipliers, const int32_t* shifts,
                         int32_t zero_point, int32_t low, int32_t high, int32_t n, int8_t* out) {
-  const int32_t bias[kChunk] = {};
-  void* pixel = out;
-  ChooseKernels(name)->output.requantize_int8(sums, {bias, multipliers, shifts, zero_point, low, high}, 1, n, &pixel, 0);
+  ChooseKernels(name)->output.requantize_int8(sums, {multipliers, shifts, zero_point, low, high}, n, out);
 }
 
 API void RequantizeInt16(const char* name, const int32_t* sums, const int32_t* multipliers, const int32_t* shifts,
                          int32_t zero_point, int32_t low, int32_t high, int32_t n, int16_t* out) {
-  const int32_t bias[kChunk] = {};
-  void* pixel = out;
-  ChooseKernels(name)->output.requantize_int16(sums, {bias, multipliers, shifts, zero_point, low, high}, 1, n, &pixel, 0);
+  ChooseKernels(name)->output.requantize_int16(sums, {multipliers, shifts, zero_point, low, high}, n, out);
 }
 
 // For 32 sums.

@@ -12,11 +12,8 @@ void Scale(const Sum* sums, const float* multiplier, const float* bias, float lo
 }
 
 template <typename Out>
-void RequantizeSums(const int32_t* sums, const Requantize& requantize, int32_t rows, int32_t n, void* const* pixels,
-                    int32_t channel) {
-  for (int32_t r = 0; r < rows; ++r, sums += kChunk) {
-    RequantizeLoop(sums, requantize, 0, n, static_cast<Out*>(pixels[r]) + channel);
-  }
+void RequantizeSums(const int32_t* sums, const Requantize& requantize, int32_t n, Out* out) {
+  RequantizeLoop(sums, requantize, 0, n, out);
 }
 
 template <typename Sum>

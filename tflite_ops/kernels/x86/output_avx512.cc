@@ -12,19 +12,11 @@ void Scale(const Sum* sums, const float* multiplier, const float* bias, float lo
   ScaleLoop(sums, multiplier, bias, low, high, n, out);
 }
 
-// Of 64-bit lanes the lower halves: what they are multiplied by, how far they are shifted to the right, and half of what is lost
-// by it.
-struct Halves {
-  __m512i multipliers, right, half;
-};
-
-inline Halves HalvesOf(__m512i multipliers, __m512i right) {
-  const __m512i shift = _mm512_and_si512(right, _mm512_set1_epi64(0xFFFFFFFF)), one = _mm512_set1_epi64(1);
-  return {multipliers, shift, _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one))};
-}
-
-inline __m512i MultiplyHalves(__m512i sums, const Halves& by) {
-  return _mm512_srav_epi64(_mm512_add_epi64(_mm512_mul_epi32(sums, by.multipliers), by.half), by.right);
+// The lower halves of each 64-bit lane, multiplied and shifted.
+inline __m512i MultiplyHalves(__m512i sums, __m512i multipliers, __m512i right) {
+  const __m512i one = _mm512_set1_epi64(1);
+  const __m512i half = _mm512_sllv_epi64(one, _mm512_sub_epi64(right, one));
+  return _mm512_srav_epi64(_mm512_add_epi64(_mm512_mul_epi32(sums, multipliers), half), right);
 }
 
 inline void StoreLanes(__mmask16 valid, __m512i lanes, int8_t* out) {
@@ -35,23 +27,20 @@ inline void StoreLanes(__mmask16 valid, __m512i lanes, int16_t* out) {
 }
 
 template <typename Out>
-void RequantizeSums(const int32_t* sums, const Requantize& q, int32_t rows, int32_t n, void* const* pixels, int32_t channel) {
-  const __m512i zero_point = _mm512_set1_epi32(q.zero_point);
-  const __m512i low = _mm512_set1_epi32(q.low), high = _mm512_set1_epi32(q.high);
+void RequantizeSums(const int32_t* sums, const Requantize& q, int32_t n, Out* out) {
+  const __m512i low_half = _mm512_set1_epi64(0xFFFFFFFF);
   for (int32_t i = 0; i < n; i += 16) {
     const __mmask16 valid = static_cast<__mmask16>(n - i >= 16 ? 0xFFFF : (1 << (n - i)) - 1);
-    const __m512i bias = _mm512_maskz_loadu_epi32(valid, q.bias + i);
-    const __m512i multipliers = _mm512_maskz_loadu_epi32(valid, q.multipliers + i);
+    const __m512i sum = _mm512_maskz_loadu_epi32(valid, sums + i);
+    const __m512i multiplier = _mm512_maskz_loadu_epi32(valid, q.multipliers + i);
     const __m512i right = _mm512_sub_epi32(_mm512_set1_epi32(31), _mm512_maskz_loadu_epi32(valid, q.shifts + i));
-    const Halves even = HalvesOf(multipliers, right);
-    const Halves odd = HalvesOf(_mm512_srli_epi64(multipliers, 32), _mm512_srli_epi64(right, 32));
-    for (int32_t r = 0; r < rows; ++r) {
-      const __m512i sum = _mm512_add_epi32(_mm512_loadu_si512(sums + r * kChunk + i), bias);
-      const __m512i odd_product = MultiplyHalves(_mm512_srli_epi64(sum, 32), odd);
-      const __m512i product = _mm512_mask_blend_epi32(0xAAAA, MultiplyHalves(sum, even), _mm512_slli_epi64(odd_product, 32));
-      const __m512i raised = _mm512_max_epi32(_mm512_add_epi32(product, zero_point), low);
-      StoreLanes(valid, _mm512_min_epi32(raised, high), static_cast<Out*>(pixels[r]) + channel + i);
-    }
+    const __m512i even = MultiplyHalves(sum, multiplier, _mm512_and_si512(right, low_half));
+    const __m512i odd = MultiplyHalves(_mm512_srli_epi64(sum, 32), _mm512_srli_epi64(multiplier, 32),
+                                       _mm512_srli_epi64(right, 32));
+    const __m512i product = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 32));
+    const __m512i moved = _mm512_add_epi32(product, _mm512_set1_epi32(q.zero_point));
+    const __m512i raised = _mm512_max_epi32(moved, _mm512_set1_epi32(q.low));
+    StoreLanes(valid, _mm512_min_epi32(raised, _mm512_set1_epi32(q.high)), out + i);
   }
 }
 
