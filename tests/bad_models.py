@@ -143,10 +143,33 @@ def depthwise_conv2d():
     return Node("SteDepthwiseConv2D", options, inputs, Tensor("y", (1, 3, 2, 80)))
 
 
+def nearest():
+    inputs = [Tensor("x", (1, 3, 40)), constant("v", (9, 40), np.float32)]
+    return Node("SteNearest", {"version": 2, "channels": 40, "vectors": 9}, inputs, Tensor("y", (1, 3), np.int32))
+
+
+def concat():
+    options = {"version": 2, "input_bits": 3, "input_encoding": "signed", "channels_0": 40, "channels_1": 30}
+    inputs = [Tensor("x", (1, 3, 6), np.int32), constant("other", (1, 3, 3))]
+    return Node("SteConcat", options, inputs, Tensor("y", (1, 3, 9), np.int32))
+
+
+def pad():
+    options = {"version": 2, "channels": 40, "input_bits": 3, "input_encoding": "bipolar", "pad_value": -5}
+    options |= {"pad_top": 0, "pad_bottom": 1, "pad_left": 2, "pad_right": 0}
+    return Node("StePad", options, [Tensor("x", (1, 4, 4, 6), np.int32)], Tensor("y", (1, 5, 6, 6), np.int32))
+
+
+def shuffle():
+    options = {"version": 2, "channels": 40, "input_bits": 3, "input_encoding": "unsigned", "groups": 5}
+    return Node("SteShuffle", options, [Tensor("x", (1, 3, 6), np.int32)], Tensor("y", (1, 3, 6), np.int32))
+
+
 GOOD = [
     quantize, conv2d, conv2d_packed, conv2d_int8, fully_connected, fully_connected_float, max_pool2d, max_pool2d_codes,
     quantize_codes, average_pool2d, average_pool2d_packed, dequantize, add,
     depthwise_conv2d,
+    nearest, concat, pad, shuffle,
 ]  # fmt: skip
 
 
@@ -236,10 +259,9 @@ OPTION_CASES = [
     *[(conv2d, without(key), f"option '{key}' {MISSING}") for key in CONV_OPTIONS],
     *[(fully_connected, without(key), f"option '{key}' {MISSING}") for key in ("version", "units", "channels")],
     (fully_connected, without("output"), "option 'output' is missing"),
-    *[(f, options(version=2), "option 'version' is 2, expected 1") for f in GOOD[1:6]],
-    *[(f, options(version=3), "option 'version' is 3, expected 1 to 2") for f in (quantize, max_pool2d, quantize_codes)],
+    *[(f, options(version=3), "option 'version' is 3, expected 1 to 2") for f in GOOD if f not in VERSION_2],
     *[(f, options(version=1), "option 'version' is 1, expected 2") for f in VERSION_2],
-    (conv2d, options(version=0), "option 'version' is 0, expected 1"),
+    (conv2d, options(version=0), "option 'version' is 0, expected 1 to 2"),
     # Wrong types.
     (quantize, options(version="1"), "option 'version' is not an integer"),
     (quantize, options(channels=40.0), "option 'channels' is not an integer"),
@@ -275,6 +297,13 @@ OPTION_CASES = [
     (quantize_codes, options(output="float32"), 'option \'output\' is not "packed", "int8" or "int16"'),
     (quantize_codes, options(channels=2**24 + 1), "option 'channels' is 16777217, expected 1 to 16777216"),
     (add, options(b_zero_point="1"), "option 'b_zero_point' is not an integer"),
+    *[(pad, without(f"pad_{side}"), f"option 'pad_{side}' {MISSING}") for side in ("top", "bottom", "left", "right")],
+    (pad, options(pad_value=8), "option 'pad_value' is 8, expected -7 to 7"),
+    (pad, options(pad_value=2), "option 'pad_value' is what no code is worth"),
+    (pad, options(input_encoding="unsigned"), "option 'pad_value' is what no code is worth"),
+    (concat, without("channels_1"), f"option 'channels_1' {MISSING}"),
+    (shuffle, options(groups=6), "option 'groups' does not divide the channels"),
+    (nearest, without("vectors"), f"option 'vectors' {MISSING}"),
     (add, options(output="int32"), "int32 sums want an input of integers"),
     *[(depthwise_conv2d, without(key), f"option '{key}' {MISSING}") for key in ("depth_multiplier", "kernel_w", "pad_value")],
     (depthwise_conv2d, options(weight_bits=9), "option 'weight_bits' is 9, expected 1 to 8"),
@@ -398,7 +427,7 @@ TENSOR_CASES = [
     (conv2d_int8, put(1, constant("f", (8, 7))), F("[8, 8], got INT32 [8, 7]")),
     (conv2d, put(2, constant("m", 9, np.float32)), M("[8], got FLOAT32 [9]")),
     (conv2d, put(3, constant("b", 7, np.float32)), B("[8], got FLOAT32 [7]")),
-    (conv2d_packed, put(4, constant("t", 1)), T("[8], got INT32 [1]")),
+    (conv2d_packed, put(4, constant("t", 2)), T("[8], got INT32 [2]")),
     (conv2d, options(channels=41, groups=41), "channels and filters must be multiples of groups"),
     (fully_connected, tensor(0, shape=(1, 5, 2)), X(f"{ROWS}, got INT32 [1, 5, 2]")),
     (fully_connected, tensor(0, shape=(1, 6, 3)), X(f"{HOLDS_CHANNELS}, got INT32 [1, 6, 3]")),
@@ -441,6 +470,17 @@ TENSOR_CASES = [
     (add, tensor(0, shape=(3, 40)), expected(1, "b", "other")("as many pixels as input 0 has, in the same order, got INT32 [1, 3, 6]")),
     (add, put(3, constant("s", 2, np.float32)), expected(3, "scale_b", "s")("[40], got FLOAT32 [2]")),
     (add, tensor(3, data=None), expected(3, "scale_b", "s")("a constant tensor, got FLOAT32 [40]")),
+    (nearest, inputs(0), "expected 2 inputs, got 1"),
+    (nearest, tensor(0, shape=(40,)), X("two dimensions or more, the last of which is equal to option 'channels', got FLOAT32 [40]")),
+    (nearest, put(1, constant("v", (8, 40), np.float32)), expected(1, "vectors", "v")("[9, 40], got FLOAT32 [8, 40]")),
+    (nearest, tensor(1, data=None), expected(1, "vectors", "v")("a constant tensor, got FLOAT32 [9, 40]")),
+    (concat, tensor(0, shape=(3, 6)), expected(1, "input 1", "other")("[3, 3], got INT32 [1, 3, 3]")),
+    (concat, tensor(0, shape=(1, 3, 3)), expected(0, "input 0", "x")("[1, 3, 6], got INT32 [1, 3, 3]")),
+    (concat, tensor(0, dtype=np.int8), expected(0, "input 0", "x")("INT32, got INT8 [1, 3, 6]")),
+    (concat, inputs(), "expected 1 to 8 inputs, got 0"),
+    (pad, tensor(0, shape=(1, 4, 4, 3)), X("[1, 4, 4, 6], got INT32 [1, 4, 4, 3]")),
+    (pad, options(pad_top=2**24, pad_left=2**24), "the output has 2^31 elements or more"),
+    (shuffle, tensor(0, shape=(1, 3, 4)), X(f"{HOLDS_CHANNELS}, got INT32 [1, 3, 4]")),
     # Dimensions of 0.
     (quantize, tensor(0, shape=(0, 3, 40)), X(f"{COUNTABLE}, got FLOAT32 [0, 3, 40]")),
     (conv2d, tensor(0, shape=(1, 0, 4, 2)), X(f"{COUNTABLE}, got INT32 [1, 0, 4, 2]")),

@@ -64,7 +64,7 @@ def planes(numbers, bits):
 class Arguments(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_int32)
-        for name in "weight_bits weight_encoding input_bits input_encoding k n zero_point product".split()
+        for name in "weight_bits weight_encoding input_bits input_encoding k n zero_point way".split()
     ]
 
 

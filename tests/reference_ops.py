@@ -293,6 +293,44 @@ def dequantize(inputs, options):
     return _finish(values, [None, None, multiplier, bias], {"output": "float32"})
 
 
+def nearest(inputs, options):
+    """SteNearest."""
+    x, vectors = inputs
+    assert vectors.shape == (options["vectors"], options["channels"])
+    lengths = np.zeros(len(vectors), np.float32)
+    products = np.zeros((*x.shape[:-1], len(vectors)), np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for i in range(options["channels"]):
+            lengths += vectors[:, i] * vectors[:, i]
+            products += x[..., i, np.newaxis] * vectors[:, i]
+        distances = lengths - 2 * products
+    return np.argmin(np.where(distances < np.inf, distances, np.inf), axis=-1).astype(np.int32)
+
+
+def concat(inputs, options):
+    """SteConcat."""
+    codes = codes_of("input", options)
+    parts = [unpack_codes(x, options[f"channels_{i}"], *codes) for i, x in enumerate(inputs)]
+    return pack_codes(code_of(np.concatenate(parts, axis=-1), *codes), codes[0])
+
+
+def pad(inputs, options):
+    """StePad."""
+    codes = codes_of("input", options)
+    around = [(options["pad_top"], options["pad_bottom"]), (options["pad_left"], options["pad_right"])]
+    x = unpack_codes(inputs[0], options["channels"], *codes)
+    x = np.pad(x, [(0, 0), *around, (0, 0)], constant_values=options["pad_value"])
+    return pack_codes(code_of(x, *codes), codes[0])
+
+
+def shuffle(inputs, options):
+    """SteShuffle."""
+    codes = codes_of("input", options)
+    x = unpack_codes(inputs[0], options["channels"], *codes)
+    shuffled = x.reshape(*x.shape[:-1], options["groups"], -1).swapaxes(-1, -2).reshape(x.shape)
+    return pack_codes(code_of(shuffled, *codes), codes[0])
+
+
 OPS = {
     "SteQuantize": quantize,
     "SteConv2D": conv2d,
@@ -302,4 +340,8 @@ OPS = {
     "SteAveragePool2D": average_pool2d,
     "SteAdd": add,
     "SteDequantize": dequantize,
+    "SteNearest": nearest,
+    "SteConcat": concat,
+    "StePad": pad,
+    "SteShuffle": shuffle,
 }

@@ -149,6 +149,55 @@ def additions(draw):
     return {"version": 2, "channels": shape[-1]} | a_options | b_options | output_options, [a, b], [*scales, *constants]
 
 
+@st.composite
+def searches(draw):
+    lead = draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
+    size, count = draw(st.integers(1, 40)), draw(st.integers(1, 70))
+    rng = np.random.default_rng(draw(SEEDS))
+    shapes = [(*lead, size), (count, size)]
+    if draw(st.booleans()):  # of small integers, many are equally far
+        x, vectors = (rng.integers(-1, 2, shape).astype(np.float32) for shape in shapes)
+    else:
+        x, vectors = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
+    if draw(st.booleans()):
+        special = rng.choice(np.array([np.inf, -np.inf, np.nan, 1e30, 1e-40], np.float32), x.shape)
+        x = np.where(rng.random(x.shape) < 0.1, special, x)
+    return {"version": 2, "channels": size, "vectors": count}, [x], [vectors]
+
+
+@st.composite
+def concatenations(draw):
+    lead = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+    channels = draw(st.lists(CHANNELS, min_size=1, max_size=8))
+    bits, encoding = draw(CODES)
+    rng = np.random.default_rng(draw(SEEDS))
+    options = {"version": 2, "input_bits": bits, "input_encoding": encoding}
+    options |= {f"channels_{i}": count for i, count in enumerate(channels)}
+    return options, [random_codes(rng, (*lead, count), bits, encoding) for count in channels], []
+
+
+@st.composite
+def paddings(draw):
+    shape = (*draw(st.tuples(*[st.integers(1, 5)] * 3)), draw(CHANNELS))
+    bits, encoding = draw(CODES)
+    rng = np.random.default_rng(draw(SEEDS))
+    options = {"version": 2, "channels": shape[-1], "input_bits": bits, "input_encoding": encoding}
+    options |= {f"pad_{side}": draw(st.integers(0, 3)) for side in ("top", "bottom", "left", "right")}
+    code = draw(st.sampled_from([0, 1, 3])) if encoding == "ternary" else draw(st.integers(0, 2**bits - 1))
+    options["pad_value"] = int(reference_ops.worth(code, bits, encoding))
+    return options, [random_codes(rng, shape, bits, encoding)], []
+
+
+@st.composite
+def shuffles(draw):
+    groups, group_channels = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    shape = (*draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)), groups * group_channels)
+    bits, encoding = draw(CODES)
+    value = random_codes(np.random.default_rng(draw(SEEDS)), shape, bits, encoding)
+    options = {"version": 2, "channels": shape[-1], "groups": groups}
+    return options | {"input_bits": bits, "input_encoding": encoding}, [value], []
+
+
 # Of each op: its options, the inputs that are fed, and its constants behind them, which may be None.
 NODES = {
     "SteMaxPool2D": max_pools(),
@@ -156,6 +205,10 @@ NODES = {
     "SteAdd": additions(),
     "SteQuantize": quantizations(),
     "SteDequantize": dequantizations(),
+    "SteNearest": searches(),
+    "SteConcat": concatenations(),
+    "StePad": paddings(),
+    "SteShuffle": shuffles(),
 }
 
 

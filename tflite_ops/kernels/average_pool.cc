@@ -80,9 +80,9 @@ void SumBytes(const AveragePool& p, const Window& w, int32_t channel, int32_t co
 }
 
 void SumWindow(const AveragePool& p, const Window& w, int32_t channel, int32_t count, int32_t* sums) {
-  if (p.input.kind == NumberKind::kPacked) {
+  if (p.input.kind == InputKind::kPacked) {
     SumCodes(p, w, channel, sums);
-  } else if (p.input.kind == NumberKind::kInt8) {
+  } else if (p.input.kind == InputKind::kInt8) {
     SumBytes<int8_t>(p, w, channel, count, sums);
   } else {
     SumBytes<uint8_t>(p, w, channel, count, sums);

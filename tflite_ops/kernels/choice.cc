@@ -14,13 +14,13 @@ const Choice kChoiceTable[kChoices] = {
     {"avx512", INT32_MAX, 4, 4},
 };
 
-Product ChooseProduct(const CodeKernels& kernels, const Codes& weights, const Codes& inputs, int32_t rows) {
+Way ChooseWay(const CodeKernels& kernels, const Codes& weights, const Codes& inputs, int32_t rows) {
   for (const Choice& c : kChoiceTable) {
     if (rows > c.most_rows || strcmp(c.kernels, kernels.name) != 0) continue;
     const int32_t most = weights.encoding == Encoding::kTernary ? c.most_ternary_pairs : c.most_pairs;
-    return PlanePairs(weights, inputs) <= most ? Product::kPlanes : Product::kBytes;
+    return PlanePairs(weights, inputs) <= most ? Way::kPlanes : Way::kBytes;
   }
-  return Product::kBytes;
+  return Way::kBytes;
 }
 
 }  // namespace keras_ste

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "kernels/dense.h"
+#include "kernels/product.h"
 
 namespace keras_ste {
 
@@ -19,7 +19,8 @@ struct Choice {
 constexpr int32_t kChoices = 6;
 extern const Choice kChoiceTable[kChoices];
 
-Product ChooseProduct(const CodeKernels& kernels, const Codes& weights, const Codes& inputs, int32_t rows);
+// kPlanes or kBytes.
+Way ChooseWay(const CodeKernels& kernels, const Codes& weights, const Codes& inputs, int32_t rows);
 
 }  // namespace keras_ste
 

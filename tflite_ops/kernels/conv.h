@@ -1,6 +1,7 @@
-// Convolution with one-bit weights: the problem, in integers and pointers.
+// Convolution with weights of 1 to 8 bits: the problem, in integers and pointers.
 //
-// A fully connected layer is a convolution of images of one pixel. Two ways of computing it read the same description:
+// A fully connected layer is a convolution over images of one row, as wide as the kernel. Two ways of computing it read the same
+// description:
 //   direct_conv.h   from the weights as they lie in the file, with no memory of its own: boards
 //   tiled_conv.h    from weights regrouped by output channel into vector lanes: phones, laptops, servers
 #ifndef KERAS_STE_KERNELS_CONV_H_
@@ -9,49 +10,57 @@
 #include <stdint.h>
 
 #include "kernels/bits.h"
+#include "kernels/codes.h"
 #include "kernels/geometry.h"
+#include "kernels/numbers.h"
+#include "kernels/outputs.h"
 
 namespace keras_ste {
 
-enum class InputKind : uint8_t { kPacked, kFloat32, kInt8, kUInt8 };
-
 struct Conv {
   InputKind input;
-  bool packed_output;
-  bool pad_with_one;       // else with zero
+  Codes inputs;            // of kPacked; 8 bits of kInt8 and kUInt8, and of rows that are quantized
+  Codes weights;
+  bool quantize_rows;      // kFloat32: at run time, each image on its own, to codes from -row_limit to row_limit
+  float row_limit;
+  float row_least;         // the least that the largest absolute value of a row is taken for
+  int32_t pad_value;       // 0 or 1
   int32_t batch;
   Axis h, w;
-  int32_t channels;        // input channels of one pixel; a packed row of several pixels counts them all
-  int32_t pixel_stride;    // words (packed) or elements from one input pixel to the next
-  int32_t filters;         // output channels
+  int32_t channels;        // input channels of one pixel
   int32_t groups;
-  int32_t filter_words;    // words of one tap (packed input) or of one whole filter (unpacked input)
-  int32_t zero_point;      // of an int8 or uint8 input
-  float activation_min;
-  float activation_max;
+  int32_t filter_words;    // of one plane of a tap (packed input) or of a whole filter (unpacked input)
+  int32_t zero_point;      // what an input code is worth that stands for zero
+  Outputs outputs;
 };
 
-// The constant tensors of one op. `multiplier` and `bias` may be null; `thresholds` is null unless the output is packed and
-// is float for a float input, else int32.
+// The constant tensors of one op.
 struct ConvConstants {
   const uint32_t* filter;
-  const float* multiplier;
-  const float* bias;
-  const void* thresholds;
+  OutputConstants outputs;
 };
 
+static inline bool Packed(const Conv& c) { return c.input == InputKind::kPacked; }
+// Whether the sums are floats.
+static inline bool FloatSumsOf(const Conv& c) { return c.input == InputKind::kFloat32 && !c.quantize_rows; }
 static inline int32_t Taps(const Conv& c) { return c.h.kernel * c.w.kernel; }
+static inline int32_t Filters(const Conv& c) { return c.outputs.channels; }
 static inline int32_t GroupChannels(const Conv& c) { return c.channels / c.groups; }
-static inline int32_t GroupFilters(const Conv& c) { return c.filters / c.groups; }
+static inline int32_t GroupFilters(const Conv& c) { return Filters(c) / c.groups; }
 static inline int32_t OutputPixels(const Conv& c) { return c.batch * c.h.out * c.w.out; }
-static inline int32_t OutputStride(const Conv& c) { return c.packed_output ? WordsOf(c.filters) : c.filters; }
 
-// The words of an input pixel that group `g` reads: the first one and their number.
-static inline int32_t GroupFirstWord(const Conv& c, int32_t g) { return g * GroupChannels(c) / 32; }
-static inline int32_t GroupWords(const Conv& c, int32_t g) {
-  return c.groups == 1 ? c.filter_words
-                       : WordsOf((g + 1) * GroupChannels(c)) - GroupFirstWord(c, g);
+// Words or elements from one input pixel to the next.
+static inline int32_t PixelStride(const Conv& c) {
+  return Packed(c) ? c.inputs.bits * WordsOf(c.channels) : c.channels;
 }
+// Words of one output channel's filter.
+static inline int64_t FilterStride(const Conv& c) {
+  return static_cast<int64_t>(Packed(c) ? Taps(c) : 1) * c.weights.bits * c.filter_words;
+}
+
+// The first word of an input pixel that group `g` reads, and the first bit in it.
+static inline int32_t GroupFirstWord(const Conv& c, int32_t g) { return g * GroupChannels(c) / 32; }
+static inline int32_t GroupFirstBit(const Conv& c, int32_t g) { return g * GroupChannels(c) % 32; }
 
 // An output pixel's place: its image, and the window's row and column.
 struct Place {
@@ -63,6 +72,9 @@ static inline Place PlaceOf(const Conv& c, int32_t pixel) {
   const int32_t rows = pixel / c.w.out;
   return {rows / c.h.out, rows % c.h.out, x};
 }
+
+// What 1 stands for in a quantized row whose largest absolute value this is.
+static inline float RowScale(float largest, const Conv& c) { return largest * (1.0f / c.row_limit); }
 
 static inline float Clamp(float v, float low, float high) {
   v = v < low ? low : v;

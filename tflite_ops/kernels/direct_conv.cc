@@ -1,5 +1,9 @@
 #include "kernels/direct_conv.h"
 
+#include "kernels/kernel_table.h"
+#include "kernels/pack_loops.h"
+#include "kernels/scalar.h"
+
 namespace keras_ste {
 namespace {
 
@@ -48,13 +52,6 @@ int32_t CountGroupDifferences(const uint32_t* a, const uint32_t* b, int32_t firs
   return count;
 }
 
-// The sum of the +1 and -1 of a filter's tap.
-int32_t SumOfSigns(const uint32_t* filter, int32_t words, int32_t channels) {
-  int32_t positive = 0;
-  for (int32_t i = 0; i < words; ++i) positive += static_cast<int32_t>(CountBits(filter[i]));
-  return 2 * positive - channels;
-}
-
 struct Window {
   TapRange rows, columns;
   int32_t image, y, x;  // of tap (0, 0)
@@ -72,130 +69,210 @@ bool Inside(const Window& win, int32_t ky, int32_t kx) {
 
 int64_t InputOffset(const Conv& c, const Window& win, int32_t ky, int32_t kx) {
   const int64_t row = static_cast<int64_t>(win.image) * c.h.in + win.y + ky * c.h.dilation;
-  return (row * c.w.in + win.x + kx * c.w.dilation) * c.pixel_stride;
+  return (row * c.w.in + win.x + kx * c.w.dilation) * PixelStride(c);
 }
 
-int32_t PackedSum(const Conv& c, const uint32_t* input, const uint32_t* filter, const Window& win, int32_t group) {
+// The sum of products of one-bit bipolar codes: no number is looked at alone.
+int32_t SignProducts(const Conv& c, const uint32_t* input, const uint32_t* filter, const Window& win, int32_t group) {
   const int32_t channels = GroupChannels(c);
-  const int32_t first_word = GroupFirstWord(c, group);
   const int32_t columns = win.columns.end - win.columns.begin;
   const int32_t inside = columns * (win.rows.end - win.rows.begin);
   int32_t differences = 0;
   for (int32_t ky = win.rows.begin; ky < win.rows.end; ++ky) {
     if (columns == 0) break;
-    const uint32_t* a = input + InputOffset(c, win, ky, win.columns.begin) + first_word;
+    const uint32_t* a = input + InputOffset(c, win, ky, win.columns.begin) + GroupFirstWord(c, group);
     const uint32_t* b = filter + (ky * c.w.kernel + win.columns.begin) * c.filter_words;
     if (c.groups == 1 && c.w.dilation == 1) {  // one run of words covers the whole kernel row
       differences += CountDifferences(a, b, columns * c.filter_words);
       continue;
     }
-    const int64_t step = static_cast<int64_t>(c.w.dilation) * c.pixel_stride;
+    const int64_t step = static_cast<int64_t>(c.w.dilation) * PixelStride(c);
     for (int32_t i = 0; i < columns; ++i, a += step, b += c.filter_words) {
       differences += c.groups == 1 ? CountDifferences(a, b, c.filter_words)
-                                   : CountGroupDifferences(a, b, group * channels % 32, channels);
+                                   : CountGroupDifferences(a, b, GroupFirstBit(c, group), channels);
     }
   }
-  int32_t sum = inside * channels - 2 * differences;
-  if (c.pad_with_one && inside < Taps(c)) {
-    for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
-      for (int32_t kx = 0; kx < c.w.kernel; ++kx) {
-        if (Inside(win, ky, kx)) continue;
-        sum += SumOfSigns(filter + (ky * c.w.kernel + kx) * c.filter_words, c.filter_words, channels);
-      }
-    }
-  }
-  return sum;
+  return inside * channels - 2 * differences;
 }
 
-// Adds +x or -x for each bit of a filter, in order. `Sum` is float or int32_t.
-template <typename Sum, typename X>
-Sum SignedSum(const Conv& c, const X* input, const uint32_t* filter, const Window& win, int32_t group) {
-  const int32_t channels = GroupChannels(c);
-  const Sum zero_point = static_cast<Sum>(c.zero_point);
-  Sum sum = 0;
-  int32_t bit = 0;
+// A code is worth scale * u + offset, u being the sum of what its set bits are worth.
+struct Affine {
+  int32_t scale, offset;
+};
+
+Affine AffineOf(const Codes& c) {
+  return c.encoding == Encoding::kBipolar ? Affine{2, 1 - (1 << c.bits)} : Affine{1, 0};
+}
+
+// The sums of u over the weights, over the inputs and over their products, of one tap of one group.
+struct TapSums {
+  int32_t weights, inputs, products;
+};
+
+TapSums SumTap(const Conv& c, const uint32_t* input, const uint32_t* filter, int32_t group) {
+  const int32_t first = GroupFirstBit(c, group), end = first + GroupChannels(c);
+  const int32_t input_words = WordsOf(c.channels);
+  TapSums sums = {0, 0, 0};
+  for (int32_t i = 0; 32 * i < end; ++i) {
+    const int32_t left = end - 32 * i;
+    const uint32_t mask = BitRange(i == 0 ? first : 0, left < 32 ? left : 32);
+    for (int32_t p = 0; p < c.weights.bits; ++p) {
+      const uint32_t w = filter[p * c.filter_words + i] & mask;
+      const int32_t worth = PlaneWorth(c.weights, p);
+      sums.weights += worth * static_cast<int32_t>(CountBits(w));
+      for (int32_t q = 0; input != nullptr && q < c.inputs.bits; ++q) {
+        const uint32_t a = input[q * input_words + i];
+        sums.products += worth * PlaneWorth(c.inputs, q) * static_cast<int32_t>(CountBits(w & a));
+      }
+    }
+    for (int32_t q = 0; input != nullptr && q < c.inputs.bits; ++q) {
+      sums.inputs += PlaneWorth(c.inputs, q) * static_cast<int32_t>(CountBits(input[q * input_words + i] & mask));
+    }
+  }
+  return sums;
+}
+
+// Of (p u + q)(s y + t - z) over a tap. Outside the image an input is worth what stands for `pad_value`.
+int32_t TapProducts(const Conv& c, const uint32_t* input, const uint32_t* filter, int32_t group) {
+  const Affine w = AffineOf(c.weights), a = AffineOf(c.inputs);
+  const TapSums sums = SumTap(c, input, filter, group);
+  const int32_t worth = w.scale * sums.weights + w.offset * GroupChannels(c);
+  if (input == nullptr) return c.pad_value * worth;
+  return w.scale * a.scale * sums.products + w.offset * a.scale * sums.inputs + (a.offset - c.zero_point) * worth;
+}
+
+bool OneBitSigns(const Codes& c) { return c.bits == 1 && c.encoding == Encoding::kBipolar; }
+
+int32_t PackedSum(const Conv& c, const uint32_t* input, const uint32_t* filter, const Window& win, int32_t group) {
+  const bool signs = OneBitSigns(c.weights) && OneBitSigns(c.inputs) && c.zero_point == 0;
+  int32_t sum = signs ? SignProducts(c, input, filter, win, group) : 0;
+  if (signs && c.pad_value == 0) return sum;
   for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
     for (int32_t kx = 0; kx < c.w.kernel; ++kx) {
       const bool inside = Inside(win, ky, kx);
-      if (!inside && !c.pad_with_one) {
-        bit += channels;
-        continue;
-      }
-      const X* x = inside ? input + InputOffset(c, win, ky, kx) + group * channels : nullptr;
-      for (int32_t i = 0; i < channels; ++i, ++bit) {
-        const Sum value = inside ? static_cast<Sum>(x[i]) - zero_point : Sum{1};
-        sum = (filter[bit / 32] >> (bit % 32)) & 1u ? sum + value : sum - value;
-      }
+      if (inside ? signs : c.pad_value == 0) continue;
+      const uint32_t* x = inside ? input + InputOffset(c, win, ky, kx) + GroupFirstWord(c, group) : nullptr;
+      sum += TapProducts(c, x, filter + (ky * c.w.kernel + kx) * c.weights.bits * c.filter_words, group);
     }
   }
   return sum;
 }
 
-template <typename Sum>
-bool AtLeast(const void* thresholds, int32_t o, Sum sum) {
-  return sum >= static_cast<const Sum*>(thresholds)[o];
+// What weight `i` of a filter whose codes follow each other without gaps is worth.
+int32_t WeightAt(const Conv& c, const uint32_t* filter, int32_t i) {
+  const uint32_t* plane = filter + i / 32;
+  int32_t number = 0;
+  for (int32_t p = 0; p < c.weights.bits; ++p, plane += c.filter_words) {
+    number |= static_cast<int32_t>((*plane >> (i % 32)) & 1u) << p;
+  }
+  return Worth(c.weights, number);
 }
 
-template <typename Sum>
-float ToFloat(const Conv& c, const ConvConstants& k, int32_t o, Sum sum) {
-  float value = static_cast<float>(sum);
-  if (k.multiplier != nullptr) value = value * k.multiplier[o];
-  value = value + (k.bias == nullptr ? 0.0f : k.bias[o]);  // also adding 0 changes something: -0
-  return Clamp(value, c.activation_min, c.activation_max);
+// Adds the products one after the other. `Sum` is float or int32_t.
+template <typename Sum, typename X>
+Sum SumOfProducts(const Conv& c, const X* input, const uint32_t* filter, const Window& win, int32_t group) {
+  const int32_t channels = GroupChannels(c);
+  const Sum zero_point = static_cast<Sum>(c.zero_point);
+  const bool signs = OneBitSigns(c.weights);
+  Sum sum = 0;
+  int32_t at = 0;
+  for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
+    for (int32_t kx = 0; kx < c.w.kernel; ++kx) {
+      const bool inside = Inside(win, ky, kx);
+      if (!inside && c.pad_value == 0) {
+        at += channels;
+        continue;
+      }
+      const X* x = inside ? input + InputOffset(c, win, ky, kx) + group * channels : nullptr;
+      for (int32_t i = 0; i < channels; ++i, ++at) {
+        const Sum value = inside ? static_cast<Sum>(x[i]) - zero_point : Sum{1};
+        if (signs) {
+          sum = (filter[at / 32] >> (at % 32)) & 1u ? sum + value : sum - value;
+        } else {
+          sum = Scalar(sum + Scalar(value * static_cast<Sum>(WeightAt(c, filter, at))));
+        }
+      }
+    }
+  }
+  return sum;
 }
 
 // Runs `sum_of(window, filter, group)` for all filters of the pixels [begin, end) and stores what the output wants.
 template <typename Sum, typename SumOf>
-void ForEachOutput(const Conv& c, const ConvConstants& k, void* output, int32_t begin, int32_t end, SumOf sum_of) {
-  const int32_t stride = OutputStride(c);
-  const int32_t filter_step = c.input == InputKind::kPacked ? Taps(c) * c.filter_words : c.filter_words;
+void ForEachOutput(const Conv& c, const ConvConstants& k, const float* scales, void* output, int32_t begin, int32_t end,
+                   SumOf sum_of) {
+  const int64_t bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
   for (int32_t pixel = begin; pixel < end; ++pixel) {
     const Window win = WindowAt(c, pixel);
-    float* floats = static_cast<float*>(output) + static_cast<int64_t>(pixel) * stride;
-    uint32_t* words = static_cast<uint32_t*>(output) + static_cast<int64_t>(pixel) * stride;
-    uint32_t bits = 0;
-    for (int32_t o = 0; o < c.filters; ++o) {
-      const Sum sum = sum_of(win, k.filter + static_cast<int64_t>(o) * filter_step, o / GroupFilters(c));
-      if (!c.packed_output) {
-        floats[o] = ToFloat(c, k, o, sum);
-        continue;
+    void* at = static_cast<char*>(output) + pixel * bytes;
+    for (int32_t first = 0; first < Filters(c); first += kChunk) {
+      const int32_t count = Filters(c) - first < kChunk ? Filters(c) - first : kChunk;
+      Sum sums[kChunk] = {};
+      for (int32_t i = 0; i < count; ++i) {
+        const int32_t o = first + i;
+        sums[i] = sum_of(win, k.filter + o * FilterStride(c), o / GroupFilters(c));
       }
-      bits |= (AtLeast<Sum>(k.thresholds, o, sum) ? 1u : 0u) << (o % 32);
-      if (o % 32 == 31 || o + 1 == c.filters) {
-        words[o / 32] = bits;
-        bits = 0;
-      }
+      StoreChunk(c.outputs, portable::kOutput, k.outputs, sums, scales == nullptr ? nullptr : scales + win.image, 1,
+                 first, count, &at);
     }
   }
 }
 
 template <typename Sum, typename X>
-void RunUnpacked(const Conv& c, const ConvConstants& k, const void* input, void* output, int32_t begin, int32_t end) {
+void RunUnpacked(const Conv& c, const ConvConstants& k, const void* input, const float* scales, void* output,
+                 int32_t begin, int32_t end) {
   const X* x = static_cast<const X*>(input);
-  ForEachOutput<Sum>(c, k, output, begin, end, [&](const Window& win, const uint32_t* filter, int32_t group) {
-    return SignedSum<Sum, X>(c, x, filter, win, group);
+  ForEachOutput<Sum>(c, k, scales, output, begin, end, [&](const Window& win, const uint32_t* filter, int32_t group) {
+    return SumOfProducts<Sum, X>(c, x, filter, win, group);
   });
 }
 
+// Of quantized rows the scratch memory holds the scales, then the codes.
+size_t ScalesBytes(const Conv& c) { return sizeof(float) * static_cast<size_t>(c.batch); }
+size_t RowBytes(const Conv& c) { return static_cast<size_t>(c.w.in) * static_cast<size_t>(c.channels); }
+
 }  // namespace
 
-void DirectConv(const Conv& c, const ConvConstants& k, const void* input, void* output, int32_t begin, int32_t end) {
+size_t DirectScratchBytes(const Conv& c) {
+  return c.quantize_rows ? ScalesBytes(c) + static_cast<size_t>(c.batch) * RowBytes(c) : 0;
+}
+
+int32_t DirectStageUnits(const Conv& c) { return c.quantize_rows ? c.batch : 0; }
+
+void DirectStage(const Conv& c, const void* input, void* scratch, int32_t begin, int32_t end) {
+  float* scales = static_cast<float*>(scratch);
+  int8_t* codes = static_cast<int8_t*>(scratch) + ScalesBytes(c);
+  const int32_t n = static_cast<int32_t>(RowBytes(c));
+  for (int32_t image = begin; image < end; ++image) {
+    const float* x = static_cast<const float*>(input) + static_cast<int64_t>(image) * n;
+    scales[image] = RowScale(QuantizeLoop(x, n, c.row_limit, c.row_least, codes + static_cast<int64_t>(image) * n), c);
+  }
+}
+
+void DirectConv(const Conv& c, const ConvConstants& k, const void* input, const void* scratch, void* output,
+                int32_t begin, int32_t end) {
+  if (c.quantize_rows) {
+    RunUnpacked<int32_t, int8_t>(c, k, static_cast<const char*>(scratch) + ScalesBytes(c),
+                                 static_cast<const float*>(scratch), output, begin, end);
+    return;
+  }
   switch (c.input) {
     case InputKind::kPacked: {
       const uint32_t* x = static_cast<const uint32_t*>(input);
-      ForEachOutput<int32_t>(c, k, output, begin, end, [&](const Window& win, const uint32_t* filter, int32_t group) {
-        return PackedSum(c, x, filter, win, group);
-      });
+      ForEachOutput<int32_t>(c, k, nullptr, output, begin, end,
+                             [&](const Window& win, const uint32_t* filter, int32_t group) {
+                               return PackedSum(c, x, filter, win, group);
+                             });
       break;
     }
     case InputKind::kFloat32:
-      RunUnpacked<float, float>(c, k, input, output, begin, end);
+      RunUnpacked<float, float>(c, k, input, nullptr, output, begin, end);
       break;
     case InputKind::kInt8:
-      RunUnpacked<int32_t, int8_t>(c, k, input, output, begin, end);
+      RunUnpacked<int32_t, int8_t>(c, k, input, nullptr, output, begin, end);
       break;
     case InputKind::kUInt8:
-      RunUnpacked<int32_t, uint8_t>(c, k, input, output, begin, end);
+      RunUnpacked<int32_t, uint8_t>(c, k, input, nullptr, output, begin, end);
       break;
   }
 }

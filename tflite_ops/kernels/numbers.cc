@@ -26,16 +26,16 @@ void LoadCodes(const Numbers& n, const void* pixel, int32_t channel, float* lane
 
 void LoadFloats(const Numbers& n, const void* pixel, int32_t channel, int32_t count, float* lanes) {
   switch (n.kind) {
-    case NumberKind::kFloat32:
+    case InputKind::kFloat32:
       memcpy(lanes, static_cast<const float*>(pixel) + channel, static_cast<size_t>(count) * sizeof(float));
       break;
-    case NumberKind::kPacked:
+    case InputKind::kPacked:
       LoadCodes(n, pixel, channel, lanes);
       break;
-    case NumberKind::kInt8:
+    case InputKind::kInt8:
       LoadBytes<int8_t>(n, pixel, channel, count, lanes);
       break;
-    case NumberKind::kUInt8:
+    case InputKind::kUInt8:
       LoadBytes<uint8_t>(n, pixel, channel, count, lanes);
       break;
   }

@@ -10,10 +10,10 @@
 
 namespace keras_ste {
 
-enum class NumberKind : uint8_t { kFloat32, kPacked, kInt8, kUInt8 };
+enum class InputKind : uint8_t { kFloat32, kPacked, kInt8, kUInt8 };
 
 struct Numbers {
-  NumberKind kind;
+  InputKind kind;
   Codes codes;         // kPacked
   int32_t channels;    // of one pixel
   int32_t zero_point;  // not of kFloat32: is subtracted
@@ -21,10 +21,10 @@ struct Numbers {
 
 // The elements of one pixel, and their bytes.
 static inline int32_t PixelElements(const Numbers& n) {
-  return n.kind == NumberKind::kPacked ? n.codes.bits * WordsOf(n.channels) : n.channels;
+  return n.kind == InputKind::kPacked ? n.codes.bits * WordsOf(n.channels) : n.channels;
 }
 static inline int64_t PixelBytes(const Numbers& n) {
-  const bool words = n.kind == NumberKind::kFloat32 || n.kind == NumberKind::kPacked;
+  const bool words = n.kind == InputKind::kFloat32 || n.kind == InputKind::kPacked;
   return (words ? int64_t{4} : int64_t{1}) * PixelElements(n);
 }
 

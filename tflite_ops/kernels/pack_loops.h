@@ -20,6 +20,22 @@ static inline int32_t FlipLoop(const int8_t* codes, int32_t n, int8_t flip, int8
   return sum;
 }
 
+static inline int32_t UnpackLoop(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start,
+                                 const int8_t* worth, int8_t* bytes) {
+  int32_t sum = 0;
+  for (int32_t i = 0; i < n; ++i) {
+    const uint32_t* word = planes + i / 32;
+    uint8_t byte = static_cast<uint8_t>(start);
+    for (int32_t p = 0; p < bits; ++p, word += words) {
+      const uint32_t set = (*word >> (i % 32)) & 1u;
+      byte = static_cast<uint8_t>(byte + set * static_cast<uint8_t>(worth[p]));
+    }
+    bytes[i] = static_cast<int8_t>(byte);
+    sum += bytes[i];
+  }
+  return sum;
+}
+
 // Of absolute values the order of the bits is that of the numbers, with NaN above all.
 static inline float LargestLoop(const float* x, int32_t n, float least) {
   uint32_t largest = 0;

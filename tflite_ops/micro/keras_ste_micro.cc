@@ -251,5 +251,9 @@ TFLMRegistration* RegisterSteMaxPool2D() { return Registration<&kMaxPool2D>(); }
 TFLMRegistration* RegisterSteAveragePool2D() { return Registration<&kAveragePool2D>(); }
 TFLMRegistration* RegisterSteAdd() { return Registration<&kAdd>(); }
 TFLMRegistration* RegisterSteDequantize() { return Registration<&kDequantize>(); }
+TFLMRegistration* RegisterSteNearest() { return Registration<&kNearest>(); }
+TFLMRegistration* RegisterSteConcat() { return Registration<&kConcat>(); }
+TFLMRegistration* RegisterStePad() { return Registration<&kPad>(); }
+TFLMRegistration* RegisterSteShuffle() { return Registration<&kShuffle>(); }
 
 }  // namespace keras_ste

@@ -1,6 +1,6 @@
 // The ops as TFLite Micro registrations, for an app on a board:
 //
-//   tflite::MicroMutableOpResolver<8> resolver;
+//   tflite::MicroMutableOpResolver<16> resolver;
 //   if (keras_ste::AddAllOps(resolver) != kTfLiteOk) return;
 //
 // or only those that a model has, so that the linker drops the others:
@@ -31,14 +31,19 @@ TFLMRegistration* RegisterSteMaxPool2D();
 TFLMRegistration* RegisterSteAveragePool2D();
 TFLMRegistration* RegisterSteAdd();
 TFLMRegistration* RegisterSteDequantize();
+TFLMRegistration* RegisterSteNearest();
+TFLMRegistration* RegisterSteConcat();
+TFLMRegistration* RegisterStePad();
+TFLMRegistration* RegisterSteShuffle();
 
 // Adds all of them to a MicroMutableOpResolver, or to what has its AddCustom. Fails where the resolver has no room for
-// so many more ops.
+// twelve more ops.
 template <typename Resolver>
 TfLiteStatus AddAllOps(Resolver& resolver) {
-  TFLMRegistration* const registrations[] = {RegisterSteQuantize(), RegisterSteConv2D(), RegisterSteDepthwiseConv2D(),
-                                             RegisterSteFullyConnected(), RegisterSteMaxPool2D(),
-                                             RegisterSteAveragePool2D(), RegisterSteAdd(), RegisterSteDequantize()};
+  TFLMRegistration* const registrations[] = {
+      RegisterSteQuantize(),  RegisterSteConv2D(),        RegisterSteDepthwiseConv2D(), RegisterSteFullyConnected(),
+      RegisterSteMaxPool2D(), RegisterSteAveragePool2D(), RegisterSteAdd(),             RegisterSteDequantize(),
+      RegisterSteNearest(),   RegisterSteConcat(),        RegisterStePad(),             RegisterSteShuffle()};
   for (TFLMRegistration* r : registrations) {
     const TfLiteStatus status = resolver.AddCustom(r->custom_name, r);
     if (status != kTfLiteOk) return status;

@@ -202,16 +202,16 @@ bool CheckNumbers(const Tensor* inputs, int32_t i, bool floats, Checks* checks, 
   const Tensor& t = inputs[i];
   int32_t low = -kMostZeroPoint, high = kMostZeroPoint;
   if (t.type == Type::kInt32) {
-    n->kind = NumberKind::kPacked;
+    n->kind = InputKind::kPacked;
   } else if (t.type == Type::kInt8) {
-    n->kind = NumberKind::kInt8;
+    n->kind = InputKind::kInt8;
     low = INT8_MIN;
     high = INT8_MAX;
   } else if (t.type == Type::kUInt8) {
-    n->kind = NumberKind::kUInt8;
+    n->kind = InputKind::kUInt8;
     low = 0;
   } else if (t.type == Type::kFloat32 && floats) {
-    n->kind = NumberKind::kFloat32;
+    n->kind = InputKind::kFloat32;
     low = high = 0;
   } else {
     return checks->Fail(i, floats ? "INT32 (packed), INT8, UINT8 or FLOAT32" : "INT32 (packed), INT8 or UINT8");

@@ -8,7 +8,7 @@ namespace {
 constexpr const char* kName = "SteConv2D";
 constexpr int32_t kMost = 1 << 24;  // of channels, filters, kernel, stride and dilation
 
-// The most words of an input pixel that one group touches.
+// The most words of one plane of an input pixel that one group touches.
 int32_t MostGroupWords(const Conv& c) {
   int32_t most = 0;
   for (int32_t g = 0; g < c.groups; ++g) {
@@ -20,9 +20,9 @@ int32_t MostGroupWords(const Conv& c) {
 
 bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, bool* same, Error* error) {
   Options options(kName, bytes, size, error);
-  options.Int("version", 1, 1);
+  const int32_t version = ReadVersion(&options);
   c->channels = options.Int("channels", 1, kMost);
-  c->filters = options.Int("filters", 1, kMost);
+  const int32_t filters = options.Int("filters", 1, kMost);
   c->h.kernel = options.Int("kernel_h", 1, kMost);
   c->w.kernel = options.Int("kernel_w", 1, kMost);
   c->h.stride = options.Int("stride_h", 1, kMost);
@@ -31,8 +31,8 @@ bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, bool* same, Error* 
   c->w.dilation = options.Int("dilation_w", 1, kMost);
   c->groups = options.Int("groups", 1, kMost);
   *same = ReadSamePadding(&options);
-  c->pad_with_one = options.Int("pad_value", 0, 1) == 1;
-  ReadOutputOptions(&options, c);
+  c->pad_value = options.Int("pad_value", 0, 1);
+  ReadCodeOptions(version, filters, &options, c);
   return options.ok();
 }
 
@@ -46,14 +46,14 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   Checks checks(kName, kConvRoles, inputs, count, error);
   if (!checks.Count(2, kMaxInputs) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
   if (!checks.HasRank(0, 4) || !checks.HasElements(0)) return false;
-  const bool packed = c.input == InputKind::kPacked;
   c.batch = inputs[0].dims[0];
   c.h.in = inputs[0].dims[1];
   c.w.in = inputs[0].dims[2];
-  c.pixel_stride = packed ? WordsOf(c.channels) : c.channels;
-  const int32_t expected[4] = {c.batch, c.h.in, c.w.in, c.pixel_stride};
+  int32_t stride = 0;
+  if (Packed(c) && !Multiply(c.inputs.bits, WordsOf(c.channels), &stride)) return checks.Fail("too many channels");
+  const int32_t expected[4] = {c.batch, c.h.in, c.w.in, PixelStride(c)};
   if (!checks.HasShape(0, 4, expected)) return false;
-  if (c.channels % c.groups != 0 || c.filters % c.groups != 0) {
+  if (c.channels % c.groups != 0 || Filters(c) % c.groups != 0) {
     return checks.Fail("channels and filters must be multiples of groups");
   }
   if (!PlaceWindows(same, &c.h) || !PlaceWindows(same, &c.w)) {
@@ -63,23 +63,26 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!Multiply(c.h.kernel, c.w.kernel, &products) || !Multiply(products, GroupChannels(c), &products)) {
     return checks.Fail("the kernel has 2^31 weights or more");
   }
-  c.filter_words = packed ? MostGroupWords(c) : WordsOf(products);
-  const int32_t packed_dims[4] = {c.filters, c.h.kernel, c.w.kernel, c.filter_words};
-  const int32_t unpacked_dims[2] = {c.filters, c.filter_words};
+  c.filter_words = Packed(c) ? MostGroupWords(c) : WordsOf(products);
+  const int32_t words = c.weights.bits * c.filter_words;
+  const int32_t packed_dims[4] = {Filters(c), c.h.kernel, c.w.kernel, words};
+  const int32_t unpacked_dims[2] = {Filters(c), words};
+  const bool packed = Packed(c);
   if (!FinishConv(inputs, packed ? 4 : 2, packed ? packed_dims : unpacked_dims, kernels, &checks, state)) return false;
 
-  output->type = c.packed_output ? Type::kInt32 : Type::kFloat32;
+  output->type = OutputType(c.outputs);
   output->rank = 4;
   output->dims[0] = c.batch;
   output->dims[1] = c.h.out;
   output->dims[2] = c.w.out;
-  output->dims[3] = OutputStride(c);
+  output->dims[3] = OutputStride(c.outputs);
   return true;
 }
 
 }  // namespace
 
-const Op kConv2D = {kName,          Prepare, ConvWeightsBytes, ConvFillWeights, ConvTablesBytes, ConvFillTables, NoBytes, NoUnits,
-                    StageNothing, ConvUnits, ConvCost, ConvRun};
+const Op kConv2D = {kName,          Prepare,          ConvWeightsBytes, ConvFillWeights, ConvTablesBytes,
+                    ConvFillTables, ConvScratchBytes, ConvStageUnits,   ConvStage,       ConvUnits,
+                    ConvCost,       ConvRun};
 
 }  // namespace keras_ste

@@ -17,91 +17,88 @@ enum : int32_t { kInput, kFilter, kMultiplier, kBias, kThresholds };
 const ConvState& StateOf(const void* state) { return *static_cast<const ConvState*>(state); }
 
 ConvConstants ConstantsOf(const void* const* inputs) {
-  return {static_cast<const uint32_t*>(inputs[kFilter]), static_cast<const float*>(inputs[kMultiplier]),
-          static_cast<const float*>(inputs[kBias]), inputs[kThresholds]};
+  return {static_cast<const uint32_t*>(inputs[kFilter]), OutputConstantsOf(inputs, kMultiplier)};
 }
 
-// The products of one output are at most 1 (packed) or 255 + 1 in size, and their sum must stay below 2^31 - 1. Of packed
-// words all bits count, for a bad file may have set the unused ones.
 bool SumFits(const Conv& c) {
-  if (c.input == InputKind::kPacked) return static_cast<int64_t>(Taps(c)) * c.filter_words < INT32_MAX / (2 * 32);
-  return static_cast<int64_t>(Taps(c)) * GroupChannels(c) < INT32_MAX / 512;
+  if (FloatSumsOf(c)) return true;
+  return SumsFit(c.weights, c.inputs, c.zero_point, static_cast<int64_t>(Taps(c)) * GroupChannels(c));
 }
 
 // With few channels a group, a kernel row can be short and the row of whole pixels under it enormous.
 bool KernelRowFits(const Conv& c) {
   int32_t n = 0;
-  return Multiply(c.w.kernel, c.pixel_stride, &n);
+  return Multiply(c.w.kernel, PixelStride(c), &n);
 }
 
 bool OutputFits(const Conv& c) {
   int32_t n = c.batch;
-  return Multiply(n, c.h.out, &n) && Multiply(n, c.w.out, &n) && Multiply(n, c.filters, &n);
+  return Multiply(n, c.h.out, &n) && Multiply(n, c.w.out, &n) && Multiply(n, Filters(c), &n) &&
+         Multiply(n, c.outputs.codes.bits, &n);
 }
 
 }  // namespace
 
-void ReadOutputOptions(Options* options, Conv* conv) {
-  const float infinity = __builtin_inff();
-  conv->packed_output = ReadOutputs(1, options).kind == OutputKind::kPacked;
-  conv->zero_point = options->IntOr("input_zero_point", INT8_MIN, UINT8_MAX, 0);
-  conv->activation_min = options->FloatOr("activation_min", -infinity);
-  conv->activation_max = options->FloatOr("activation_max", infinity);
+void ReadCodeOptions(int32_t version, int32_t filters, Options* options, Conv* c) {
+  c->weights = ReadCodes("weight", version, options);
+  c->inputs = ReadCodes("input", version, options);
+  c->zero_point = options->IntOr("input_zero_point", version < 2 ? INT8_MIN : -UINT8_MAX, UINT8_MAX, 0);
+  c->quantize_rows = false;
+  c->outputs = ReadOutputs(version, options);
+  c->outputs.channels = filters;
 }
 
-bool ReadInputKind(const Tensor& input, Checks* checks, Conv* conv) {
+bool ReadInputKind(const Tensor& input, Checks* checks, Conv* c) {
   int32_t low = 0, high = 0;
+  const Codes bytes = {8, input.type == Type::kUInt8 ? Encoding::kUnsigned : Encoding::kSigned};
   switch (input.type) {
     case Type::kInt32:
-      conv->input = InputKind::kPacked;
+      c->input = InputKind::kPacked;
+      if (c->inputs.bits > 1 || c->inputs.encoding != Encoding::kBipolar) {
+        high = LargestWorth(c->inputs);
+        low = c->inputs.encoding == Encoding::kUnsigned ? 0 : -high;
+      }
       break;
     case Type::kFloat32:
-      conv->input = InputKind::kFloat32;
+      c->input = InputKind::kFloat32;
       break;
     case Type::kInt8:
-      conv->input = InputKind::kInt8;
+      c->input = InputKind::kInt8;
       low = INT8_MIN;
       high = INT8_MAX;
       break;
     case Type::kUInt8:
-      conv->input = InputKind::kUInt8;
+      c->input = InputKind::kUInt8;
       high = UINT8_MAX;
       break;
     case Type::kInt16:
     case Type::kOther:
       return checks->Fail(kInput, "INT32 (packed), FLOAT32, INT8 or UINT8");
   }
-  if (conv->zero_point < low || conv->zero_point > high) {
+  if (!Packed(*c)) c->inputs = bytes;
+  if (c->zero_point < low || c->zero_point > high) {
     return checks->Fail(kInput, "a type that can hold input_zero_point");
+  }
+  if (c->quantize_rows && c->input != InputKind::kFloat32) {
+    return checks->Fail(kInput, "FLOAT32, whose rows are to be quantized");
   }
   return true;
 }
 
 bool FinishConv(const Tensor* inputs, int32_t filter_rank, const int32_t* filter_dims, const KernelTable* kernels,
                 Checks* checks, ConvState* state) {
-  const Conv& c = state->conv;
+  Conv& c = state->conv;
+  if (c.quantize_rows && c.outputs.kind != OutputKind::kFloat32) {
+    return checks->Fail("rows that are quantized at run time want a float32 output");
+  }
   if (!SumFits(c)) return checks->Fail("the sum of products may exceed 32 bits");
   if (!KernelRowFits(c)) return checks->Fail("the pixels under a row of the kernel have 2^31 elements or more");
   if (!OutputFits(c)) return checks->Fail("the output has 2^31 elements or more");
-  if (c.activation_min > c.activation_max) return checks->Fail("activation_min is greater than activation_max");
   if (!checks->IsConstant(kFilter, Type::kInt32, filter_rank, filter_dims)) return false;
-  if (c.packed_output) {
-    const Type type = c.input == InputKind::kFloat32 ? Type::kFloat32 : Type::kInt32;
-    const char* why = "where the output is packed";
-    if (c.activation_min > -__builtin_inff() || c.activation_max < __builtin_inff()) {
-      return checks->Fail("activation_min and activation_max must be absent where the output is packed");
-    }
-    if (!checks->Absent(kMultiplier, why) || !checks->Absent(kBias, why)) return false;
-    if (!checks->IsConstant(kThresholds, type, 1, &c.filters)) return false;
-  } else {
-    for (int32_t i = kMultiplier; i <= kBias; ++i) {
-      if (inputs[i].present && !checks->IsConstant(i, Type::kFloat32, 1, &c.filters)) return false;
-    }
-    if (!checks->Absent(kThresholds, "where the output is float32")) return false;
-  }
+  if (!CheckOutputs(inputs, kMultiplier, FloatSumsOf(c), checks, &c.outputs)) return false;
   state->kernels = nullptr;
 #if !defined(KERAS_STE_DIRECT_ONLY)
-  if (kernels != nullptr && CanTile(c)) state->kernels = kernels;
+  if (kernels != nullptr && ChooseTiledWay(c, *kernels, &state->way)) state->kernels = kernels;
 #else
   (void)kernels;
 #endif
@@ -114,43 +111,71 @@ size_t ConvWeightsBytes(const void*) { return 0; }
 void ConvFillWeights(const void*, const void* const*, void*) {}
 size_t ConvTablesBytes(const void*) { return 0; }
 void ConvFillTables(const void*, const void* const*, void*) {}
+size_t ConvScratchBytes(const void* state) { return DirectScratchBytes(StateOf(state).conv); }
+int32_t ConvStageUnits(const void* state) { return DirectStageUnits(StateOf(state).conv); }
 int32_t ConvUnits(const void* state) { return OutputPixels(StateOf(state).conv); }
 
+void ConvStage(const void* state, const Buffers& b, int32_t begin, int32_t end) {
+  DirectStage(StateOf(state).conv, b.inputs[kInput], b.scratch, begin, end);
+}
+
 void ConvRun(const void* state, const Buffers& b, int32_t begin, int32_t end) {
-  DirectConv(StateOf(state).conv, ConstantsOf(b.inputs), b.inputs[kInput], b.output, begin, end);
+  DirectConv(StateOf(state).conv, ConstantsOf(b.inputs), b.inputs[kInput], b.scratch, b.output, begin, end);
 }
 
 #else
 
 size_t ConvWeightsBytes(const void* state) {
   const ConvState& s = StateOf(state);
-  return s.kernels == nullptr ? 0 : TiledWeightsBytes(s.conv);
+  return s.kernels == nullptr ? 0 : TiledWeightsBytes(s.conv, s.way);
 }
 
 void ConvFillWeights(const void* state, const void* const* inputs, void* weights) {
-  FillTiledWeights(StateOf(state).conv, ConstantsOf(inputs), weights);
+  const ConvState& s = StateOf(state);
+  FillTiledWeights(s.conv, s.way, ConstantsOf(inputs), weights);
 }
 
 size_t ConvTablesBytes(const void* state) {
   const ConvState& s = StateOf(state);
-  return s.kernels == nullptr ? 0 : TiledTablesBytes(s.conv);
+  return s.kernels == nullptr ? 0 : TiledTablesBytes(s.conv, s.way);
 }
 
 void ConvFillTables(const void* state, const void* const* inputs, void* tables) {
-  FillTiledTables(StateOf(state).conv, ConstantsOf(inputs), tables);
+  const ConvState& s = StateOf(state);
+  FillTiledTables(s.conv, s.way, ConstantsOf(inputs), tables);
+}
+
+size_t ConvScratchBytes(const void* state) {
+  const ConvState& s = StateOf(state);
+  return s.kernels == nullptr ? DirectScratchBytes(s.conv) : TiledScratchBytes(s.conv, s.way);
+}
+
+int32_t ConvStageUnits(const void* state) {
+  const ConvState& s = StateOf(state);
+  return s.kernels == nullptr ? DirectStageUnits(s.conv) : TiledStageUnits(s.conv, s.way);
+}
+
+void ConvStage(const void* state, const Buffers& b, int32_t begin, int32_t end) {
+  const ConvState& s = StateOf(state);
+  if (s.kernels == nullptr) {
+    DirectStage(s.conv, b.inputs[kInput], b.scratch, begin, end);
+  } else {
+    TiledStage(s.conv, s.way, *s.kernels, b.inputs[kInput], b.scratch, begin, end);
+  }
 }
 
 int32_t ConvUnits(const void* state) {
   const ConvState& s = StateOf(state);
-  return s.kernels == nullptr ? OutputPixels(s.conv) : TiledUnits(s.conv, *s.kernels);
+  return s.kernels == nullptr ? OutputPixels(s.conv) : TiledUnits(s.conv, s.way, *s.kernels);
 }
 
 void ConvRun(const void* state, const Buffers& b, int32_t begin, int32_t end) {
   const ConvState& s = StateOf(state);
   if (s.kernels == nullptr) {
-    DirectConv(s.conv, ConstantsOf(b.inputs), b.inputs[kInput], b.output, begin, end);
+    DirectConv(s.conv, ConstantsOf(b.inputs), b.inputs[kInput], b.scratch, b.output, begin, end);
   } else {
-    TiledConv(s.conv, *s.kernels, b.weights, b.tables, b.inputs[kInput], b.output, begin, end);
+    TiledConv(s.conv, s.way, *s.kernels, ConstantsOf(b.inputs), b.weights, b.tables, b.inputs[kInput], b.scratch,
+              b.output, begin, end);
   }
 }
 
@@ -158,8 +183,9 @@ void ConvRun(const void* state, const Buffers& b, int32_t begin, int32_t end) {
 
 double ConvCost(const void* state) {
   const Conv& c = StateOf(state).conv;
-  const double products = static_cast<double>(Taps(c)) * GroupChannels(c) * c.filters * OutputPixels(c);
-  return c.input == InputKind::kPacked ? products : 16 * products;
+  const double products = static_cast<double>(Taps(c)) * GroupChannels(c) * Filters(c) * OutputPixels(c);
+  const int32_t pairs = Packed(c) ? PlanePairs(c.weights, c.inputs) : 8;
+  return products * (pairs < 5 ? pairs : 5);  // bytes cost as much as about five planes that meet
 }
 
 }  // namespace keras_ste

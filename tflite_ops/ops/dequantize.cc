@@ -24,7 +24,7 @@ bool CheckTable(const Tensor* inputs, Checks* checks, Convert* convert) {
   const Numbers& n = convert->input;
   const int32_t dims[2] = {n.channels, 1 << n.codes.bits};
   if (!inputs[kTable].present) return true;
-  if (n.kind != NumberKind::kPacked) return checks->Absent(kTable, "where the input is not packed");
+  if (n.kind != InputKind::kPacked) return checks->Absent(kTable, "where the input is not packed");
   if (n.zero_point != 0) return checks->Absent(kTable, "where there is a zero point");
   convert->one_table = inputs[kTable].rank == 1;
   return checks->IsConstant(kTable, Type::kFloat32, convert->one_table ? 1 : 2, convert->one_table ? dims + 1 : dims);

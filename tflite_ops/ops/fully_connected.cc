@@ -1,3 +1,4 @@
+#include "ops/code_options.h"
 #include "ops/conv_op.h"
 #include "ops/ops.h"
 
@@ -6,7 +7,7 @@ namespace {
 
 constexpr const char* kName = "SteFullyConnected";
 constexpr int32_t kMost = 1 << 28;  // of units, channels and pixels
-constexpr Axis kOnePixel = {1, 1, 1, 1, 1, 0};
+constexpr Axis kOneRow = {1, 1, 1, 1, 1, 0};
 
 struct Row {
   int32_t axes, pixels, channels;
@@ -14,12 +15,17 @@ struct Row {
 
 bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, Row* row, Error* error) {
   Options options(kName, bytes, size, error);
-  options.Int("version", 1, 1);
-  c->filters = options.Int("units", 1, kMost);
+  const int32_t version = ReadVersion(&options);
+  const int32_t units = options.Int("units", 1, kMost);
   row->channels = options.Int("channels", 1, kMost);
   row->pixels = options.IntOr("pixels", 1, kMost, 1);
   row->axes = options.IntOr("input_axes", 1, kMaxRank, 1);
-  ReadOutputOptions(&options, c);
+  ReadCodeOptions(version, units, &options, c);
+  const int32_t row_bits = version < 2 ? 0 : options.IntOr("row_bits", 2, 8, 0);
+  c->quantize_rows = row_bits > 0;
+  c->row_limit = static_cast<float>((1 << (row_bits > 0 ? row_bits - 1 : 0)) - 1);
+  c->row_least = options.FloatOr("row_epsilon", 1e-5f);
+  options.Require(c->row_least > 0, "row_epsilon", "is not positive");
   return options.ok();
 }
 
@@ -42,34 +48,39 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
 
   Checks checks(kName, kConvRoles, inputs, count, error);
   if (!checks.Count(2, kMaxInputs) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
-  const bool packed = c.input == InputKind::kPacked;
   const Tensor& input = inputs[0];
   if (!checks.HasElements(0)) return false;
-  if (!CheckRow(input, row, packed ? WordsOf(row.channels) : row.channels, &checks)) return false;
+  c.channels = row.channels;
+  int32_t stride = row.channels, words = 0;
+  if (Packed(c) && !Multiply(c.inputs.bits, WordsOf(row.channels), &stride)) return checks.Fail("too many channels");
+  if (!CheckRow(input, row, stride, &checks)) return false;
 
-  c.pad_with_one = false;
+  c.pad_value = 0;
   c.groups = 1;
-  c.h = c.w = kOnePixel;
+  c.h = kOneRow;
+  c.w = {row.pixels, 1, row.pixels, 1, 1, 0};
   c.batch = 1;
   for (int32_t d = 0; d < input.rank - row.axes; ++d) c.batch *= input.dims[d];
-  if (!Multiply(row.pixels, row.channels, &c.channels) ||
-      !Multiply(row.pixels, packed ? WordsOf(row.channels) : row.channels, &c.pixel_stride)) {
+  int32_t products = 0;
+  if (!Multiply(row.pixels, row.channels, &products)) return checks.Fail("a row has 2^31 elements or more");
+  c.filter_words = WordsOf(Packed(c) ? c.channels : products);
+  if (!Multiply(c.weights.bits, c.filter_words, &words) || !Multiply(Packed(c) ? row.pixels : 1, words, &words)) {
     return checks.Fail("a row has 2^31 elements or more");
   }
-  c.filter_words = packed ? c.pixel_stride : WordsOf(c.channels);
-  const int32_t filter_dims[2] = {c.filters, c.filter_words};
+  const int32_t filter_dims[2] = {Filters(c), words};
   if (!FinishConv(inputs, 2, filter_dims, kernels, &checks, state)) return false;
 
-  output->type = c.packed_output ? Type::kInt32 : Type::kFloat32;
+  output->type = OutputType(c.outputs);
   output->rank = input.rank - row.axes + 1;
   for (int32_t d = 0; d < input.rank - row.axes; ++d) output->dims[d] = input.dims[d];
-  output->dims[output->rank - 1] = OutputStride(c);
+  output->dims[output->rank - 1] = OutputStride(c.outputs);
   return true;
 }
 
 }  // namespace
 
-const Op kFullyConnected = {kName,          Prepare, ConvWeightsBytes, ConvFillWeights, ConvTablesBytes, ConvFillTables, NoBytes, NoUnits,
-                    StageNothing, ConvUnits, ConvCost, ConvRun};
+const Op kFullyConnected = {kName,          Prepare,          ConvWeightsBytes, ConvFillWeights, ConvTablesBytes,
+                            ConvFillTables, ConvScratchBytes, ConvStageUnits,   ConvStage,       ConvUnits,
+                            ConvCost,       ConvRun};
 
 }  // namespace keras_ste

@@ -5,7 +5,8 @@
 namespace keras_ste {
 
 const Op* const kOps[kOpCount] = {&kQuantize,  &kConv2D,        &kDepthwiseConv2D, &kFullyConnected,
-                                  &kMaxPool2D, &kAveragePool2D, &kAdd,             &kDequantize};
+                                  &kMaxPool2D, &kAveragePool2D, &kAdd,             &kDequantize,
+                                  &kNearest,   &kConcat,        &kPad,             &kShuffle};
 
 const Op* FindOp(const char* name) {
   if (name == nullptr) return nullptr;

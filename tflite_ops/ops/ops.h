@@ -13,6 +13,10 @@ extern const Op kMaxPool2D;
 extern const Op kAveragePool2D;
 extern const Op kAdd;
 extern const Op kDequantize;
+extern const Op kNearest;
+extern const Op kConcat;
+extern const Op kPad;
+extern const Op kShuffle;
 
 // For ops that need no memory of their own.
 inline size_t NoBytes(const void*) { return 0; }

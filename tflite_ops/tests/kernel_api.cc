@@ -2,10 +2,13 @@
 // set in its first argument. What the caller passes is taken as right.
 #include <string.h>
 
+#include <vector>
+
+#include "kernels/bits.h"
 #include "kernels/choice.h"
-#include "kernels/dense.h"
 #include "kernels/code_kernels.h"
 #include "kernels/outputs.h"
+#include "kernels/product.h"
 
 #define API extern "C" __attribute__((visibility("default")))
 
@@ -15,29 +18,55 @@ using namespace keras_ste;
 
 // Also a struct of ctypes.
 struct DenseArguments {
-  int32_t weight_bits, weight_encoding, input_bits, input_encoding, k, n, zero_point, product;
+  int32_t weight_bits, weight_encoding, input_bits, input_encoding, k, n, zero_point, way;
 };
 
-Dense DenseOf(const DenseArguments& a) {
-  return {{a.weight_bits, static_cast<Encoding>(a.weight_encoding)},
-          {a.input_bits, static_cast<Encoding>(a.input_encoding)},
-          a.k, a.n, a.zero_point, static_cast<Product>(a.product)};
+// A matrix of weights, [n][k], times rows of inputs.
+Product ProductOf(const DenseArguments& a) {
+  Product p = {};
+  p.way = static_cast<Way>(a.way);
+  p.weights = {a.weight_bits, static_cast<Encoding>(a.weight_encoding)};
+  p.inputs = {a.input_bits, static_cast<Encoding>(a.input_encoding)};
+  p.zero_point = a.zero_point;
+  p.taps = 1;
+  p.count = a.k;
+  p.words = WordsOf(a.k);
+  p.outputs = a.n;
+  return p;
+}
+
+// Its rows are laid out as codes.h has it.
+Filter FilterOf(const Product& p, const uint32_t* words) {
+  return {words, static_cast<int64_t>(p.weights.bits) * p.words, true, 1, p.words, p.count, 0};
 }
 
 const CodeKernels* KernelsCalled(const char* name) { return CodeKernelsOf(*ChooseKernels(name)); }
 
+size_t Align(size_t bytes) { return (bytes + kProductAlignment - 1) / kProductAlignment * kProductAlignment; }
+
+// A row as the kernels read it: planes, or what the sum of its bytes adds to all sums, and the bytes.
+size_t RowBytes(const Product& p) {
+  if (p.way == Way::kPlanes) return sizeof(uint32_t) * static_cast<size_t>(p.inputs.bits) * static_cast<size_t>(p.words);
+  return Align(sizeof(int32_t) + static_cast<size_t>(p.count) + kByteSlack);
+}
+
+int32_t* StartAt(const Product& p, void* weights) {
+  return reinterpret_cast<int32_t*>(static_cast<char*>(weights) + WeightsBytes(p));
+}
+
 // Calls sums(first, count, chunk, out) for every tile, and puts the sums where they belong.
 template <typename Sum, typename Sums>
-void EveryTile(const Dense& d, const CodeKernels& kernels, int32_t m, Sum* out, const Sums& sums) {
-  const int32_t tile = DenseTileRows(d, kernels);
+void EveryTile(const Product& p, const KernelTable& kernels, int32_t m, Sum* out, const Sums& sums) {
+  const int32_t tile = TileRows(p, kernels);
   for (int32_t first = 0; first < m; first += tile) {
     const int32_t count = m - first < tile ? m - first : tile;
-    for (int32_t chunk = 0; chunk < DenseChunks(d); ++chunk) {
+    for (int32_t chunk = 0; chunk < Chunks(p); ++chunk) {
       alignas(64) Sum values[kMaxTileRows * kChunk];
       sums(first, count, chunk, values);
-      const int32_t left = d.n - chunk * kChunk < kChunk ? d.n - chunk * kChunk : kChunk;
+      const int32_t left = p.outputs - chunk * kChunk < kChunk ? p.outputs - chunk * kChunk : kChunk;
       for (int32_t r = 0; r < count; ++r) {
-        memcpy(out + static_cast<int64_t>(first + r) * d.n + chunk * kChunk, values + r * kChunk, left * sizeof(Sum));
+        memcpy(out + static_cast<int64_t>(first + r) * p.outputs + chunk * kChunk, values + r * kChunk,
+               static_cast<size_t>(left) * sizeof(Sum));
       }
     }
   }
@@ -68,55 +97,99 @@ API uint64_t TakeCycles(int64_t n) {
 API int32_t HasKernels(const char* name) { return ChooseKernels(name) != nullptr; }
 
 API int32_t DenseIsValid(const DenseArguments* a) {
-  const Dense d = DenseOf(*a);
-  return ValidCodes(d.weights) && ValidCodes(d.inputs) && DenseFits(d);
+  const Product p = ProductOf(*a);
+  return ValidCodes(p.weights) && ValidCodes(p.inputs) && SumsFit(p.weights, p.inputs, p.zero_point, p.count) &&
+         PartsFit(p.way, p.weights, p.inputs, p.zero_point, p.count);
 }
 
-API int64_t DenseWeightsSize(const DenseArguments* a) { return static_cast<int64_t>(DenseWeightsBytes(DenseOf(*a))); }
-API int64_t DenseRowSize(const DenseArguments* a) { return static_cast<int64_t>(DenseRowBytes(DenseOf(*a))); }
+// The weights, and the starting sums behind them.
+API int64_t DenseWeightsSize(const DenseArguments* a) {
+  const Product p = ProductOf(*a);
+  return static_cast<int64_t>(WeightsBytes(p) + sizeof(int32_t) * static_cast<size_t>(Chunks(p) * kChunk));
+}
+API int64_t DenseRowSize(const DenseArguments* a) { return static_cast<int64_t>(RowBytes(ProductOf(*a))); }
 
 API void DenseFillWeights(const DenseArguments* a, const uint32_t* filter, void* weights) {
-  FillDenseWeights(DenseOf(*a), filter, weights);
+  const Product p = ProductOf(*a);
+  FillWeights(p, FilterOf(p, filter), weights);
+  int32_t* start = StartAt(p, weights);
+  memset(start, 0, sizeof(int32_t) * static_cast<size_t>(Chunks(p) * kChunk));
+  for (int32_t o = 0; o < p.outputs; ++o) start[o] = StartOf(p, TotalsOf(p, FilterOf(p, filter), o));
 }
 
+// From one byte a code, unsigned or in two's complement.
 API void DenseFillRows(const char* name, const DenseArguments* a, const int8_t* codes, int32_t m, void* rows) {
-  const Dense d = DenseOf(*a);
+  const Product p = ProductOf(*a);
+  const CodeKernels& kernels = *KernelsCalled(name);
+  const InputBytes bytes = InputBytesOf(p.inputs);
+  std::vector<uint32_t> planes(static_cast<size_t>(p.words * p.inputs.bits));
   char* row = static_cast<char*>(rows);
-  for (int32_t r = 0; r < m; ++r, codes += d.k, row += DenseRowBytes(d)) {
-    FillDenseRow(d, *KernelsCalled(name), codes, row);
+  for (int32_t r = 0; r < m; ++r, codes += p.count, row += RowBytes(p)) {
+    kernels.pack_planes(codes, p.count, p.inputs.bits, planes.data());
+    if (p.way == Way::kPlanes) {
+      memcpy(row, planes.data(), planes.size() * sizeof(uint32_t));
+      continue;
+    }
+    const int32_t sum = kernels.unpack_planes(planes.data(), p.words, p.count, p.inputs.bits, bytes.start, bytes.worth,
+                                              reinterpret_cast<int8_t*>(row) + sizeof(int32_t));
+    const int32_t start = ByteSumFactor(p) * sum;
+    memcpy(row, &start, sizeof(start));
   }
 }
 
 // The sums of all rows, `repeats` times over, so that what a call costs does not count where it is timed.
-API void DenseRun(const char* name, const DenseArguments* a, const void* weights, const void* rows, int32_t m,
-                  int32_t repeats, int32_t* out) {
-  const Dense d = DenseOf(*a);
+API void DenseRun(const char* name, const DenseArguments* a, void* weights, const char* rows, int32_t m, int32_t repeats,
+                  int32_t* out) {
+  const Product p = ProductOf(*a);
   const CodeKernels& kernels = *KernelsCalled(name);
-  const size_t row_bytes = DenseRowBytes(d);
+  const int32_t* start = StartAt(p, weights);
+  const size_t row_bytes = RowBytes(p);
+  const auto planes = [&](int32_t first, int32_t count, int32_t chunk, int32_t* sums) {
+    const uint32_t* inputs[8 * kMaxTileRows];
+    const int32_t* starts[kMaxTileRows];
+    for (int32_t r = 0; r < count; ++r) {
+      starts[r] = start + chunk * kChunk;
+      for (int32_t i = 0; i < p.inputs.bits; ++i) {
+        inputs[i * count + r] = reinterpret_cast<const uint32_t*>(rows + (first + r) * row_bytes) + i * p.words;
+      }
+    }
+    PlaneSums(p, kernels, weights, inputs, count, chunk, starts, sums);
+  };
+  const auto bytes = [&](int32_t first, int32_t count, int32_t chunk, int32_t* sums) {
+    const int8_t* inputs[kMaxTileRows];
+    int32_t row_start[kMaxTileRows];
+    for (int32_t r = 0; r < count; ++r) {
+      memcpy(row_start + r, rows + (first + r) * row_bytes, sizeof(int32_t));
+      inputs[r] = reinterpret_cast<const int8_t*>(rows + (first + r) * row_bytes) + sizeof(int32_t);
+    }
+    ByteSums(p, kernels, weights, inputs, count, chunk, start + chunk * kChunk, row_start, sums);
+  };
   for (int32_t i = 0; i < repeats; ++i) {
-    EveryTile(d, kernels, m, out, [&](int32_t first, int32_t count, int32_t chunk, int32_t* sums) {
-      DenseSums(d, kernels, weights, static_cast<const char*>(rows) + first * row_bytes, count, chunk, sums);
-    });
+    if (p.way == Way::kPlanes) {
+      EveryTile(p, *ChooseKernels(name), m, out, planes);
+    } else {
+      EveryTile(p, *ChooseKernels(name), m, out, bytes);
+    }
   }
 }
 
 API void DenseRunFloats(const char* name, const DenseArguments* a, const void* weights, const float* rows, int32_t m,
                         int32_t repeats, float* out) {
-  const Dense d = DenseOf(*a);
-  const CodeKernels& kernels = *KernelsCalled(name);
+  const Product p = ProductOf(*a);
+  const KernelTable& kernels = *ChooseKernels(name);
   for (int32_t i = 0; i < repeats; ++i) {
-    EveryTile(d, kernels, m, out, [&](int32_t first, int32_t count, int32_t chunk, float* sums) {
+    EveryTile(p, kernels, m, out, [&](int32_t first, int32_t count, int32_t chunk, float* sums) {
       const float* tile[kMaxTileRows];
-      for (int32_t r = 0; r < count; ++r) tile[r] = rows + static_cast<int64_t>(first + r) * d.k;
-      DenseFloatSums(d, kernels, weights, tile, count, chunk, sums);
+      for (int32_t r = 0; r < count; ++r) tile[r] = rows + static_cast<int64_t>(first + r) * p.count;
+      FloatSums(p, kernels, weights, tile, count, chunk, sums);
     });
   }
 }
 
-// Which product the table picks for so many rows; `a->product` does not matter.
+// Which way the table picks for so many rows; `a->way` does not matter.
 API int32_t DenseChoice(const char* name, const DenseArguments* a, int32_t rows) {
-  const Dense d = DenseOf(*a);
-  return static_cast<int32_t>(ChooseProduct(*KernelsCalled(name), d.weights, d.inputs, rows));
+  const Product p = ProductOf(*a);
+  return static_cast<int32_t>(ChooseWay(*KernelsCalled(name), p.weights, p.inputs, rows));
 }
 
 // Line i of the table as most_rows, most_pairs, most_ternary_pairs; returns its kernels' name, or null behind the last line.

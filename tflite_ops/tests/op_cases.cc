@@ -339,6 +339,57 @@ OpCase GoodConversion(const Op* op, bool enormous, Random* random) {
   return node;
 }
 
+OpCase GoodNearest(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  std::vector<int32_t> dims = Shape(enormous, random);
+  dims.insert(dims.begin(), Size(enormous, 3, random));
+  const int32_t vectors = Size(enormous, 50, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{dims.back()}}, {"vectors", int64_t{vectors}}};
+  node.inputs.push_back(Make("input", Type::kFloat32, dims, false));
+  node.inputs.push_back(Make("vectors", Type::kFloat32, {vectors, dims.back()}, true));
+  return node;
+}
+
+OpCase GoodConcat(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  node.options = {{"version", int64_t{2}}};
+  const int32_t bits = AddCodes("input", &node.options, random);
+  std::vector<int32_t> dims = Shape(enormous, random);
+  for (int64_t part = 0, parts = random->Between(1, kMaxInputs); part < parts; ++part) {
+    const int32_t channels = Size(enormous, 70, random);
+    node.options.emplace_back(("channels_" + std::to_string(part)).c_str(), int64_t{channels});
+    dims.back() = bits * Words(channels);
+    node.inputs.push_back(Make("part", Type::kInt32, dims, false));
+  }
+  return node;
+}
+
+OpCase GoodPad(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const int32_t channels = Size(enormous, 70, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{channels}}};
+  const int32_t bits = AddCodes("input", &node.options, random);
+  node.options.emplace_back("pad_value", int64_t{node.options.back().text == "bipolar"});  // of any number of bits
+  for (const char* side : {"pad_top", "pad_bottom", "pad_left", "pad_right"}) {
+    node.options.emplace_back(side, int64_t{Size(enormous, 4, random)} - 1);
+  }
+  std::vector<int32_t> dims = {0, 0, 0, bits * Words(channels)};
+  for (size_t d = 0; d < 3; ++d) dims[d] = Size(enormous, 4, random);
+  node.inputs.push_back(Make("input", Type::kInt32, dims, false));
+  return node;
+}
+
+OpCase GoodShuffle(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const int32_t groups = Size(enormous, 9, random), most = (1 << 24) / groups;
+  const int32_t size = Size(enormous, 20, random), group_channels = size < most ? size : most;
+  std::vector<int32_t> dims = Shape(enormous, random);
+  node.options = {{"version", int64_t{2}}, {"channels", int64_t{groups} * group_channels}, {"groups", int64_t{groups}}};
+  dims.back() = AddCodes("input", &node.options, random) * Words(int64_t{groups} * group_channels);
+  node.inputs.push_back(Make("input", Type::kInt32, dims, false));
+  return node;
+}
+
 OpCase GoodQuantize(const Op* op, bool enormous, Random* random) {
   if (random->OneIn(2)) return GoodConversion(op, enormous, random);
   OpCase node{op, {}, {}, {}};
@@ -463,6 +514,10 @@ OpCase GoodCase(const Op* op, bool enormous, Random* random) {
                 : name == "SteAveragePool2D"  ? GoodAveragePool2D(op, enormous, random)
                 : name == "SteAdd"            ? GoodAdd(op, enormous, random)
                 : name == "SteDequantize"     ? GoodDequantize(op, enormous, random)
+                : name == "SteNearest"        ? GoodNearest(op, enormous, random)
+                : name == "SteConcat"         ? GoodConcat(op, enormous, random)
+                : name == "StePad"            ? GoodPad(op, enormous, random)
+                : name == "SteShuffle"        ? GoodShuffle(op, enormous, random)
                                               : GoodQuantize(op, enormous, random);
   node.bytes = OptionBytes::Of(node.options);
   return node;

@@ -40,6 +40,34 @@ void PackPlanes(const int8_t* codes, int32_t n, int32_t bits, uint32_t* planes) 
   }
 }
 
+// 32 bits as bytes of all ones or none.
+inline __m256i Spread(uint32_t bits) {
+  const __m256i byte_of = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i bit_of = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201u));
+  const __m256i copies = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int32_t>(bits)), byte_of);
+  return _mm256_cmpeq_epi8(_mm256_and_si256(copies, bit_of), bit_of);
+}
+
+int32_t UnpackPlanes(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
+                     int8_t* bytes) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  __m256i sum = _mm256_setzero_si256();
+  for (; n >= 32; n -= 32, ++planes, bytes += 32) {
+    __m256i v = _mm256_set1_epi8(start);
+    for (int32_t p = 0; p < bits; ++p) {
+      v = _mm256_add_epi8(v, _mm256_and_si256(Spread(planes[p * words]), _mm256_set1_epi8(worth[p])));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes), v);
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), v);
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+  }
+  alignas(32) int32_t lanes[8];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), sum);
+  int32_t total = 0;
+  for (int32_t lane : lanes) total += lane;
+  return total + UnpackLoop(planes, words, n, bits, start, worth, bytes);
+}
+
 int32_t FlipBytes(const int8_t* codes, int32_t n, int8_t flip, int8_t* bytes) {
   return FlipLoop(codes, n, flip, bytes);
 }
@@ -52,6 +80,7 @@ float QuantizeRow(const float* x, int32_t n, float limit, float least, int8_t* c
 
 void FillRowsAvx2(CodeKernels* table) {
   table->pack_planes = PackPlanes;
+  table->unpack_planes = UnpackPlanes;
   table->flip_bytes = FlipBytes;
   table->quantize_row = QuantizeRow;
 }

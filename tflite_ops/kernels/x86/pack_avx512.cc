@@ -33,6 +33,20 @@ void PackPlanes(const int8_t* codes, int32_t n, int32_t bits, uint32_t* planes) 
   }
 }
 
+int32_t UnpackPlanes(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
+                     int8_t* bytes) {
+  __m512i sum = _mm512_setzero_si512();
+  for (; n > 0; n -= 32, ++planes, bytes += 32) {
+    const __mmask32 valid = n >= 32 ? 0xFFFFFFFFu : (1u << n) - 1u;
+    __m256i v = _mm256_set1_epi8(start);
+    for (int32_t p = 0; p < bits; ++p) v = _mm256_mask_add_epi8(v, planes[p * words], v, _mm256_set1_epi8(worth[p]));
+    v = _mm256_maskz_mov_epi8(valid, v);
+    _mm256_mask_storeu_epi8(bytes, valid, v);
+    sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_cvtepi8_epi16(v), _mm512_set1_epi16(1)));
+  }
+  return _mm512_reduce_add_epi32(sum);
+}
+
 int32_t FlipBytes(const int8_t* codes, int32_t n, int8_t flip, int8_t* bytes) {
   return FlipLoop(codes, n, flip, bytes);
 }
@@ -45,6 +59,7 @@ float QuantizeRow(const float* x, int32_t n, float limit, float least, int8_t* c
 
 void FillRowsAvx512(CodeKernels* table) {
   table->pack_planes = PackPlanes;
+  table->unpack_planes = UnpackPlanes;
   table->flip_bytes = FlipBytes;
   table->quantize_row = QuantizeRow;
 }
