@@ -79,7 +79,7 @@ void RunWords(const Depthwise& d, const Window& win, const uint32_t* filter, con
 }  // namespace
 
 bool CanCountDepthwise(const Depthwise& d) {
-  return d.input.kind == NumberKind::kPacked && OneBit(d.input.codes) && d.input.zero_point == 0 && OneBit(d.weights) &&
+  return d.input.kind == InputKind::kPacked && OneBit(d.input.codes) && d.input.zero_point == 0 && OneBit(d.weights) &&
          d.multiplier == 1 && d.outputs.kind == OutputKind::kPacked && OneBit(d.outputs.codes) &&
          static_cast<int64_t>(d.h.kernel) * d.w.kernel <= kMostTaps;
 }

@@ -8,7 +8,7 @@ namespace {
 // Beyond so many times its own pixels, an image is mostly padding: dilated kernels on small images.
 constexpr int64_t kMostPadding = 32;
 
-bool Floats(const Depthwise& d) { return d.input.kind == NumberKind::kFloat32; }
+bool Floats(const Depthwise& d) { return d.input.kind == InputKind::kFloat32; }
 size_t ElementBytes(const Depthwise& d) { return Floats(d) ? sizeof(float) : sizeof(int16_t); }
 
 int32_t Taps(const Depthwise& d) { return d.h.kernel * d.w.kernel; }
@@ -43,9 +43,9 @@ void FillPadding(const Depthwise& d, X* pixel) {
 
 // The values of the channels [channel, channel + count), `channel` a multiple of kChunk.
 void Load(const Numbers& n, const DepthwiseKernels& k, const void* pixel, int32_t channel, int32_t count, int16_t* values) {
-  if (n.kind == NumberKind::kInt8) {
+  if (n.kind == InputKind::kInt8) {
     k.widen_int8(static_cast<const int8_t*>(pixel) + channel, count, n.zero_point, values);
-  } else if (n.kind == NumberKind::kUInt8) {
+  } else if (n.kind == InputKind::kUInt8) {
     k.widen_uint8(static_cast<const uint8_t*>(pixel) + channel, count, n.zero_point, values);
   } else {
     k.spread(static_cast<const uint32_t*>(pixel) + channel / 32, n, CeilDiv(count, kChunk), values);

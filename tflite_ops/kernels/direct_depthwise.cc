@@ -10,15 +10,15 @@ int64_t LargestStored(const Codes& c) { return c.encoding == Encoding::kTernary 
 
 int64_t LargestInput(const Numbers& n) {
   const int64_t zero_point = n.zero_point < 0 ? -n.zero_point : n.zero_point;
-  if (n.kind == NumberKind::kPacked) return LargestStored(n.codes) + zero_point;
-  const int32_t low = n.kind == NumberKind::kInt8 ? INT8_MIN : 0;
+  if (n.kind == InputKind::kPacked) return LargestStored(n.codes) + zero_point;
+  const int32_t low = n.kind == InputKind::kInt8 ? INT8_MIN : 0;
   const int32_t below = n.zero_point - low, above = low + UINT8_MAX - n.zero_point;
   return below > above ? below : above;
 }
 
 int32_t ValueAt(const Numbers& n, const void* input, int64_t pixel, int32_t channel) {
-  if (n.kind == NumberKind::kInt8) return static_cast<const int8_t*>(input)[pixel + channel] - n.zero_point;
-  if (n.kind == NumberKind::kUInt8) return static_cast<const uint8_t*>(input)[pixel + channel] - n.zero_point;
+  if (n.kind == InputKind::kInt8) return static_cast<const int8_t*>(input)[pixel + channel] - n.zero_point;
+  if (n.kind == InputKind::kUInt8) return static_cast<const uint8_t*>(input)[pixel + channel] - n.zero_point;
   return WorthAt(n.codes, static_cast<const uint32_t*>(input) + pixel, WordsOf(n.channels), channel) - n.zero_point;
 }
 
@@ -83,7 +83,7 @@ int64_t LargestDepthwiseSum(const Depthwise& d) {
 
 void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter, const OutputConstants& constants,
                      const void* input, void* output, int32_t begin, int32_t end) {
-  if (d.input.kind == NumberKind::kFloat32) {
+  if (d.input.kind == InputKind::kFloat32) {
     Run<float>(d, kernels, filter, constants, input, output, begin, end);
   } else {
     Run<int32_t>(d, kernels, filter, constants, input, output, begin, end);

@@ -50,7 +50,7 @@ bool CheckSizes(Checks* checks, Depthwise* d) {
     return checks->Fail("there are more than 2^24 output channels");
   }
   if (!Multiply(d->h.kernel, d->w.kernel, &taps)) return checks->Fail("the kernel has 2^31 places or more");
-  const bool fits = d->input.kind == NumberKind::kFloat32 || LargestDepthwiseSum(*d) < kMostSum;
+  const bool fits = d->input.kind == InputKind::kFloat32 || LargestDepthwiseSum(*d) < kMostSum;
   return fits || checks->Fail("the sum of products may reach 2^30");
 }
 
@@ -74,7 +74,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!CheckSizes(&checks, &d)) return false;
   const int32_t filter_dims[3] = {d.h.kernel, d.w.kernel, d.weights.bits * WordsOf(d.outputs.channels)};
   if (!checks.IsConstant(kFilter, Type::kInt32, 3, filter_dims)) return false;
-  if (!CheckOutputs(inputs, kMultiplier, d.input.kind == NumberKind::kFloat32, &checks, &d.outputs)) return false;
+  if (!CheckOutputs(inputs, kMultiplier, d.input.kind == InputKind::kFloat32, &checks, &d.outputs)) return false;
 #if !defined(KERAS_STE_DIRECT_ONLY)
   state->kernels = kernels;
   if (kernels != nullptr) {
