@@ -52,7 +52,8 @@ void RunByThree(const int16_t* input, int64_t step, const int32_t* offsets, int3
   StoreNarrow<kPixels>(sum, sums);
 }
 
-// Two taps at a time: pairs of numbers are multiplied and added up by one instruction. Unpacking leaves in each 128-bit lane of the first vector of sums the channels 8 i to 8 i + 3, in the second the others.
+// Two taps at a time: pairs of numbers are multiplied and added up by one instruction. Unpacking leaves in each 128-bit
+// lane of the first vector of sums the channels 8 i to 8 i + 3, in the second the others.
 template <int32_t kPixels>
 void RunWide(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
   __m512i sum[kPixels][2];
