@@ -136,6 +136,13 @@ def add():
     return Node("SteAdd", options, inputs, Tensor("y", (1, 3, 40)))
 
 
+def depthwise_conv2d():
+    options = {**CONV_OPTIONS, "version": 2, "depth_multiplier": 2, "weight_bits": 3, "weight_encoding": "signed"}
+    del options["filters"], options["groups"]
+    inputs = [Tensor("x", (1, 5, 4, 40), np.int8), constant("f", (3, 2, 9)), constant("m", 80, np.float32)]
+    return Node("SteDepthwiseConv2D", options, inputs, Tensor("y", (1, 3, 2, 80)))
+
+
 def nearest():
     inputs = [Tensor("x", (1, 3, 40)), constant("v", (9, 40), np.float32)]
     return Node("SteNearest", {"version": 2, "channels": 40, "vectors": 9}, inputs, Tensor("y", (1, 3), np.int32))
@@ -161,6 +168,7 @@ def shuffle():
 GOOD = [
     quantize, conv2d, conv2d_packed, conv2d_int8, fully_connected, fully_connected_float, max_pool2d, max_pool2d_codes,
     quantize_codes, average_pool2d, average_pool2d_packed, dequantize, add,
+    depthwise_conv2d,
     nearest, concat, pad, shuffle,
 ]  # fmt: skip
 
@@ -297,6 +305,9 @@ OPTION_CASES = [
     (shuffle, options(groups=6), "option 'groups' does not divide the channels"),
     (nearest, without("vectors"), f"option 'vectors' {MISSING}"),
     (add, options(output="int32"), "int32 sums want an input of integers"),
+    *[(depthwise_conv2d, without(key), f"option '{key}' {MISSING}") for key in ("depth_multiplier", "kernel_w", "pad_value")],
+    (depthwise_conv2d, options(weight_bits=9), "option 'weight_bits' is 9, expected 1 to 8"),
+    (depthwise_conv2d, options(pad_value=-1), "option 'pad_value' is -1, expected 0 to 1"),
     (average_pool2d, options(input_zero_point=256), "option 'input_zero_point' is 256, expected -255 to 255"),
     (average_pool2d, options(output="int32", output_zero_point=0), "input 1 (multiplier, 'm'): must be absent where the output is int32"),
     (average_pool2d, options(output_min=1), "output_min and output_max must have 0, a NaN's code, between them"),
@@ -425,6 +436,15 @@ TENSOR_CASES = [
     (max_pool2d_codes, tensor(0, shape=(1, 4, 4, 2)), X("[1, 4, 4, 6], got INT32 [1, 4, 4, 2]")),
     (max_pool2d, tensor(0, shape=(1, 1, 4, 2)), X(f"{IMAGE} pooling window, got INT32 [1, 1, 4, 2]")),
     (max_pool2d, put(1, constant("min", 1)), MIN("[2], got INT32 [1]")),
+    (depthwise_conv2d, tensor(0, shape=(1, 5, 4, 41)), X(f"{HOLDS_CHANNELS}, got INT8 [1, 5, 4, 41]")),
+    (depthwise_conv2d, tensor(0, shape=(1, 2, 4, 40)), X(f"{IMAGE} dilated kernel, got INT8 [1, 2, 4, 40]")),
+    (depthwise_conv2d, tensor(0, shape=(5, 4, 40)), X("rank 4, got INT8 [5, 4, 40]")),
+    (depthwise_conv2d, options(depth_multiplier=2**20), "there are more than 2^24 output channels"),
+    (depthwise_conv2d, options(kernel_h=2**16, kernel_w=2**15, padding="same"), "the kernel has 2^31 places or more"),
+    (depthwise_conv2d, options(kernel_h=2**15, kernel_w=2**15, padding="same"), "the sum of products may reach 2^30"),
+    (depthwise_conv2d, put(1, constant("f", (3, 2, 8))), F("[3, 2, 9], got INT32 [3, 2, 8]")),
+    (depthwise_conv2d, put(1, None), "input 1 (filter): is missing"),
+    (depthwise_conv2d, put(2, constant("m", 79, np.float32)), M("[80], got FLOAT32 [79]")),
     (average_pool2d, tensor(0, dtype=np.float32), X("INT32 (packed), INT8 or UINT8, got FLOAT32 [1, 4, 4, 6]")),
     (average_pool2d, tensor(0, dtype=np.int8), X(f"{HOLDS_CHANNELS}, got INT8 [1, 4, 4, 6]")),
     (average_pool2d, both(tensor(0, dtype=np.uint8, shape=(1, 4, 4, 40))), X("a type that can hold the zero point, got UINT8 [1, 4, 4, 40]")),

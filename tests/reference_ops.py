@@ -199,6 +199,20 @@ def conv2d(inputs, options):
     return _finish(_sums(x, weights, options["groups"], windows), inputs, options)
 
 
+def depthwise_conv2d(inputs, options):
+    """SteDepthwiseConv2D."""
+    times = options["depth_multiplier"]
+    x = np.repeat(_numbers(inputs[0], "input", options), times, axis=-1)
+    assert x.shape[-1] == options["channels"] * times
+    weights = unpack_codes(inputs[1], x.shape[-1], codes_of(options, "weight")).astype(x.dtype)
+    geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("kernel", "stride", "dilation")]
+    sums = x.dtype.type(0)
+    for row, column, values in _windows(x, *geometry, options["padding"], options["pad_value"]):
+        with np.errstate(invalid="ignore", over="ignore"):
+            sums = sums + values * weights[row, column]
+    return _finish(sums, inputs, options)
+
+
 def _quantized_rows(x, options):
     """Codes by the largest absolute value of each row, and what 1 stands for."""
     limit = np.float32(2 ** (options["row_bits"] - 1) - 1)
@@ -227,7 +241,7 @@ def fully_connected(inputs, options):
 
 def transpose_conv2d(inputs, options):
     """SteTransposeConv2D: every input is multiplied by the whole kernel, and what falls on one output added up."""
-    x = _numbers(inputs[0], options["channels"], options)
+    x = _numbers(inputs[0], "input", options)
     codes, filters = codes_of(options, "weight"), options["filters"]
     weights = unpack_codes(inputs[1], options["channels"], codes)
     kernel, stride = ([options[f"{what}_{axis}"] for axis in "hw"] for what in ("kernel", "stride"))
@@ -334,6 +348,7 @@ def shuffle(inputs, options):
 OPS = {
     "SteQuantize": quantize,
     "SteConv2D": conv2d,
+    "SteDepthwiseConv2D": depthwise_conv2d,
     "SteFullyConnected": fully_connected,
     "SteMaxPool2D": max_pool2d,
     "SteAveragePool2D": average_pool2d,

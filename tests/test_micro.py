@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import reference_ops
 import test_code_ops as code_ops
+import test_depthwise as depthwise
 import test_kernels as kernels
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,11 +109,14 @@ def test_an_op_equals_the_reference(op, data):
     np.testing.assert_array_equal(actual, expected)
 
 
-@pytest.mark.parametrize("op", code_ops.NODES)
+NODES_ON_CODES = code_ops.NODES | {"SteDepthwiseConv2D": depthwise.depthwise_nodes(depthwise.KINDS)}
+
+
+@pytest.mark.parametrize("op", NODES_ON_CODES)
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_an_op_on_codes_equals_the_reference(op, data):
-    options, fed, constants = data.draw(code_ops.NODES[op])
+    options, fed, constants = data.draw(NODES_ON_CODES[op])
     fed = [value[:1] for value in fed]  # boards do not resize
     model, expected = code_ops.model_of(op, options, fed, constants)
     interpreter = MicroInterpreter(model_content=model)

@@ -181,10 +181,20 @@ def shuffle(rng):
     return Case("SteShuffle", CODES | {"channels": 66, "groups": 3}, codes(rng, (5, 30, 30, 66), 2))
 
 
+def depthwise_to_codes(rng):
+    """Staged by several threads, too."""
+    options = conv_options(72, 72, version=2, depth_multiplier=1, weight_bits=3, weight_encoding="signed")
+    options |= {"output": "packed", "output_bits": 2, "output_encoding": "unsigned"}
+    value = rng.integers(-128, 128, (3, 40, 40, 72), np.int8)
+    thresholds = np.sort(rng.integers(-900, 900, (3, 72), np.int32), axis=0)
+    filters = rng.integers(0, 2**8, (3, 3, 3 * 3)).astype(np.int32)
+    return Case("SteDepthwiseConv2D", options, value, [filters, None, None, thresholds])
+
+
 CASES = [
     packed_conv, packed_conv_to_bits, grouped_conv_to_shared_words, groups_inside_words, float_conv, pixel_conv,
     fully_connected_rows, fully_connected_one_row, staged_conv, quantized_rows, quantize, max_pool2d,
-    quantize_codes, dequantize, average_pool2d, add, nearest, concat, pad, shuffle,
+    quantize_codes, dequantize, average_pool2d, add, nearest, concat, pad, shuffle, depthwise_to_codes,
 ]  # fmt: skip
 
 

@@ -43,6 +43,13 @@ static inline int32_t Worth(const Codes& c, int32_t u) {
   return TwosComplement(c) && u >> (c.bits - 1) != 0 ? u - (1 << c.bits) : u;
 }
 
+// What code `i` of a row is worth, whose planes are `words` words apart.
+static inline int32_t WorthAt(const Codes& c, const uint32_t* planes, int32_t words, int32_t i) {
+  uint32_t u = 0;
+  for (int32_t p = 0; p < c.bits; ++p) u |= (planes[p * words + i / 32] >> (i % 32) & 1u) << p;
+  return Worth(c, static_cast<int32_t>(u));
+}
+
 // The largest absolute value of what a code is worth.
 static inline int32_t LargestWorth(const Codes& c) {
   if (c.encoding == Encoding::kTernary) return 1;

@@ -24,7 +24,8 @@ struct TapOrder {
 
 // The output pixel (y, x) of an image is number (y * step_h + first_h) * width + x * step_w + first_w of `pixels`.
 struct OutputGrid {
-  int32_t first_h, step_h, first_w, step_w, width, pixels;
+  int32_t first_h, step_h, first_w, step_w, width;
+  int64_t pixels;
 };
 
 struct Conv {
@@ -78,7 +79,9 @@ static inline int64_t TapOffset(const Conv& c, int32_t ky, int32_t kx) {
 
 // Of an ordinary convolution.
 static inline TapOrder TapsInOrder(const Conv& c) { return {0, c.w.kernel, 1}; }
-static inline OutputGrid WholeGrid(const Conv& c) { return {0, 1, 0, 1, c.w.out, c.h.out * c.w.out}; }
+static inline OutputGrid WholeGrid(const Conv& c) {
+  return {0, 1, 0, 1, c.w.out, static_cast<int64_t>(c.h.out) * c.w.out};
+}
 
 // The number of an output pixel among all of the tensor.
 static inline int64_t OutputIndex(const Conv& c, int32_t image, int32_t y, int32_t x) {

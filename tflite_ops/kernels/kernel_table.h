@@ -12,6 +12,7 @@
 namespace keras_ste {
 
 struct CodeKernels;
+struct DepthwiseKernels;
 
 // Floats times one-bit weights: adds or subtracts each input, in order, for one block.
 //   inputs[tap * rows + r]   the elements of pixel r under that tap
@@ -22,6 +23,7 @@ using SignSum = void (*)(const float* const* inputs, int32_t taps, int32_t chann
 struct KernelTable {
   const char* name;
   const CodeKernels* codes;
+  const DepthwiseKernels* depthwise;
 
   int32_t signsum_rows;
   SignSum signsum[kMaxTileRows + 1];  // [rows]

@@ -245,6 +245,7 @@ TFLMRegistration* Registration() {
 
 TFLMRegistration* RegisterSteQuantize() { return Registration<&kQuantize>(); }
 TFLMRegistration* RegisterSteConv2D() { return Registration<&kConv2D>(); }
+TFLMRegistration* RegisterSteDepthwiseConv2D() { return Registration<&kDepthwiseConv2D>(); }
 TFLMRegistration* RegisterSteFullyConnected() { return Registration<&kFullyConnected>(); }
 TFLMRegistration* RegisterSteMaxPool2D() { return Registration<&kMaxPool2D>(); }
 TFLMRegistration* RegisterSteAveragePool2D() { return Registration<&kAveragePool2D>(); }

@@ -25,6 +25,7 @@ using namespace ::tflite::micro;  // NOLINT
 // Each has static lifetime, and the name that files use in `custom_name`.
 TFLMRegistration* RegisterSteQuantize();
 TFLMRegistration* RegisterSteConv2D();
+TFLMRegistration* RegisterSteDepthwiseConv2D();
 TFLMRegistration* RegisterSteFullyConnected();
 TFLMRegistration* RegisterSteMaxPool2D();
 TFLMRegistration* RegisterSteAveragePool2D();
@@ -41,9 +42,10 @@ TFLMRegistration* RegisterSteTransposeConv2D();
 template <typename Resolver>
 TfLiteStatus AddAllOps(Resolver& resolver) {
   TFLMRegistration* const registrations[] = {
-      RegisterSteQuantize(),      RegisterSteConv2D(), RegisterSteFullyConnected(), RegisterSteMaxPool2D(),
-      RegisterSteAveragePool2D(), RegisterSteAdd(),    RegisterSteDequantize(),     RegisterSteNearest(),
-      RegisterSteConcat(),        RegisterStePad(),    RegisterSteShuffle(),        RegisterSteTransposeConv2D()};
+      RegisterSteQuantize(),   RegisterSteConv2D(),        RegisterSteDepthwiseConv2D(), RegisterSteTransposeConv2D(),
+      RegisterSteFullyConnected(), RegisterSteMaxPool2D(), RegisterSteAveragePool2D(),   RegisterSteAdd(),
+      RegisterSteDequantize(), RegisterSteNearest(),       RegisterSteConcat(),          RegisterStePad(),
+      RegisterSteShuffle()};
   for (TFLMRegistration* r : registrations) {
     const TfLiteStatus status = resolver.AddCustom(r->custom_name, r);
     if (status != kTfLiteOk) return status;

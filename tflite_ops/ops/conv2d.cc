@@ -44,7 +44,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!ReadOptions(bytes, size, &c, &same, error)) return false;
 
   Checks checks(kName, kConvRoles, inputs, count, error);
-  if (!checks.Count(2, kMaxInputs) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
+  if (!checks.Count(2, 5) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
   if (!checks.HasRank(0, 4) || !checks.HasElements(0)) return false;
   c.batch = inputs[0].dims[0];
   c.h.in = inputs[0].dims[1];

@@ -47,7 +47,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!ReadOptions(bytes, size, &c, &row, error)) return false;
 
   Checks checks(kName, kConvRoles, inputs, count, error);
-  if (!checks.Count(2, kMaxInputs) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
+  if (!checks.Count(2, 5) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
   const Tensor& input = inputs[0];
   if (!checks.HasElements(0)) return false;
   c.channels = row.channels;

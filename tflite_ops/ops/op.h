@@ -81,7 +81,7 @@ struct Op {
 // The op called `name`, or null.
 const Op* FindOp(const char* name);
 
-constexpr int32_t kOpCount = 12;
+constexpr int32_t kOpCount = 13;
 extern const Op* const kOps[kOpCount];
 
 }  // namespace keras_ste

@@ -4,9 +4,9 @@
 
 namespace keras_ste {
 
-const Op* const kOps[kOpCount] = {&kQuantize,      &kConv2D, &kFullyConnected, &kMaxPool2D,
-                                  &kAveragePool2D, &kAdd,    &kDequantize,     &kNearest,
-                                  &kConcat,        &kPad,    &kShuffle,       &kTransposeConv2D};
+const Op* const kOps[kOpCount] = {
+    &kQuantize,      &kConv2D, &kDepthwiseConv2D, &kTransposeConv2D, &kFullyConnected, &kMaxPool2D,
+    &kAveragePool2D, &kAdd,    &kDequantize,      &kNearest,         &kConcat,         &kPad,       &kShuffle};
 
 const Op* FindOp(const char* name) {
   if (name == nullptr) return nullptr;

@@ -7,6 +7,7 @@ namespace keras_ste {
 
 extern const Op kQuantize;
 extern const Op kConv2D;
+extern const Op kDepthwiseConv2D;
 extern const Op kFullyConnected;
 extern const Op kMaxPool2D;
 extern const Op kAveragePool2D;

@@ -54,7 +54,8 @@ bool PartAt(const State& s, int32_t index, ConvState* state) {
   c.h = h.axis;
   c.w = w.axis;
   c.taps = {h.last_tap * s.w.kernel + w.last_tap, -s.h.stride * s.w.kernel, -s.w.stride};
-  c.grid = {h.first_output, s.h.stride, w.first_output, s.w.stride, s.w.out, s.h.out * s.w.out};
+  c.grid = {h.first_output, s.h.stride, w.first_output, s.w.stride, s.w.out,
+            static_cast<int64_t>(s.h.out) * s.w.out};
   return h.axis.out > 0 && w.axis.out > 0;
 }
 
@@ -121,7 +122,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!ReadOptions(bytes, size, s, &same, error)) return false;
 
   Checks checks(kName, kConvRoles, inputs, count, error);
-  if (!checks.Count(2, kMaxInputs) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
+  if (!checks.Count(2, 5) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
   if (!checks.HasRank(0, 4) || !checks.HasElements(0)) return false;
   c.batch = inputs[0].dims[0];
   s->h.in = inputs[0].dims[1];

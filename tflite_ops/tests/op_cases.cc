@@ -332,6 +332,56 @@ OpCase GoodMaxPool2D(const Op* op, bool enormous, Random* random) {
   return node;
 }
 
+// Of sums that are integers or floats.
+void AddSumOutputs(bool float_sums, int32_t channels, bool enormous, OpCase* node, Random* random) {
+  if (float_sums) return AddFloatOutputs(channels, true, enormous, node, random);
+  const int64_t kind = random->Between(enormous ? 1 : 0, 3);
+  if (kind == 0) {
+    node->options.emplace_back("output", "packed");
+    const int32_t bits = AddCodesOf("output", &node->options, random);
+    node->inputs.push_back(Absent());
+    node->inputs.push_back(Absent());
+    const std::vector<int32_t> one_bit = {channels}, several = {(1 << bits) - 1, channels};
+    TensorCase thresholds = Make("thresholds", Type::kInt32, bits == 1 ? one_bit : several, true);
+    thresholds.numbers = Content::kAscending;
+    node->inputs.push_back(thresholds);
+    return;
+  }
+  if (kind == 3) return AddQuantizedOutput(channels, node, random);
+  node->options.emplace_back("output", kind == 1 ? "int32" : "float32");
+  if (kind == 2) AddScales(channels, node, random);
+}
+
+OpCase GoodDepthwiseConv2D(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const bool same = random->OneIn(2);
+  const WindowCase h = Window(same, enormous, true, random), w = Window(same, enormous, true, random);
+  const int32_t channels = Size(enormous, 100, random), multiplier = random->OneIn(2) ? 1 : Size(enormous, 4, random);
+  const int32_t outputs = multiplier > (1 << 30) / channels ? 1 << 30 : multiplier * channels;
+  node.options = {{"version", int64_t{2}},          {"channels", int64_t{channels}},
+                  {"depth_multiplier", int64_t{multiplier}},
+                  {"kernel_h", int64_t{h.kernel}},  {"kernel_w", int64_t{w.kernel}},
+                  {"stride_h", int64_t{h.stride}},  {"stride_w", int64_t{w.stride}},
+                  {"dilation_h", int64_t{h.dilation}}, {"dilation_w", int64_t{w.dilation}},
+                  {"padding", same ? "same" : "valid"}, {"pad_value", random->Between(0, 1)}};
+  const std::vector<int32_t> dims = {Size(enormous, 3, random), h.in, w.in, channels};
+  if (random->OneIn(4)) {  // bits with bits to bits
+    node.inputs.push_back(Make("input", Type::kInt32, {dims[0], h.in, w.in, Words(channels)}, false));
+    node.inputs.push_back(Make("filter", Type::kInt32, {h.kernel, w.kernel, Words(outputs)}, true));
+    node.inputs.push_back(Absent());
+    node.inputs.push_back(Absent());
+    node.inputs.push_back(Make("thresholds", Type::kInt32, {outputs}, true));
+    node.options.emplace_back("output", "packed");
+    return node;
+  }
+  node.inputs.push_back(AddNumbers("input", dims, true, &node.options, random));
+  const int32_t bits = AddCodesOf("weight", &node.options, random);
+  const int64_t words = int64_t{bits} * Words(outputs);
+  node.inputs.push_back(Make("filter", Type::kInt32, {h.kernel, w.kernel, static_cast<int32_t>(words)}, true));
+  AddSumOutputs(node.inputs[0].type == Type::kFloat32, outputs, enormous, &node, random);
+  return node;
+}
+
 OpCase GoodAveragePool2D(const Op* op, bool enormous, Random* random) {
   OpCase node{op, {}, {}, {}};
   const bool same = random->OneIn(2);
@@ -570,6 +620,7 @@ OpCase GoodCase(const Op* op, bool enormous, Random* random) {
   OpCase node = name == "SteConv2D"           ? GoodConv2D(op, enormous, random)
                 : name == "SteFullyConnected" ? GoodFullyConnected(op, enormous, random)
                 : name == "SteMaxPool2D"      ? GoodMaxPool2D(op, enormous, random)
+                : name == "SteDepthwiseConv2D" ? GoodDepthwiseConv2D(op, enormous, random)
                 : name == "SteAveragePool2D"  ? GoodAveragePool2D(op, enormous, random)
                 : name == "SteAdd"            ? GoodAdd(op, enormous, random)
                 : name == "SteDequantize"     ? GoodDequantize(op, enormous, random)

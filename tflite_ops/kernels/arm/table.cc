@@ -2,6 +2,7 @@
 #include <sys/auxv.h>
 
 #include "kernels/arm/kernels.h"
+#include "kernels/depthwise_kernels.h"
 
 namespace keras_ste {
 namespace {
@@ -37,6 +38,7 @@ KernelTable TableOf(const CodeKernels* codes) {
   KernelTable t = {};
   t.name = codes->name;
   t.codes = codes;
+  t.depthwise = PortableDepthwiseKernels();
   arm::FillSignSumNeon(&t);
   t.output = arm::kOutputNeon;
   t.pack_signs = arm::PackSignsNeon;

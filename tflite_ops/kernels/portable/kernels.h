@@ -3,6 +3,7 @@
 #define KERAS_STE_KERNELS_PORTABLE_KERNELS_H_
 
 #include "kernels/code_kernels.h"
+#include "kernels/depthwise_kernels.h"
 #include "kernels/kernel_table.h"
 
 namespace keras_ste {
@@ -22,6 +23,8 @@ void FillByteDot(CodeKernels* table);
 void FillFloatDot(CodeKernels* table);
 void FillNearest(CodeKernels* table);
 void FillRows(CodeKernels* table);
+
+void FillDepthwise(DepthwiseKernels* table);
 
 }  // namespace portable
 }  // namespace keras_ste

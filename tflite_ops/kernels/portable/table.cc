@@ -7,6 +7,7 @@ const KernelTable* PortableKernels() {
     KernelTable t = {};
     t.name = "portable";
     t.codes = PortableCodeKernels();
+    t.depthwise = PortableDepthwiseKernels();
     portable::FillSignSum(&t);
     t.output = portable::kOutput;
     t.pack_signs = portable::PackSigns;

@@ -2,6 +2,7 @@
 #define KERAS_STE_KERNELS_X86_KERNELS_H_
 
 #include "kernels/code_kernels.h"
+#include "kernels/depthwise_kernels.h"
 #include "kernels/kernel_table.h"
 
 namespace keras_ste {
@@ -16,6 +17,8 @@ void FillByteDotAvx2(CodeKernels* table);
 void FillFloatDotAvx2(CodeKernels* table);
 void FillNearestAvx2(CodeKernels* table);
 void FillRowsAvx2(CodeKernels* table);
+
+void FillDepthwiseAvx2(DepthwiseKernels* table);
 
 void FillByteDotAvxVnni(CodeKernels* table);
 
@@ -32,6 +35,8 @@ void FillByteDotAvx512Bw(CodeKernels* table);
 
 void FillPlaneDotAvx512Vpopcntdq(CodeKernels* table);
 void FillByteDotAvx512Vnni(CodeKernels* table);
+
+void FillDepthwiseAvx512Bw(DepthwiseKernels* table);
 
 }  // namespace x86
 }  // namespace keras_ste

@@ -53,10 +53,24 @@ CodeKernels Avx512CodeTable(const char* name, FillCodes fill_planedot, FillCodes
   return t;
 }
 
+DepthwiseKernels Avx2DepthwiseTable() {
+  DepthwiseKernels t = {};
+  x86::FillDepthwiseAvx2(&t);
+  return t;
+}
+
+DepthwiseKernels Avx512DepthwiseTable() {
+  DepthwiseKernels t = {};
+  x86::FillDepthwiseAvx512Bw(&t);
+  return t;
+}
+
 KernelTable Avx2Table(const CodeKernels* codes) {
+  static const DepthwiseKernels depthwise = Avx2DepthwiseTable();
   KernelTable t = {};
   t.name = codes->name;
   t.codes = codes;
+  t.depthwise = &depthwise;
   x86::FillSignSumAvx2(&t);
   t.output = x86::kOutputAvx2;
   t.pack_signs = x86::PackSignsAvx2;
@@ -64,9 +78,11 @@ KernelTable Avx2Table(const CodeKernels* codes) {
 }
 
 KernelTable Avx512Table(const CodeKernels* codes) {
+  static const DepthwiseKernels depthwise = Avx512DepthwiseTable();
   KernelTable t = {};
   t.name = codes->name;
   t.codes = codes;
+  t.depthwise = &depthwise;
   x86::FillSignSumAvx512(&t);
   t.output = x86::kOutputAvx512;
   t.pack_signs = x86::PackSignsAvx512;

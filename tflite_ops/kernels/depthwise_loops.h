@@ -1,0 +1,28 @@
+// Depthwise kernels as loops that compilers turn into the vector instructions of the file that includes them. Internal
+// linkage, for the reason given in bits.h.
+#ifndef KERAS_STE_KERNELS_DEPTHWISE_LOOPS_H_
+#define KERAS_STE_KERNELS_DEPTHWISE_LOOPS_H_
+
+#include <stdint.h>
+
+#include "kernels/numbers.h"
+
+namespace keras_ste {
+
+// What a code is worth whose bits are all clear, less the zero point, and what a set bit of a plane adds.
+static inline int16_t StartOf(const Numbers& n) {
+  return static_cast<int16_t>((n.codes.encoding == Encoding::kBipolar ? 1 - (1 << n.codes.bits) : 0) - n.zero_point);
+}
+static inline int16_t WorthOf(const Numbers& n, int32_t plane) {
+  return static_cast<int16_t>(PlaneWorth(n.codes, plane) * (n.codes.encoding == Encoding::kBipolar ? 2 : 1));
+}
+
+template <typename X>
+static inline void WidenLoop(const X* x, int32_t n, int32_t zero_point, int16_t* values) {
+  const int16_t zero = static_cast<int16_t>(zero_point);
+  for (int32_t i = 0; i < n; ++i) values[i] = static_cast<int16_t>(x[i] - zero);
+}
+
+}  // namespace keras_ste
+
+#endif  // KERAS_STE_KERNELS_DEPTHWISE_LOOPS_H_
