@@ -181,6 +181,9 @@ void FillBytes(const Product& p, const Filter& f, int32_t block, uint32_t* out) 
   }
 }
 
+// Codes of 8 bits from -255 to 255 are halved.
+int32_t InputScale(const Codes& c) { return Bipolar(c) && c.bits == 8 ? 2 : 1; }
+
 int32_t BytesStart(const Product& p, const Totals& t) {
   return (InputBytesOf(p.inputs).offset - p.zero_point) * t.worth;
 }
@@ -257,9 +260,9 @@ bool PartsFit(Way way, const Codes& weights, const Codes& inputs, int32_t zero_p
 }
 
 InputBytes InputBytesOf(const Codes& c) {
-  const bool halved = Bipolar(c) && c.bits == 8;                            // -255 to 255
-  const bool moved = c.encoding == Encoding::kUnsigned && c.bits == 8;      // 0 to 255
-  InputBytes b = {halved ? 2 : 1, halved ? 1 : moved ? 128 : 0, 0, {}};
+  const bool halved = InputScale(c) == 2;
+  const bool moved = c.encoding == Encoding::kUnsigned && c.bits == 8;  // 0 to 255
+  InputBytes b = {InputScale(c), halved ? 1 : moved ? 128 : 0, 0, {}};
   const int32_t scale = Bipolar(c) && !halved ? 2 : 1;
   b.start = static_cast<int8_t>(halved || moved ? -128 : Bipolar(c) ? 1 - (1 << c.bits) : 0);
   for (int32_t p = 0; p < 8; ++p) {
@@ -329,10 +332,12 @@ void PlaneSums(const Product& p, const CodeKernels& kernels, const void* weights
 
 void ByteSums(const Product& p, const CodeKernels& kernels, const void* weights, const int8_t* const* inputs,
               int32_t rows, int32_t chunk, const int32_t* start, const int32_t* row_start, int32_t* sums) {
-  const int32_t shift = (WeightBytesOf(p.weights).scale - 1) + (InputBytesOf(p.inputs).scale - 1);
+  const int32_t shift = (WeightBytesOf(p.weights).scale - 1) + (InputScale(p.inputs) - 1);
+  const int32_t steps = Steps(p);
+  const int64_t block_stride = static_cast<int64_t>(p.taps) * steps * kBlock;
   kernels.bytedot[Width(p)][ChunkBlocks(p, chunk) - 1][rows](
-      inputs, p.taps, Steps(p), ChunkAt(p, weights, chunk), static_cast<int64_t>(BlockBytes(p) / sizeof(uint32_t)), shift,
-      start, row_start, sums);
+      inputs, p.taps, steps, static_cast<const uint32_t*>(weights) + 2 * chunk * block_stride, block_stride, shift, start,
+      row_start, sums);
 }
 
 void FloatSums(const Product& p, const KernelTable& kernels, const void* weights, const float* const* inputs,

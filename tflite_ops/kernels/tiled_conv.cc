@@ -213,14 +213,13 @@ struct Run {
   // Pointers to the staged input, from `offset` on in each pixel, under all taps of the tile.
   template <typename X>
   void PointAtTile(const Tile& tile, int64_t offset, const X** pointers) const {
-    const int32_t columns = p.taps / c.h.kernel;  // 1 by rows
     const X* base = static_cast<const X*>(staged) + offset;
     const int64_t row_step = c.h.dilation * s.row_step, column_step = c.w.dilation * s.column_step;
     for (int32_t plane = 0; plane < s.planes; ++plane, base += s.plane_step) {
       const X* row = base;
       for (int32_t ky = 0; ky < c.h.kernel; ++ky, row += row_step) {
         const X* tap = row;
-        for (int32_t kx = 0; kx < columns; ++kx, tap += column_step, pointers += tile.rows) {
+        for (int32_t kx = 0; kx < tap_columns; ++kx, tap += column_step, pointers += tile.rows) {
           for (int32_t r = 0; r < tile.rows; ++r) pointers[r] = tap + tile.first_tap[r];
         }
       }
@@ -238,21 +237,21 @@ struct Run {
 
   template <typename Sum>
   void Store(const Sum* values, const Tile& tile, int32_t group, int32_t chunk) const {
-    const int32_t left = GroupFilters(c) - chunk * kChunk;
+    const int32_t left = p.outputs - chunk * kChunk;
     StoreChunk(c.outputs, k.output, constants.outputs, values, scales == nullptr ? nullptr : tile.scales, tile.rows,
-               group * GroupFilters(c) + chunk * kChunk, left < kChunk ? left : kChunk, tile.outputs);
+               group * p.outputs + chunk * kChunk, left < kChunk ? left : kChunk, tile.outputs);
   }
 
   // What is behind the last output is not computed, but compared with thresholds.
   template <typename Sum>
   void ClearLastBlock(Sum* values) const {
-    if (ChunkBlocks(p, Chunks(p) - 1) == 1) memset(values, 0, kMaxTileRows * kChunk * sizeof(Sum));
+    if (odd_blocks) memset(values, 0, kMaxTileRows * kChunk * sizeof(Sum));
   }
 
   // The chunks [begin, end) of one group.
   void PlaneChunks(const Tile& tile, int32_t group, int32_t begin, int32_t end) const {
     const uint32_t* pointers[kMaxPointers];
-    PointAtTile(tile, GroupFirstWord(c, group), pointers);
+    PointAtTile(tile, group * group_channels / 32, pointers);
     alignas(64) int32_t values[kMaxTileRows * kChunk];
     ClearLastBlock(values);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
@@ -266,7 +265,7 @@ struct Run {
 
   void ByteChunks(const Tile& tile, int32_t group, int32_t begin, int32_t end) const {
     const int8_t* pointers[kMaxPointers];
-    PointAtTile(tile, group * GroupChannels(c), pointers);
+    PointAtTile(tile, group * group_channels, pointers);
     alignas(64) int32_t values[kMaxTileRows * kChunk];
     ClearLastBlock(values);
     int32_t row_start[kMaxTileRows];
@@ -286,7 +285,7 @@ struct Run {
 
   void FloatChunks(const Tile& tile, int32_t group, int32_t begin, int32_t end) const {
     const float* pointers[kMaxPointers];
-    PointAtTile(tile, group * GroupChannels(c), pointers);
+    PointAtTile(tile, group * group_channels, pointers);
     alignas(64) float values[kMaxTileRows * kChunk];
     ClearLastBlock(values);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
@@ -316,7 +315,11 @@ struct Run {
     }
   }
 
+  // What takes divisions, for all tiles.
+  const int32_t group_channels = GroupChannels(c);
   const int32_t group_chunks = GroupChunks(c);
+  const int32_t tap_columns = p.taps / c.h.kernel;  // 1 by rows
+  const bool odd_blocks = ChunkBlocks(p, Chunks(p) - 1) == 1;
   const int32_t padded_filters = PaddedFilters(c);
   const size_t group_bytes = WeightsBytes(p);
   const int64_t pixel_bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);

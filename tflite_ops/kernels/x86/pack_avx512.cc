@@ -33,22 +33,45 @@ void PackPlanes(const int8_t* codes, int32_t n, int32_t bits, uint32_t* planes) 
   }
 }
 
+// Signed bytes, added up as unsigned ones that are 128 larger.
+inline int32_t SumOfBytes(__m512i v) {
+  const __m512i sums = _mm512_sad_epu8(_mm512_xor_si512(v, _mm512_set1_epi8(INT8_MIN)), _mm512_setzero_si512());
+  return static_cast<int32_t>(_mm512_reduce_add_epi64(sums)) - 128 * 64;
+}
+
 int32_t UnpackPlanes(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
                      int8_t* bytes) {
-  __m512i sum = _mm512_setzero_si512();
+  int32_t sum = 0;
+  for (; n >= 64; n -= 64, planes += 2, bytes += 64) {
+    __m512i v = _mm512_set1_epi8(start);
+    for (int32_t p = 0; p < bits; ++p) {
+      uint64_t set;
+      __builtin_memcpy(&set, planes + p * words, sizeof(set));
+      v = _mm512_mask_add_epi8(v, set, v, _mm512_set1_epi8(worth[p]));
+    }
+    _mm512_storeu_si512(bytes, v);
+    sum += SumOfBytes(v);
+  }
   for (; n > 0; n -= 32, ++planes, bytes += 32) {
     const __mmask32 valid = n >= 32 ? 0xFFFFFFFFu : (1u << n) - 1u;
     __m256i v = _mm256_set1_epi8(start);
     for (int32_t p = 0; p < bits; ++p) v = _mm256_mask_add_epi8(v, planes[p * words], v, _mm256_set1_epi8(worth[p]));
     v = _mm256_maskz_mov_epi8(valid, v);
     _mm256_mask_storeu_epi8(bytes, valid, v);
-    sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_cvtepi8_epi16(v), _mm512_set1_epi16(1)));
+    sum += SumOfBytes(_mm512_zextsi256_si512(v));
   }
-  return _mm512_reduce_add_epi32(sum);
+  return sum;
 }
 
 int32_t FlipBytes(const int8_t* codes, int32_t n, int8_t flip, int8_t* bytes) {
-  return FlipLoop(codes, n, flip, bytes);
+  int32_t sum = 0;
+  for (; n > 0; n -= 64, codes += 64, bytes += 64) {
+    const __mmask64 valid = n >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
+    const __m512i v = _mm512_xor_si512(_mm512_maskz_loadu_epi8(valid, codes), _mm512_set1_epi8(flip));
+    _mm512_mask_storeu_epi8(bytes, valid, v);
+    sum += SumOfBytes(_mm512_maskz_mov_epi8(valid, v));
+  }
+  return sum;
 }
 
 float QuantizeRow(const float* x, int32_t n, float limit, float least, int8_t* codes) {
