@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from keras_ste.codes import codes_of
 from keras_ste.converter.graph import Op
 from keras_ste.converter.packing import words_of
 
@@ -18,7 +19,9 @@ def _window(size: int, kernel: int, stride: int, dilation: int, padding: str) ->
 
 
 def _channels(op: Op, count: int) -> int:
-    return words_of(count) if op.options["output"] == "packed" else count
+    if op.options.get("output", "packed") != "packed":
+        return count
+    return codes_of(op.options, "output").bits * words_of(count)
 
 
 def _conv(op: Op) -> tuple[int, ...]:
@@ -35,7 +38,7 @@ def _fully_connected(op: Op) -> tuple[int, ...]:
 
 
 def _quantize(op: Op) -> tuple[int, ...]:
-    return *op.inputs[0].signature[:-1], words_of(op.options["channels"])
+    return *op.inputs[0].signature[:-1], _channels(op, op.options["channels"])
 
 
 def _max_pool(op: Op) -> tuple[int, ...]:
