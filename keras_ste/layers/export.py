@@ -101,31 +101,15 @@ def emit_conv(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """
     if not _exporting():
         return None
-    reason = None
-    if layer.data_format != "channels_last":
-        reason = f"data_format={layer.data_format!r}: only channels_last has a custom op"
-    elif inputs.shape.rank != layer.rank + 2:
-        axes = inputs.shape.rank or "an unknown number of"
-        reason = f"the input has {axes} axes, not {layer.rank + 2}"
-    elif layer.padding == "causal":
-        reason = "padding='causal': only same and valid have a custom op"
+    reason = _image_obstacle(layer, inputs)
     label, plan = _record(layer, inputs, "SteConv2D", reason)
     if plan is None:
         return None
-    inputs = plan.argument(layer, inputs)
-    height = (1,) * (2 - layer.rank)
-    kernel_size = (*height, *layer.kernel_size)
-    strides, dilations = (*height, *layer.strides), (*height, *layer.dilation_rate)
     options = {
         "version": plan.version,
         "channels": layer.kernel.shape[-2] * layer.groups,
         "filters": layer.filters,
-        "kernel_h": kernel_size[0],
-        "kernel_w": kernel_size[1],
-        "stride_h": strides[0],
-        "stride_w": strides[1],
-        "dilation_h": dilations[0],
-        "dilation_w": dilations[1],
+        **_window(layer),
         "groups": layer.groups,
         "padding": layer.padding,
         "pad_value": layer.pad_values,
@@ -133,25 +117,129 @@ def emit_conv(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
         **plan.options,
         "layer": label,
     }
+    weights = _as_image(layer, plan.weights, 0).transpose(3, 0, 1, 2)
+    return _emit_image("SteConv2D", layer, inputs, plan, options, weights, _places)
+
+
+def emit_depthwise(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """Emits the convolution of a `QuantDepthwiseConv1D` or `QuantDepthwiseConv2D`, up to and including its bias.
+
+    Args:
+        layer: the layer, built. A sequence is taken as an image of height 1.
+        inputs: its inputs, as of `emit_conv`.
+
+    Returns:
+        The float32 result, or `None` where the layer has to compute it itself.
+    """
+    if not _exporting():
+        return None
+    label, plan = _record(layer, inputs, "SteDepthwiseConv2D", _image_obstacle(layer, inputs))
+    if plan is None:
+        return None
+    options = {
+        "version": 2,
+        "channels": layer.kernel.shape[-2],
+        "depth_multiplier": layer.depth_multiplier,
+        **_window(layer),
+        "padding": layer.padding,
+        "pad_value": layer.pad_values,
+        "output": "float32",
+        **plan.options_of_version_2,
+        "layer": label,
+    }
+    weights = _as_image(layer, plan.weights, 0)
+    weights = weights.reshape(*weights.shape[:2], -1).transpose(2, 0, 1)
+    return _emit_image("SteDepthwiseConv2D", layer, inputs, plan, options, weights, _places)
+
+
+def emit_transposed(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """Emits the convolution of a `QuantConv1DTranspose` or `QuantConv2DTranspose`, up to and including its bias.
+
+    Args:
+        layer: the layer, built. A sequence is taken as an image of height 1.
+        inputs: its inputs, as of `emit_conv`.
+
+    Returns:
+        The float32 result, or `None` where the layer has to compute it itself.
+    """
+    if not _exporting():
+        return None
+    reason = _image_obstacle(layer, inputs)
+    if any(stride > size for stride, size in zip(layer.strides, layer.kernel_size, strict=True)):
+        reason = reason or "its strides are greater than its kernel"
+    elif layer.output_padding is not None:
+        reason = reason or "its output_padding has no custom op"
+    elif any(dilation > 1 for dilation in layer.dilation_rate):
+        reason = reason or "its dilation_rate has no custom op"
+    label, plan = _record(layer, inputs, "SteTransposeConv2D", reason)
+    if plan is None:
+        return None
+    window = {key: size for key, size in _window(layer).items() if not key.startswith("dilation")}
+    options = {
+        "version": 2,
+        "channels": layer.kernel.shape[-1],
+        "filters": layer.filters,
+        **window,
+        "padding": layer.padding,
+        "output": "float32",
+        **plan.options_of_version_2,
+        "layer": label,
+    }
+    weights = _as_image(layer, plan.weights, 0).transpose(2, 0, 1, 3)
+    return _emit_image("SteTransposeConv2D", layer, inputs, plan, options, weights, _transposed_places)
+
+
+def _image_obstacle(layer, inputs):
+    """Why the ops on images do not take the layer's image or sequence, or None."""
+    if layer.data_format != "channels_last":
+        return f"data_format={layer.data_format!r}: only channels_last has a custom op"
+    if inputs.shape.rank != layer.rank + 2:
+        axes = inputs.shape.rank or "an unknown number of"
+        return f"the input has {axes} axes, not {layer.rank + 2}"
+    if layer.padding == "causal":
+        return "padding='causal': only same and valid have a custom op"
+    return None
+
+
+def _window(layer):
+    """The options that say how a kernel moves over an image; a sequence has the height 1."""
+    height = (1,) * (2 - layer.rank)
+    kinds = {"kernel": layer.kernel_size, "stride": layer.strides, "dilation": layer.dilation_rate}
+    return {f"{kind}_{axis}": size for kind, sizes in kinds.items() for axis, size in zip("hw", (*height, *sizes), strict=True)}
+
+
+def _as_image(layer, array, axis):
+    """With an axis of height 1, where the layer is one of sequences."""
+    return array if layer.rank == 2 else np.expand_dims(array, axis)
+
+
+def _places(size, o, axis):
+    """The places of a window along one axis."""
+    if o["padding"] == "valid":
+        size = size - (o[f"kernel_{axis}"] - 1) * o[f"dilation_{axis}"]
+    return -(-size // o[f"stride_{axis}"])
+
+
+def _transposed_places(size, o, axis):
+    """The places that a transposed convolution adds to along one axis."""
+    if o["padding"] == "valid":
+        return (size - 1) * o[f"stride_{axis}"] + o[f"kernel_{axis}"]
+    return size * o[f"stride_{axis}"]
+
+
+def _emit_image(name, layer, inputs, plan, options, weights, places):
+    """The op of a layer of images or sequences. `weights` have the output channels first."""
+    units = len(plan.bias)
 
     def body(x, filters, multiplier, bias):
-        shape = [_size(x, 0)]
-        for axis, kernel, stride, dilation in zip(
-            (1, 2), kernel_size, strides, dilations, strict=True
-        ):
-            size = _size(x, axis)
-            if layer.padding == "valid":
-                size = size - (kernel - 1) * dilation
-            shape.append(-(-size // stride))
-        return tf.zeros(shape + [layer.filters])
+        return tf.zeros([_size(x, 0), *(places(_size(x, axis), options, "hw"[axis - 1]) for axis in (1, 2)), units])
 
-    weights = plan.weights
-    for _ in height:
+    inputs = plan.argument(layer, inputs)
+    if layer.rank == 1:
         inputs = tf.expand_dims(inputs, 1)
-        weights = weights[np.newaxis]
     x = plan.emit_input(inputs, options)
-    outputs = _composite("SteConv2D", options, body, x, weights.transpose(3, 0, 1, 2), plan.multiplier, plan.bias)
-    return tf.squeeze(outputs, 1) if height else outputs
+    outputs = _composite(name, options, body, x, weights, plan.multiplier, plan.bias)
+    return tf.squeeze(outputs, 1) if layer.rank == 1 else outputs
 
 
 def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
@@ -294,9 +382,10 @@ def _describe(quantizer, dtype):
 
 def _obstacle(layer):
     """Why the layer cannot be packed, as far as its arguments say, or None."""
-    if layer.kernel_quantizer is None:
+    (weights,) = layer.quantized_weights
+    if getattr(layer, weights) is None:
         return "its kernel is not quantized"
-    for argument in ("kernel_quantizer", "input_quantizer"):
+    for argument in (weights, "input_quantizer"):
         quantizer = getattr(layer, argument)
         if quantizer is not None and not isinstance(quantizer, Quantizer):
             name = getattr(quantizer, "__name__", type(quantizer).__name__)
@@ -304,9 +393,9 @@ def _obstacle(layer):
     quantizer = layer.input_quantizer
     if quantizer is not None and quantizer.spec.dynamic_scale and not _quantizes_rows(layer):
         return "its input_quantizer has a scale that is computed from the input"
-    axis, axes = layer.kernel_quantizer.spec.scale_axis, len(layer.kernel.shape)
+    axis, axes = getattr(layer, weights).spec.scale_axis, len(layer.kernel.shape)
     if axis is not None and axis % axes not in {output % axes for output in layer.output_axes}:
-        return "the scale of its kernel_quantizer changes within an output channel"
+        return f"the scale of its {weights} changes within an output channel"
     if layer.compute_dtype != "float32":
         return f"it computes in {layer.compute_dtype}, not in float32"
     return None
@@ -417,11 +506,13 @@ class _Plan:
 
     @property
     def options(self) -> dict[str, Any]:
+        everything = self.options_of_version_2
+        return everything if self.version == 2 else {"input_zero_point": everything["input_zero_point"]}
+
+    @property
+    def options_of_version_2(self) -> dict[str, Any]:
         read = self.input.codes if isinstance(self.input, _Quantized) else Codes()
-        options = {"input_zero_point": read.zero_point}
-        if self.version == 2:
-            options |= self.codes.options("weight") | self.input.options
-        return options
+        return {"input_zero_point": read.zero_point, **self.codes.options("weight"), **self.input.options}
 
     def argument(self, layer, inputs):
         """What is quantized of the inputs."""
@@ -440,14 +531,17 @@ def _plan(layer, inputs):
     Raises:
         NoCodes: it has none; says why.
     """
-    integers, scale = _kernel(layer)
+    (argument,) = layer.quantized_weights
+    integers, scale = _kernel(layer, argument)
     try:
-        codes = code_book(integers, layer.kernel_quantizer.spec)
+        codes = code_book(integers, getattr(layer, argument).spec)
     except NoCodes as obstacle:
-        raise NoCodes(f"its kernel_quantizer gives {obstacle}") from None
+        raise NoCodes(f"its {argument} gives {obstacle}") from None
     source = _input(layer, inputs)
     largest = 0 if source.codes is None else source.codes.largest
-    if max(largest, 1) * np.abs(integers).reshape(-1, len(_bias(layer))).sum(0).max() >= MOST_SUM:
+    outputs = {axis % integers.ndim for axis in layer.output_axes}
+    added = tuple(axis for axis in range(integers.ndim) if axis not in outputs)
+    if max(largest, 1) * np.abs(integers).sum(added).max() >= MOST_SUM:
         raise NoCodes(f"its sums may reach {MOST_SUM}")
     weights = integers.astype(np.int8 if max(integers.max(), -1 - integers.min()) < 128 else np.int16)
     return _Plan(source, codes, weights, _multiplier(layer, scale, source), _bias(layer))
@@ -464,19 +558,19 @@ def _has_values(layer):
     return tf.convert_to_tensor(layer.kernel).shape == layer.kernel.shape
 
 
-def _kernel(layer):
+def _kernel(layer, argument):
     """The kernel's integers, as floats, and its scale, float32, `None` for 1."""
-    kernel = tf.convert_to_tensor(layer._weight("kernel_quantizer"))
+    kernel = tf.convert_to_tensor(layer._weight(argument))
     if not tf.reduce_all(tf.math.is_finite(kernel)):
         raise ValueError(
             f"the kernel of layer '{layer.name}' has a NaN or an infinite value, which no code stands for"
         )
     # The scale of a 16-bit kernel is computed, and used, in float32.
-    integers, scale = layer._factors("kernel_quantizer", widened(kernel), training=False)
+    integers, scale = layer._factors(argument, widened(kernel), training=False)
     outputs = {axis % kernel.shape.rank for axis in layer.output_axes}
     sizes = [] if scale is None else enumerate(scale.shape)
     if any(size != 1 for axis, size in sizes if axis not in outputs):
-        raise NoCodes("the scale of its kernel_quantizer changes within an output channel")
+        raise NoCodes(f"the scale of its {argument} changes within an output channel")
     return integers.numpy(), None if scale is None else tf.cast(scale, tf.float32)
 
 
@@ -528,6 +622,8 @@ def _bias(layer):
     outputs = [size for axis, size in enumerate(sizes) if axis in axes]
     bias = layer._added_bias
     bias = tf.zeros(outputs) if bias is None else tf.cast(bias, tf.float32)
+    if bias.shape.num_elements() == math.prod(outputs):
+        return bias.numpy().reshape(-1)
     return tf.broadcast_to(bias, outputs).numpy().reshape(-1)
 
 

@@ -6,10 +6,14 @@ import numpy as np
 
 from keras_ste.codes import Codes, codes_of
 from keras_ste.converter.graph import MATMUL_OPS, Graph, Op, TensorType, constant_tensor
-from keras_ste.converter.packing import pack_contiguous, pack_conv_filter, pack_dense_filter
+from keras_ste.converter.packing import pack_codes, pack_contiguous, pack_conv_filter, pack_dense_filter
 
 
 def _packed(op: Op, weights: np.ndarray, codes: Codes) -> np.ndarray:
+    if op.name == "SteDepthwiseConv2D":
+        return pack_codes(weights.transpose(1, 2, 0), codes)
+    if op.name == "SteTransposeConv2D":
+        return pack_codes(weights, codes)
     if op.inputs[0].type != TensorType.INT32:
         return pack_contiguous(weights, codes)
     if op.name == "SteConv2D":
@@ -29,5 +33,8 @@ def pack_weights(graph: Graph) -> None:
             raise RuntimeError(f"{op}: the filter '{weights.name}' is not a constant tensor of integers")
         used = codes.worths[codes.encoding == "ternary" :]
         if not np.isin(weights.data, used).all():
-            raise RuntimeError(f"{op}: the filter '{weights.name}' has values that {codes.encoding} codes of {codes.bits} bits do not stand for")
+            raise RuntimeError(
+                f"{op}: the filter '{weights.name}' has values that {codes.encoding} codes of {codes.bits} bits do "
+                "not stand for"
+            )
         op.inputs[1] = constant_tensor(weights.name, _packed(op, weights.data, codes))
