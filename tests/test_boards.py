@@ -293,9 +293,7 @@ def test_cortex_m55_keeps_floats_out_of_vectors(build):
 
 def registrations(build):
     """The functions of the adapter that an app calls for each op."""
-    functions = [line.split()[2] for line in run(arm_tool("nm"), build.adapter).splitlines() if " T " in line]
-    found = {re.search("RegisterSte[A-Z]\\w*?(?=v?$)", name)[0]: name for name in functions if "RegisterSte" in name}
-    return {name.removeprefix("Register"): symbol for name, symbol in found.items()}
+    return {op: symbol for symbol, op in re.findall(r" T (\w+?Register(Ste\w+)Ev)$", run(arm_tool("nm"), build.adapter), re.M)}
 
 
 def linked_for(build, out, names):
@@ -321,7 +319,7 @@ def test_code_size(build, board, variant, tmp_path, capsys):
 
     (text, ram), (text_of_bits, _) = size(symbols), size(OPS_OF_BITS)
     with capsys.disabled():
-        print(f"\n{board}, {variant}: {text} bytes of code and constants, {ram} of RAM; {OPS_OF_BITS}: {text_of_bits}")
+        print(f"\n{board}, {variant}: {text} bytes of code and constants, {text_of_bits} for bits; {ram} of RAM")
     assert 4096 < text_of_bits < text < (45056 if variant == "direct" else 212992)
     assert ram < (512 if variant == "direct" else 2048)
 
@@ -331,5 +329,5 @@ def test_ops_that_are_not_registered_are_not_linked(build, tmp_path):
     symbols = registrations(built)
     for op, symbol in symbols.items():
         listed = run(arm_tool("nm"), "-C", "--defined-only", linked_for(built, tmp_path / "one.o", [symbol]))
-        linked = re.findall(r" keras_ste::k(\w+)$", listed, re.MULTILINE)
+        linked = re.findall(r" keras_ste::k(\w+)$", listed, re.M)
         assert [f"Ste{name}" for name in linked if f"Ste{name}" in symbols] == [op]
