@@ -32,8 +32,8 @@ void Scale(const OutputKernels& k, const float* sums, const Scaling& scaling, in
   k.scale_float(sums, scaling, n, out);
 }
 
-// (sum * multiplier) * scale + bias where there is a multiplier for each channel; a single one is multiplied with the scale
-// first. So do the layers.
+// (sum * multiplier) * scale + bias where there is a multiplier for each channel; a single one is multiplied with the
+// scale first. So do the layers.
 template <typename Sum>
 void StoreFloats(const Chunk& c, const Sum* sums, const float* scale, float* out) {
   const Outputs& o = c.outputs;
@@ -65,8 +65,8 @@ void StoreBits(uint32_t* plane, int32_t channel, int32_t count, uint32_t bits) {
   if (shift + count > 32) word[1] = bits >> (32 - shift);
 }
 
-// The last chunk may have fewer thresholds than the kernels read, and channels may share them: the sums are compared with
-// copies of those of 32 channels, one at a time.
+// The last chunk may have fewer thresholds than the kernels read, and channels may share them: the sums are compared
+// with copies of those of 32 channels, one at a time.
 template <typename Sum>
 void CodesOfCopies(const Chunk& c, const Sum* sums, int32_t rows, const Sum* thresholds,
                  uint32_t (*planes)[kMaxTileRows]) {
@@ -134,8 +134,8 @@ void StoreQuantized(const Chunk& c, void (*requantize)(const int32_t*, int32_t, 
   requantize(sums, rows, how, c.count, out);
 }
 
-// The codes of floats that are scaled and clamped already: rounded half to even and moved by the zero point; 0 of a NaN.
-// Where 1.5 * 2^23 is added, the lowest bits of the sum are the integer.
+// The codes of floats that are scaled and clamped already: rounded half to even and moved by the zero point; 0 of a
+// NaN. Where 1.5 * 2^23 is added, the lowest bits of the sum are the integer.
 void RoundFloats(const Outputs& o, const float* floats, int32_t* codes) {
   constexpr float kRound = 12582912.0f;
   constexpr int32_t kBitsOfRound = 0x4B400000;

@@ -1,5 +1,5 @@
-// Each kernel of each set that this machine has, on random sizes, against plain loops, bit for bit. What a kernel may read
-// lies at the end of a page behind which no memory is, so that a word too far ends the program.
+// Each kernel of each set that this machine has, on random sizes, against plain loops, bit for bit. What a kernel may
+// read lies at the end of a page behind which no memory is, so that a word too far ends the program.
 //
 //   kernel_test [seed [number of cases]]
 #include <stdio.h>
