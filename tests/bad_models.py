@@ -143,6 +143,21 @@ def depthwise_conv2d():
     return Node("SteDepthwiseConv2D", options, inputs, Tensor("y", (1, 3, 2, 80)))
 
 
+def filled(name, number):
+    return Tensor.constant(name, np.full(8, number, np.int32))
+
+
+def transpose_conv2d():
+    options = {
+        "version": 2, "channels": 40, "filters": 8, "kernel_h": 3, "kernel_w": 2, "stride_h": 2, "stride_w": 1,
+        "padding": "valid", "weight_bits": 2, "weight_encoding": "signed", "input_bits": 3, "input_encoding": "unsigned",
+        "output": "int8", "output_zero_point": -3,
+    }  # fmt: skip
+    inputs = [Tensor("x", (1, 2, 3, 6), np.int32), constant("f", (8, 3, 2, 4))]
+    inputs += [filled("m", 2**30), constant("b", 8), filled("s", -4)]
+    return Node("SteTransposeConv2D", options, inputs, Tensor("y", (1, 5, 4, 8), np.int8))
+
+
 def nearest():
     inputs = [Tensor("x", (1, 3, 40)), constant("v", (9, 40), np.float32)]
     return Node("SteNearest", {"version": 2, "channels": 40, "vectors": 9}, inputs, Tensor("y", (1, 3), np.int32))
@@ -168,8 +183,7 @@ def shuffle():
 GOOD = [
     quantize, conv2d, conv2d_packed, conv2d_int8, fully_connected, fully_connected_float, max_pool2d, max_pool2d_codes,
     quantize_codes, average_pool2d, average_pool2d_packed, dequantize, add,
-    depthwise_conv2d,
-    nearest, concat, pad, shuffle,
+    depthwise_conv2d, transpose_conv2d, nearest, concat, pad, shuffle,
 ]  # fmt: skip
 
 
@@ -308,6 +322,9 @@ OPTION_CASES = [
     *[(depthwise_conv2d, without(key), f"option '{key}' {MISSING}") for key in ("depth_multiplier", "kernel_w", "pad_value")],
     (depthwise_conv2d, options(weight_bits=9), "option 'weight_bits' is 9, expected 1 to 8"),
     (depthwise_conv2d, options(pad_value=-1), "option 'pad_value' is -1, expected 0 to 1"),
+    *[(transpose_conv2d, without(key), f"option '{key}' {MISSING}") for key in ("filters", "kernel_h", "stride_w", "padding")],
+    (transpose_conv2d, options(stride_w=65), "option 'stride_w' is 65, expected 1 to 64"),
+    (transpose_conv2d, options(stride_h=4), "option 'stride_h' is greater than kernel_h"),
     (average_pool2d, options(input_zero_point=256), "option 'input_zero_point' is 256, expected -255 to 255"),
     (average_pool2d, options(output="int32", output_zero_point=0), "input 1 (multiplier, 'm'): must be absent where the output is int32"),
     (average_pool2d, options(output_min=1), "output_min and output_max must have 0, a NaN's code, between them"),
@@ -445,6 +462,14 @@ TENSOR_CASES = [
     (depthwise_conv2d, put(1, constant("f", (3, 2, 8))), F("[3, 2, 9], got INT32 [3, 2, 8]")),
     (depthwise_conv2d, put(1, None), "input 1 (filter): is missing"),
     (depthwise_conv2d, put(2, constant("m", 79, np.float32)), M("[80], got FLOAT32 [79]")),
+    (transpose_conv2d, options(input_zero_point=8), X(f"{ZERO_POINT}, got INT32 [1, 2, 3, 6]")),
+    (transpose_conv2d, tensor(0, shape=(1, 2, 3, 4)), X("[1, 2, 3, 6], got INT32 [1, 2, 3, 4]")),
+    (transpose_conv2d, tensor(0, shape=(2, 3, 6)), X("rank 4, got INT32 [2, 3, 6]")),
+    (transpose_conv2d, put(1, constant("f", (8, 3, 2, 2))), F("[8, 3, 2, 4], got INT32 [8, 3, 2, 2]")),
+    (transpose_conv2d, put(2, filled("m", 2**30 - 1)), M("multipliers of 0, or from 2^30, got INT32 [8]")),
+    (transpose_conv2d, put(3, filled("b", 2**30 + 1)), B("a bias of at most 2^30, got INT32 [8]")),
+    (transpose_conv2d, put(4, filled("t", 31)), T("shifts from -31 to 30, got INT32 [8]")),
+    (transpose_conv2d, put(4, None), "input 4 (thresholds): is missing"),
     (average_pool2d, tensor(0, dtype=np.float32), X("INT32 (packed), INT8 or UINT8, got FLOAT32 [1, 4, 4, 6]")),
     (average_pool2d, tensor(0, dtype=np.int8), X(f"{HOLDS_CHANNELS}, got INT8 [1, 4, 4, 6]")),
     (average_pool2d, both(tensor(0, dtype=np.uint8, shape=(1, 4, 4, 40))), X("a type that can hold the zero point, got UINT8 [1, 4, 4, 40]")),

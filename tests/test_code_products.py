@@ -1,5 +1,9 @@
-"""SteConv2D, SteTransposeConv2D and SteFullyConnected with codes of 1 to 8 bits, on every instruction set, against the plain reference."""
+"""The ops of products with codes of 1 to 8 bits, on every instruction set, against the plain reference.
 
+`pytest -m exhaustive` tries all codes of weights with all of inputs and all kinds of output.
+"""
+
+import kernel_api
 import numpy as np
 import pytest
 import reference_ops
@@ -7,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_kernels import CHANNELS, check, convolutions, isa  # noqa: F401: the fixture
 
-ENCODINGS = ["bipolar", "unsigned", "signed", "ternary"]
+SEEDS = st.integers(0, 2**31)
 INPUTS = ["packed", "int8", "uint8", "float32", "rows"]
 
 
 @st.composite
 def codes(draw, name, most=8):
-    encoding = draw(st.sampled_from(ENCODINGS))
+    encoding = draw(st.sampled_from(kernel_api.ENCODINGS))
     bits = 2 if encoding == "ternary" else draw(st.integers(1, most))
     return {f"{name}_bits": bits, f"{name}_encoding": encoding}
 
@@ -98,98 +102,133 @@ def outputs_for(kind):
     return ["float32"] if kind == "rows" else ["float32", "packed", "int32", "int8", "int16"]
 
 
-@pytest.mark.parametrize("kind", [k for k in INPUTS if k != "rows"])
-@given(
-    case=convolutions(),
-    weights=codes("weight"),
-    inputs=codes("input"),
-    output_codes=codes("output", 4),
-    data=st.data(),
-    seed=st.integers(0, 2**31),
-    threads=st.sampled_from([1, 2, 3]),
-)
-@settings(max_examples=150, deadline=None)
-def test_conv2d(isa, kind, case, weights, inputs, output_codes, data, seed, threads):  # noqa: F811
-    options, shape = case
-    rng = np.random.default_rng(seed)
-    options = options | {"version": 2, "output": data.draw(st.sampled_from(outputs_for(kind)))}
-    options |= weights | output_codes | (inputs if kind == "packed" else {})
+def with_data(rng, kind, shape, options, filters, products):
+    """The options with those of a random value, the value, and the constants behind the filter."""
     value, more = random_input(rng, kind, shape, options)
-    options |= more
+    options = options | more
+    constants, more = random_outputs(rng, kind, options["output"], options, filters, reach_of(options, products))
+    return options | more, value, constants
+
+
+# Of each op: random nodes that have these options, as `check` takes them.
+
+
+def conv2d_node(rng, kind, shape, options):
     products = options["kernel_h"] * options["kernel_w"] * options["channels"] // options["groups"]
-    constants, more = random_outputs(
-        rng, kind, options["output"], options, options["filters"], reach_of(options, products)
-    )
-    options |= more
+    options, value, constants = with_data(rng, kind, shape, options, options["filters"], products)
     if kind == "packed":
         filters = group_aligned_codes(rng, options)
     else:
         filters = random_codes(rng, (options["filters"], products), options, "weight")
-    check("SteConv2D", options, value, [filters, *constants], threads, misalign=seed % 4)
+    return options, value, [filters, *constants]
 
 
-@pytest.mark.parametrize("kind", INPUTS)
-@given(
-    batch=st.integers(1, 17),
-    pixels=st.sampled_from([1, 1, 4, 9]),
-    channels=CHANNELS,
-    units=CHANNELS,
-    weights=codes("weight"),
-    inputs=codes("input"),
-    output_codes=codes("output", 4),
-    data=st.data(),
-    seed=st.integers(0, 2**31),
-    threads=st.sampled_from([1, 2, 3]),
-)
-@settings(max_examples=100, deadline=None)
-def test_fully_connected(  # noqa: F811
-    isa, kind, batch, pixels, channels, units, weights, inputs, output_codes, data, seed, threads  # noqa: F811
-):
-    rng = np.random.default_rng(seed)
-    shape = (batch, channels) if pixels == 1 else (batch, int(pixels**0.5), int(pixels**0.5), channels)
-    options = {"version": 2, "units": units, "channels": channels, "pixels": pixels, "input_axes": len(shape) - 1}
-    options |= {"output": data.draw(st.sampled_from(outputs_for(kind)))}
-    options |= weights | output_codes | (inputs if kind == "packed" else {})
-    value, more = random_input(rng, kind, shape, options)
-    options |= more
-    constants, more = random_outputs(
-        rng, kind, options["output"], options, units, reach_of(options, pixels * channels)
-    )
-    options |= more
+def fully_connected_node(rng, kind, shape, options):
+    units, pixels, channels = options["units"], options["pixels"], options["channels"]
+    options, value, constants = with_data(rng, kind, shape, options, units, pixels * channels)
     if kind == "packed":
         filters = random_codes(rng, (units, pixels, channels), options, "weight").reshape(units, -1)
     else:
         filters = random_codes(rng, (units, pixels * channels), options, "weight")
-    check("SteFullyConnected", options, value, [filters, *constants], threads, misalign=seed % 4)
+    return options, value, [filters, *constants]
 
 
-@pytest.mark.parametrize("kind", [k for k in INPUTS if k != "rows"])
-@given(
-    shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), CHANNELS),
-    filters=CHANNELS,
-    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    padding=st.sampled_from(["same", "valid"]),
-    weights=codes("weight"),
-    inputs=codes("input"),
-    output_codes=codes("output", 4),
-    data=st.data(),
-    seed=st.integers(0, 2**31),
-    threads=st.sampled_from([1, 2, 3]),
-)
-@settings(max_examples=100, deadline=None)
-def test_transpose_conv2d(  # noqa: F811
-    isa, kind, shape, filters, kernel, strides, padding, weights, inputs, output_codes, data, seed, threads  # noqa: F811
-):
-    rng = np.random.default_rng(seed)
-    options = {"version": 2, "channels": shape[3], "filters": filters, "padding": padding}
-    options |= {"kernel_h": kernel[0], "kernel_w": kernel[1], "output": data.draw(st.sampled_from(outputs_for(kind)))}
-    options |= {"stride_h": min(kernel[0], strides[0]), "stride_w": min(kernel[1], strides[1])}
-    options |= weights | output_codes | (inputs if kind == "packed" else {})
-    value, more = random_input(rng, kind, shape, options)
-    options |= more
-    reach = reach_of(options, kernel[0] * kernel[1] * shape[3])
-    constants, more = random_outputs(rng, kind, options["output"], options, filters, reach)
-    options |= more
-    filter_codes = random_codes(rng, (filters, *kernel, shape[3]), options, "weight")
-    check("SteTransposeConv2D", options, value, [filter_codes, *constants], threads, misalign=seed % 4)
+def transpose_conv2d_node(rng, kind, shape, options):
+    filter_shape = [options[key] for key in ("filters", "kernel_h", "kernel_w", "channels")]
+    products = int(np.prod(filter_shape[1:]))
+    options, value, constants = with_data(rng, kind, shape, options, filter_shape[0], products)
+    filters = random_codes(rng, filter_shape, options, "weight")
+    return options, value, [filters, *constants]
+
+
+@st.composite
+def code_options(draw, kind):
+    """The options that say what weights, inputs and outputs are made of."""
+    options = {"version": 2, "output": draw(st.sampled_from(outputs_for(kind)))}
+    return options | draw(codes("weight")) | draw(codes("output", 4)) | (draw(codes("input")) if kind == "packed" else {})
+
+
+@st.composite
+def convolution_nodes(draw, kind):
+    options, shape = draw(convolutions())
+    return conv2d_node(np.random.default_rng(draw(SEEDS)), kind, shape, options | draw(code_options(kind)))
+
+
+@st.composite
+def fully_connected_nodes(draw, kind):
+    batch, pixels, channels = draw(st.integers(1, 17)), draw(st.sampled_from([1, 1, 4, 9])), draw(CHANNELS)
+    shape = (batch, channels) if pixels == 1 else (batch, int(pixels**0.5), int(pixels**0.5), channels)
+    options = draw(code_options(kind)) | {"units": draw(CHANNELS), "channels": channels, "pixels": pixels}
+    options["input_axes"] = len(shape) - 1
+    return fully_connected_node(np.random.default_rng(draw(SEEDS)), kind, shape, options)
+
+
+@st.composite
+def transposed_nodes(draw, kind):
+    shape = [draw(st.integers(1, most)) for most in (3, 6, 6)] + [draw(CHANNELS)]
+    options = draw(code_options(kind)) | {"channels": shape[3], "filters": draw(CHANNELS)}
+    options["padding"] = draw(st.sampled_from(["same", "valid"]))
+    for axis in "hw":
+        options[f"kernel_{axis}"] = draw(st.integers(1, 4))
+        options[f"stride_{axis}"] = draw(st.integers(1, min(options[f"kernel_{axis}"], 3)))
+    return transpose_conv2d_node(np.random.default_rng(draw(SEEDS)), kind, tuple(shape), options)
+
+
+NODES = {
+    "SteConv2D": convolution_nodes,
+    "SteFullyConnected": fully_connected_nodes,
+    "SteTransposeConv2D": transposed_nodes,
+}
+# Rows that are quantized at run time are those of one op.
+KINDS = [(op, kind) for op in NODES for kind in INPUTS if kind != "rows" or op == "SteFullyConnected"]
+
+
+@pytest.mark.parametrize("op, kind", KINDS)
+@given(data=st.data(), misalign=st.integers(0, 3), threads=st.sampled_from([1, 2, 3]))
+@settings(max_examples=120)
+def test_equals_the_reference(isa, op, kind, data, misalign, threads):  # noqa: F811
+    check(op, *data.draw(NODES[op](kind)), threads, misalign)
+
+
+def every_input_and_output(weights):
+    """Seeds, kinds of input, and options for weights of these codes: all codes of inputs, all kinds of output.
+
+    The codes of packed outputs take turns.
+    """
+    kinds = [("packed", {"input_bits": bits, "input_encoding": encoding}) for bits, encoding in kernel_api.CODES]
+    kinds += [(kind, {}) for kind in INPUTS if kind != "packed"]
+    cases = [(kind, inputs, output) for kind, inputs in kinds for output in outputs_for(kind)]
+    for seed, (kind, inputs, output) in enumerate(cases):
+        bits, encoding = kernel_api.CODES[seed % len(kernel_api.CODES)]
+        options = {"version": 2, "weight_bits": weights[0], "weight_encoding": weights[1], "output": output}
+        yield seed, kind, options | inputs | {"output_bits": bits, "output_encoding": encoding}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("weights", kernel_api.CODES, ids=str)
+def test_every_convolution(isa, weights):  # noqa: F811
+    """Of odd sizes, with and without groups, padding, strides and dilation."""
+    for seed, kind, options in every_input_and_output(weights):
+        if kind == "rows":
+            continue
+        rng = np.random.default_rng(seed)
+        groups = int(rng.choice([1, 1, 3]))
+        options |= {"channels": groups * int(rng.choice([3, 33])), "filters": groups * int(rng.choice([5, 17, 35]))}
+        options |= {"groups": groups, "kernel_h": int(rng.integers(1, 4)), "kernel_w": int(rng.integers(1, 4))}
+        options |= {f"{what}_{axis}": int(rng.integers(1, 3)) for what in ("stride", "dilation") for axis in "hw"}
+        options |= {"padding": str(rng.choice(["same", "valid"])), "pad_value": int(rng.integers(2))}
+        check("SteConv2D", *conv2d_node(rng, kind, (1, 5, 7, options["channels"]), options))
+        strides = {f"stride_{axis}": min(options[f"stride_{axis}"], options[f"kernel_{axis}"]) for axis in "hw"}
+        node = transpose_conv2d_node(rng, kind, (1, 3, 2, options["channels"]), options | strides)
+        check("SteTransposeConv2D", *node)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("weights", kernel_api.CODES, ids=str)
+def test_every_fully_connected(isa, weights):  # noqa: F811
+    """One row, which has kernels of its own, and several."""
+    for seed, kind, options in every_input_and_output(weights):
+        batch, pixels, channels, units = [(1, 1, 77, 35), (5, 1, 70, 17), (9, 3, 33, 19)][seed % 3]
+        options |= {"units": units, "channels": channels, "pixels": pixels, "input_axes": 2}
+        node = fully_connected_node(np.random.default_rng(seed), kind, (batch, pixels, channels), options)
+        check("SteFullyConnected", *node)

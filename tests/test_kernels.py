@@ -2,6 +2,7 @@
 
 import ctypes
 
+import kernel_api
 import numpy as np
 import pytest
 import reference_ops
@@ -12,7 +13,6 @@ from single_op import Tensor, single_op_model
 import keras_ste
 from keras_ste.runtime import native
 
-ISAS = ["portable", "avx2", "avxvnni", "avx512bw", "avx512"]
 CHANNELS = st.one_of(st.integers(1, 70), st.sampled_from([96, 100, 127, 128, 129, 160, 256]))
 
 
@@ -24,7 +24,7 @@ def kernels_in_use():
     return name and name.decode()
 
 
-@pytest.fixture(params=ISAS, scope="module")
+@pytest.fixture(params=kernel_api.ISAS, scope="module")
 def isa(request):
     """Forces the kernels of one instruction set."""
     with pytest.MonkeyPatch.context() as patch:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import reference_ops
 import test_code_ops as code_ops
+import test_code_products as products
 import test_depthwise as depthwise
 import test_kernels as kernels
 from hypothesis import given, settings
@@ -109,7 +110,17 @@ def test_an_op_equals_the_reference(op, data):
     np.testing.assert_array_equal(actual, expected)
 
 
-NODES_ON_CODES = code_ops.NODES | {"SteDepthwiseConv2D": depthwise.depthwise_nodes(depthwise.KINDS)}
+def product_nodes(op):
+    """As code_ops.NODES has them."""
+    kinds = st.sampled_from([kind for name, kind in products.KINDS if name == op])
+    return kinds.flatmap(products.NODES[op]).map(lambda node: (node[0], [node[1]], node[2]))
+
+
+NODES_ON_CODES = (
+    code_ops.NODES
+    | {"SteDepthwiseConv2D": depthwise.depthwise_nodes(depthwise.KINDS)}
+    | {op: product_nodes(op) for op in products.NODES}
+)
 
 
 @pytest.mark.parametrize("op", NODES_ON_CODES)
@@ -152,7 +163,7 @@ def test_with_the_tiled_kernels(tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", " or ".join(tests)]
     done = subprocess.run(command, env=environment, cwd=native_build.ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{8 + len(code_ops.NODES)} passed" in done.stdout
+    assert f"{8 + len(NODES_ON_CODES)} passed" in done.stdout
 
 
 @pytest.fixture(scope="module")

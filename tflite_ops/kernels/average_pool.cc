@@ -28,8 +28,8 @@ void EveryPlace(const AveragePool& p, const Window& w, const Visit& visit) {
 }
 
 // Counters of 8 bits for kWords * 32 channels, bit by bit: a lane of plane b is bit b of its counter. What arrives at a
-// plane waits for what comes next, and both are added to the plane at once; so each place costs about one addition of three
-// bits.
+// plane waits for what comes next, and both are added to the plane at once; so each place costs about one addition of
+// three bits.
 template <int32_t kWords>
 class Counters {
  public:

@@ -1,7 +1,7 @@
 // Words of 32 sign bits: how many there are, how they are loaded and counted.
 //
-// Everything here has internal linkage: the header is compiled into translation units with different instruction sets, and
-// a function shared between them could bring a wide instruction to a machine that has none.
+// Everything here has internal linkage: the header is compiled into translation units with different instruction sets,
+// and a function shared between them could bring a wide instruction to a machine that has none.
 #ifndef KERAS_STE_KERNELS_BITS_H_
 #define KERAS_STE_KERNELS_BITS_H_
 

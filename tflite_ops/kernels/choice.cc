@@ -4,9 +4,10 @@
 
 namespace keras_ste {
 
-// Those of x86 and the portable ones are measured by benchmarks/tune.py. Those of ARM are estimates: the cycles of the inner
-// loops that benchmarks/aarch64.py has from llvm-mca's models of Cortex-A72, A53 (neon), Neoverse N1, Cortex-A55 (dotprod),
-// Neoverse N2 and V1 (i8mm), where of two ways that are as fast bytes are taken, which are one call instead of several.
+// Those of x86 and the portable ones are measured by benchmarks/tune.py. Those of ARM are estimates: the cycles of the
+// inner loops that benchmarks/aarch64.py has from llvm-mca's models of Cortex-A72, A53 (neon), Neoverse N1, Cortex-A55
+// (dotprod), Neoverse N2 and V1 (i8mm), where of two ways that are as fast bytes are taken, which are one call instead
+// of several.
 const Choice kChoiceTable[kChoices] = {
     {"portable", 1, 24, 8},
     {"portable", INT32_MAX, 16, 8},

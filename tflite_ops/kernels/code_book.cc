@@ -35,14 +35,16 @@ void FillCodeBook(const CodeBook& book, const float* vectors, float* blocks) {
   for (int32_t v = 0; v < Blocks(book) * kBlock; ++v) {
     float* lane = blocks + static_cast<int64_t>(v / kBlock) * kBlock * book.size + v % kBlock;
     const float* vector = vectors + static_cast<int64_t>(v) * book.size;
-    for (int32_t i = 0; i < book.size; ++i) lane[static_cast<int64_t>(i) * kBlock] = v < book.vectors ? vector[i] : 0.0f;
+    for (int32_t i = 0; i < book.size; ++i) {
+      lane[static_cast<int64_t>(i) * kBlock] = v < book.vectors ? vector[i] : 0.0f;
+    }
     lengths[v] = __builtin_inff();
   }
   SquaredLengths(book, vectors, 0, book.vectors, lengths);
 }
 
-void TiledNearest(const CodeBook& book, const CodeKernels& kernels, const float* blocks, const float* rows, int32_t begin,
-                  int32_t end, int32_t* nearest) {
+void TiledNearest(const CodeBook& book, const CodeKernels& kernels, const float* blocks, const float* rows,
+                  int32_t begin, int32_t end, int32_t* nearest) {
   for (int32_t first = begin; first < end; first += kernels.nearest_rows) {
     const int32_t count = end - first < kernels.nearest_rows ? end - first : kernels.nearest_rows;
     const float* tile[kMaxTileRows];

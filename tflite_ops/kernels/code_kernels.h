@@ -1,5 +1,5 @@
-// The kernels of one instruction set for codes of 1 to 8 bits, beside those for one-bit weights in kernel_table.h, whose layout
-// and tiles they share. Apart from them, so that programs that need only those are not linked with these.
+// The kernels of one instruction set for codes of 1 to 8 bits, beside those for one-bit weights in kernel_table.h,
+// whose layout and tiles they share. Apart from them, so that programs that need only those are not linked with these.
 #ifndef KERAS_STE_KERNELS_CODE_KERNELS_H_
 #define KERAS_STE_KERNELS_CODE_KERNELS_H_
 
@@ -28,8 +28,8 @@ using PlaneDot = void (*)(const uint32_t* const* inputs, int32_t taps, int32_t w
 
 // Bytes times weights of 1, 2, 4 or 8 bits, for up to `bytedot_rows` pixels and one or two blocks.
 //   inputs[tap * rows + r]   the signed bytes of pixel r under that tap, `steps * 32 / bits` of them
-//   weights                  [taps * steps][16]: a lane is four bytes; bits [p * bits, (p + 1) * bits) of its byte j are
-//                            the unsigned weight of input byte 4 p + j of this step
+//   weights                  [taps * steps][16]: a lane is four bytes; bits [p * bits, (p + 1) * bits) of its byte j
+//                            are the unsigned weight of input byte 4 p + j of this step
 //   start                    32 starting sums; row_start[r] is added to each of pixel r
 //   sums[r * 32 + lane]      start + row_start + (sum of products << shift)
 // No sum over one input byte of each step may exceed 32 bits: kMaxByteDotK.
@@ -39,7 +39,8 @@ using ByteDot = void (*)(const int8_t* const* inputs, int32_t taps, int32_t step
 constexpr int32_t kByteDotWidths = 4;       // 1, 2, 4 and 8 bits
 constexpr int32_t kMaxByteDotK = 1 << 16;   // products of one output
 
-// Floats times weights of 2, 4 or 8 bits, laid out as for ByteDot, for up to `floatdot_rows` rows and one or two blocks.
+// Floats times weights of 2, 4 or 8 bits, laid out as for ByteDot, for up to `floatdot_rows` rows and one or two
+// blocks.
 //   inputs[tap * rows + r]   the `count` floats of row r under that tap
 //   weights                  those of each tap begin with a step of their own
 //   scale, offset            a weight u is worth scale * u + offset
@@ -48,8 +49,8 @@ using FloatDot = void (*)(const float* const* inputs, int32_t taps, int32_t coun
                           int64_t block_stride, int32_t scale, int32_t offset, float* sums);
 constexpr int32_t kFloatDotWidths = 3;
 
-// The nearest of the code vectors c to each of up to `nearest_rows` rows x: that with the least |c|^2 - 2 x.c, the first of
-// equal ones, and 0 where none is less than infinity.
+// The nearest of the code vectors c to each of up to `nearest_rows` rows x: that with the least |c|^2 - 2 x.c, the
+// first of equal ones, and 0 where none is less than infinity.
 //   rows[r]                  `size` floats; products are added up in their order, starting at +0
 //   vectors                  [blocks][size][16]
 //   norms                    [blocks * 16] squared lengths, infinity for lanes without a vector
@@ -73,14 +74,14 @@ struct CodeKernels {
 
   // The lowest `bits` bits of n codes as planes of ceil(n / 32) words.
   void (*pack_planes)(const int8_t* codes, int32_t n, int32_t bits, uint32_t* planes);
-  // n codes from planes that lie `words` words apart, as bytes: `start` and, for each set bit of plane p, worth[p]. Returns the
-  // sum of the bytes, n <= kMaxByteDotK.
+  // n codes from planes that lie `words` words apart, as bytes: `start` and, for each set bit of plane p, worth[p].
+  // Returns the sum of the bytes, n <= kMaxByteDotK.
   int32_t (*unpack_planes)(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start,
                            const int8_t* worth, int8_t* bytes);
   // Copies n <= kMaxByteDotK codes, the bits of `flip` turned over; returns the sum of what it wrote.
   int32_t (*flip_bytes)(const int8_t* codes, int32_t n, int8_t flip, int8_t* bytes);
-  // n floats as codes from -limit to limit, scaled by their largest absolute value a, but at least `least`: x (limit / a),
-  // rounded half to even; a NaN is 0. Returns a, which is NaN where one of the floats is.
+  // n floats as codes from -limit to limit, scaled by their largest absolute value a, but at least `least`:
+  // x (limit / a), rounded half to even; a NaN is 0. Returns a, which is NaN where one of the floats is.
   float (*quantize_row)(const float* x, int32_t n, float limit, float least, int8_t* codes);
 };
 

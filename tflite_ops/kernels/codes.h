@@ -1,7 +1,7 @@
 // Codes: small integers of 1 to 8 bits, what they are worth, and how they lie in planes of bits.
 //
-// A row of k codes of b bits is b planes of ceil(k / 32) words, the plane of the lowest bits first; bit i of word j of a
-// plane belongs to code 32 j + i, and unused bits are zero.
+// A row of k codes of b bits is b planes of ceil(k / 32) words, the plane of the lowest bits first; bit i of word j of
+// a plane belongs to code 32 j + i, and unused bits are zero.
 //
 // Internal linkage, for the reason given in bits.h.
 #ifndef KERAS_STE_KERNELS_CODES_H_

@@ -1,7 +1,7 @@
 // Convolution with weights of 1 to 8 bits: the problem, in integers and pointers.
 //
-// A fully connected layer is a convolution over images of one row, as wide as the kernel. Two ways of computing it read the same
-// description:
+// A fully connected layer is a convolution over images of one row, as wide as the kernel. Two ways of computing it read
+// the same description:
 //   direct_conv.h   from the weights as they lie in the file, with no memory of its own: boards
 //   tiled_conv.h    from weights regrouped by output channel into vector lanes: phones, laptops, servers
 #ifndef KERAS_STE_KERNELS_CONV_H_
@@ -17,7 +17,8 @@
 
 namespace keras_ste {
 
-// Where the taps of a convolution lie in a filter: tap (ky, kx) is number first + ky * row + kx * column of those in the file.
+// Where the taps of a convolution lie in a filter: tap (ky, kx) is number first + ky * row + kx * column of those in
+// the file.
 struct TapOrder {
   int32_t first, row, column;
 };
@@ -86,8 +87,8 @@ static inline OutputGrid WholeGrid(const Conv& c) {
 // The number of an output pixel among all of the tensor.
 static inline int64_t OutputIndex(const Conv& c, int32_t image, int32_t y, int32_t x) {
   const OutputGrid& g = c.grid;
-  const int64_t row = static_cast<int64_t>(image) * g.pixels + (static_cast<int64_t>(y) * g.step_h + g.first_h) * g.width;
-  return row + static_cast<int64_t>(x) * g.step_w + g.first_w;
+  const int64_t row = static_cast<int64_t>(y) * g.step_h + g.first_h;
+  return static_cast<int64_t>(image) * g.pixels + row * g.width + static_cast<int64_t>(x) * g.step_w + g.first_w;
 }
 
 // The first word of an input pixel that group `g` reads, and the first bit in it.

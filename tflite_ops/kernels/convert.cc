@@ -9,7 +9,8 @@ constexpr int32_t kLanes = 32;
 
 void LookUp(const Convert& c, const void* pixel, const float* table, int32_t channel, int32_t count, float* lanes) {
   uint8_t codes[kLanes];
-  CodesOfPlanes(static_cast<const uint32_t*>(pixel) + channel / 32, WordsOf(c.input.channels), c.input.codes.bits, codes);
+  CodesOfPlanes(static_cast<const uint32_t*>(pixel) + channel / 32, WordsOf(c.input.channels), c.input.codes.bits,
+                codes);
   const int64_t step = c.one_table ? 0 : int64_t{1} << c.input.codes.bits;
   for (int32_t i = 0; i < count; ++i) lanes[i] = table[(channel + i) * step + codes[i]];
 }

@@ -9,8 +9,9 @@ constexpr int32_t kWords = 4;      // at once: a vector of the oldest machines
 
 bool OneBit(const Codes& c) { return c.bits == 1 && c.encoding == Encoding::kBipolar; }
 
-// A sum is twice the number of matching places, less the places inside of the image. The weights memory has for each number of
-// these [taps + 1], and of each plane [kPlanes], the words of the counts that are needed, all bits turned over.
+// A sum is twice the number of matching places, less the places inside of the image. The weights memory has for each
+// number of these [taps + 1], and of each plane [kPlanes], the words of the counts that are needed, all bits turned
+// over.
 int32_t NeededCount(int64_t threshold, int32_t places, int32_t taps) {
   const int64_t twice = threshold + places + 1;  // half of it is rounded down
   if (twice < 2) return 0;

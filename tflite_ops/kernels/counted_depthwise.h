@@ -1,5 +1,6 @@
-// Depthwise convolution of bits with bits to bits: of 32 channels at once, the matching bits under a window are counted in four
-// planes, and the counts compared with what the thresholds need, plane by plane. No channel's sum ever stands by itself.
+// Depthwise convolution of bits with bits to bits: of 32 channels at once, the matching bits under a window are counted
+// in four planes, and the counts compared with what the thresholds need, plane by plane. No channel's sum ever stands
+// by itself.
 #ifndef KERAS_STE_KERNELS_COUNTED_DEPTHWISE_H_
 #define KERAS_STE_KERNELS_COUNTED_DEPTHWISE_H_
 

@@ -42,7 +42,8 @@ void FillPadding(const Depthwise& d, X* pixel) {
 }
 
 // The values of the channels [channel, channel + count), `channel` a multiple of kChunk.
-void Load(const Numbers& n, const DepthwiseKernels& k, const void* pixel, int32_t channel, int32_t count, int16_t* values) {
+void Load(const Numbers& n, const DepthwiseKernels& k, const void* pixel, int32_t channel, int32_t count,
+          int16_t* values) {
   if (n.kind == InputKind::kInt8) {
     k.widen_int8(static_cast<const int8_t*>(pixel) + channel, count, n.zero_point, values);
   } else if (n.kind == InputKind::kUInt8) {
@@ -99,9 +100,9 @@ int32_t UnitsOfRow(const Depthwise& d, const DepthwiseKernels& k) { return CeilD
 
 // Of the taps, `taps` are multiplied.
 template <typename X, typename Sum>
-void Run(const Depthwise& d, const DepthDot<X, Sum>* dots, int32_t taps, int32_t pixels, const OutputKernels& output_kernels,
-         const X* weights, const int32_t* offsets, const OutputConstants& constants, const X* image, char* output,
-         int32_t begin, int32_t end) {
+void Run(const Depthwise& d, const DepthDot<X, Sum>* dots, int32_t taps, int32_t pixels,
+         const OutputKernels& output_kernels, const X* weights, const int32_t* offsets,
+         const OutputConstants& constants, const X* image, char* output, int32_t begin, int32_t end) {
   const int64_t pixel_bytes = static_cast<int64_t>(OutputStride(d.outputs)) * ElementBytes(d.outputs);
   const int64_t step = static_cast<int64_t>(d.w.stride) * Lanes(d);
   const int32_t units_of_row = CeilDiv(d.w.out, pixels);
@@ -118,7 +119,8 @@ void Run(const Depthwise& d, const DepthDot<X, Sum>* dots, int32_t taps, int32_t
       alignas(64) Sum sums[kMaxTileRows * kChunk];
       const int32_t channel = chunk * kChunk, left = d.outputs.channels - channel;
       dots[count](input + channel, step, offsets, taps, weights + static_cast<int64_t>(channel) * PaddedTaps(d), sums);
-      StoreChunk(d.outputs, output_kernels, constants, sums, nullptr, count, channel, left < kChunk ? left : kChunk, places);
+      StoreChunk(d.outputs, output_kernels, constants, sums, nullptr, count, channel, left < kChunk ? left : kChunk,
+                 places);
     }
   }
 }
@@ -183,8 +185,9 @@ void StagedDepthwise(const Depthwise& d, const DepthwiseKernels& k, const Output
   }
   const bool narrow = LargestDepthwiseSum(d) <= INT16_MAX;
   const bool by_three = d.w.kernel == 3 && d.w.stride == 1 && d.w.dilation == 1 && k.narrow_by_three[1] != nullptr;
-  Run(d, !narrow ? k.wide : by_three ? k.narrow_by_three : k.narrow, narrow ? Taps(d) : PaddedTaps(d), k.pixels, output_kernels,
-      static_cast<const int16_t*>(weights), offsets, constants, static_cast<const int16_t*>(image), out, begin, end);
+  Run(d, !narrow ? k.wide : by_three ? k.narrow_by_three : k.narrow, narrow ? Taps(d) : PaddedTaps(d), k.pixels,
+      output_kernels, static_cast<const int16_t*>(weights), offsets, constants, static_cast<const int16_t*>(image), out,
+      begin, end);
 }
 
 }  // namespace keras_ste

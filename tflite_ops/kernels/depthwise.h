@@ -1,8 +1,8 @@
 // Depthwise convolution: each output channel is the sum over a window of one input channel.
 //
-// A window has about nine products, so that nothing is gained by counting bits along it. Inputs of every kind but floats become
-// 16-bit numbers, in an image with its padding around it, and are multiplied by weights of 16 bits, 32 channels at a time. Where
-// there is no memory for that, it is computed from codes as they lie in the file.
+// A window has about nine products, so that nothing is gained by counting bits along it. Inputs of every kind but
+// floats become 16-bit numbers, in an image with its padding around it, and are multiplied by weights of 16 bits, 32
+// channels at a time. Where there is no memory for that, it is computed from codes as they lie in the file.
 #ifndef KERAS_STE_KERNELS_DEPTHWISE_H_
 #define KERAS_STE_KERNELS_DEPTHWISE_H_
 
@@ -33,8 +33,8 @@ static inline int32_t DepthwisePixels(const Depthwise& d) { return d.batch * d.h
 int64_t LargestDepthwiseSum(const Depthwise& d);
 
 // Computes the output pixels [begin, end).
-void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter, const OutputConstants& constants,
-                     const void* input, void* output, int32_t begin, int32_t end);
+void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter,
+                     const OutputConstants& constants, const void* input, void* output, int32_t begin, int32_t end);
 
 // The same by way of an image with padding, whose memory the caller owns, as that of the weights and of the tables.
 

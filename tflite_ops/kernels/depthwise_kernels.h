@@ -15,13 +15,14 @@ namespace keras_ste {
 //   weights   [taps][kChunk]
 //   sums      [pixels][kChunk]
 template <typename X, typename Sum>
-using DepthDot = void (*)(const X* input, int64_t step, const int32_t* offsets, int32_t taps, const X* weights, Sum* sums);
+using DepthDot = void (*)(const X* input, int64_t step, const int32_t* offsets, int32_t taps, const X* weights,
+                          Sum* sums);
 
 struct DepthwiseKernels {
   int32_t pixels;  // computed together, at most
   DepthDot<int16_t, int32_t> narrow[kMaxTileRows + 1];  // [pixels]; for sums that fit into 16 bits
-  // The same under kernels of three columns that move by one: taps of a row lie `step` apart, as the pixels do, so that what is
-  // loaded once serves three of them. Null where that is not faster.
+  // The same under kernels of three columns that move by one: taps of a row lie `step` apart, as the pixels do, so that
+  // what is loaded once serves three of them. Null where that is not faster.
   DepthDot<int16_t, int32_t> narrow_by_three[kMaxTileRows + 1];
   DepthDot<int16_t, int32_t> wide[kMaxTileRows + 1];
   DepthDot<float, float> floats[kMaxTileRows + 1];  // starting at +0, one rounded product after the other

@@ -14,8 +14,8 @@ inline void AddColumns(uint32_t a, uint32_t b, uint32_t c, uint32_t* carry, uint
   *sum = half ^ c;
 }
 
-// The number of positions in which `n` words differ. Cores without a popcount instruction spend five operations a word on
-// the adders and count only one word in eight.
+// The number of positions in which `n` words differ. Cores without a popcount instruction spend five operations a word
+// on the adders and count only one word in eight.
 int32_t CountDifferences(const uint32_t* a, const uint32_t* b, int32_t n) {
   int32_t count = 0;
   int32_t i = 0;

@@ -1,5 +1,5 @@
-// Convolution straight from the file's weights: no tables, no padding copies. For boards, and for the few shapes that the tiled
-// kernels do not take.
+// Convolution straight from the file's weights: no tables, no padding copies. For boards, and for the few shapes that
+// the tiled kernels do not take.
 #ifndef KERAS_STE_KERNELS_DIRECT_CONV_H_
 #define KERAS_STE_KERNELS_DIRECT_CONV_H_
 

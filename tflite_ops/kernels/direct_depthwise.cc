@@ -39,8 +39,8 @@ int64_t PixelOf(const Depthwise& d, int32_t image, int64_t y, int64_t x) {
 
 // The sums of one output pixel's channels [channel, channel + count).
 template <typename Sum>
-void AddWindow(const Depthwise& d, const uint32_t* filter, const void* input, int32_t pixel, int32_t channel, int32_t count,
-               Sum* sums) {
+void AddWindow(const Depthwise& d, const uint32_t* filter, const void* input, int32_t pixel, int32_t channel,
+               int32_t count, Sum* sums) {
   const int32_t image = pixel / d.w.out / d.h.out;
   const int64_t top = static_cast<int64_t>(pixel / d.w.out % d.h.out) * d.h.stride - d.h.before;
   const int64_t left = static_cast<int64_t>(pixel % d.w.out) * d.w.stride - d.w.before;
@@ -81,8 +81,8 @@ int64_t LargestDepthwiseSum(const Depthwise& d) {
   return static_cast<int64_t>(d.h.kernel) * d.w.kernel * LargestInput(d.input) * LargestStored(d.weights);
 }
 
-void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter, const OutputConstants& constants,
-                     const void* input, void* output, int32_t begin, int32_t end) {
+void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter,
+                     const OutputConstants& constants, const void* input, void* output, int32_t begin, int32_t end) {
   if (d.input.kind == InputKind::kFloat32) {
     Run<float>(d, kernels, filter, constants, input, output, begin, end);
   } else {

@@ -22,8 +22,8 @@ struct TapRange {
   int32_t end;
 };
 
-// Sets `out` and `before` from the other fields, as TensorFlow does. Returns false where there is no window position, or
-// where a number would overflow.
+// Sets `out` and `before` from the other fields, as TensorFlow does. Returns false where there is no window position,
+// or where a number would overflow.
 bool PlaceWindows(bool same_padding, Axis* axis);
 
 // The taps of window `position` that lie inside the image.

@@ -1,7 +1,7 @@
 // The kernels of one instruction set, and the choice of one set for this machine.
 //
-// Layout shared by all of them: a block is 16 output channels, one a vector lane, so that no kernel sums across lanes and
-// scale, bias and thresholds are plain vector operations.
+// Layout shared by all of them: a block is 16 output channels, one a vector lane, so that no kernel sums across lanes
+// and scale, bias and thresholds are plain vector operations.
 #ifndef KERAS_STE_KERNELS_KERNEL_TABLE_H_
 #define KERAS_STE_KERNELS_KERNEL_TABLE_H_
 
@@ -18,7 +18,8 @@ struct DepthwiseKernels;
 //   inputs[tap * rows + r]   the elements of pixel r under that tap
 //   weights                  [taps * channels] masks of 16 bits, bit = lane, set = +1
 //   sums[r * 32 + lane]      starting at +0
-using SignSum = void (*)(const float* const* inputs, int32_t taps, int32_t channels, const uint16_t* weights, float* sums);
+using SignSum = void (*)(const float* const* inputs, int32_t taps, int32_t channels, const uint16_t* weights,
+                         float* sums);
 
 struct KernelTable {
   const char* name;

@@ -31,8 +31,8 @@ void TakeGreater(const MaxPool& p, const uint32_t* place, const Planes<kWords>& 
   }
 }
 
-// One window, and the words of each of its planes from `first` on. The greatest unsigned number serves all: on the way in and
-// out, each channel pooled by minimum is inverted, and so is the highest bit of two's complement.
+// One window, and the words of each of its planes from `first` on. The greatest unsigned number serves all: on the way
+// in and out, each channel pooled by minimum is inverted, and so is the highest bit of two's complement.
 template <int32_t kWords>
 void PoolWords(const MaxPool& p, const uint32_t* image, const uint32_t* minimum, int32_t y, int32_t x, int32_t first,
                uint32_t* out) {

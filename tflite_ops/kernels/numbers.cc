@@ -41,7 +41,8 @@ void LoadFloats(const Numbers& n, const void* pixel, int32_t channel, int32_t co
   }
 }
 
-// As codes.h has it, without a branch: two's complement is an unsigned number whose highest bit is turned over, less that bit.
+// As codes.h has it, without a branch: two's complement is an unsigned number whose highest bit is turned over, less
+// that bit.
 void LoadWorths(const Codes& how, int32_t zero_point, const uint8_t* codes, int32_t* lanes) {
   const bool bipolar = how.encoding == Encoding::kBipolar;
   const int32_t turned = TwosComplement(how) ? 1 << (how.bits - 1) : 0;

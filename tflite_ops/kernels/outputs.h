@@ -47,8 +47,8 @@ static inline bool SharesWords(const Outputs& o, int32_t step) {
 // Stores the channels [channel, channel + count) of `rows` pixels, count <= 32, from their sums[row * 32 + lane].
 //   scales     of each row, multiplied to the sums besides, or null: kFloat32 only
 //   pixels     where each output pixel begins
-// Of lanes from `count` on the sums may be anything. Chunks that share words are stored by one thread in the order of their
-// channels.
+// Of lanes from `count` on the sums may be anything. Chunks that share words are stored by one thread in the order of
+// their channels.
 void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputConstants& constants,
                 const int32_t* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,
                 void* const* pixels);

@@ -1,5 +1,5 @@
-// What is done to rows of inputs, as loops that compilers turn into the vector instructions of the file that includes them.
-// Internal linkage, for the reason given in bits.h.
+// What is done to rows of inputs, as loops that compilers turn into the vector instructions of the file that includes
+// them. Internal linkage, for the reason given in bits.h.
 #ifndef KERAS_STE_KERNELS_PACK_LOOPS_H_
 #define KERAS_STE_KERNELS_PACK_LOOPS_H_
 

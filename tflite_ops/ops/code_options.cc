@@ -38,7 +38,9 @@ int32_t Highest(const Outputs& o) {
 
 // Floats that become integers by a multiplier: they are clamped before they are rounded.
 bool CheckRounded(const Tensor* inputs, int32_t first, Checks* checks, Outputs* o) {
-  if (o->low > 0 || o->high < 0) return checks->Fail("output_min and output_max must have 0, a NaN's code, between them");
+  if (o->low > 0 || o->high < 0) {
+    return checks->Fail("output_min and output_max must have 0, a NaN's code, between them");
+  }
   o->rounded = true;
   o->activation_min = static_cast<float>(o->low - o->zero_point);
   o->activation_max = static_cast<float>(o->high - o->zero_point);
@@ -118,7 +120,8 @@ Codes ReadCodes(const char* name, int32_t version, Options* options) {
   codes.bits = options->IntOr(bits.Text(name).Text("_bits").c_str(), 1, 8, 1);
   encoding.Text(name).Text("_encoding");
   codes.encoding = static_cast<Encoding>(options->OneOfOr(encoding.c_str(), kEncodingNames, kEncodings, 0));
-  if (codes.encoding == Encoding::kTernary) options->Require(codes.bits == 2, encoding.c_str(), "\"ternary\" has 2 bits");
+  const bool fits = codes.encoding != Encoding::kTernary || codes.bits == 2;
+  options->Require(fits, encoding.c_str(), "\"ternary\" has 2 bits");
   return codes;
 }
 
@@ -127,7 +130,9 @@ int32_t LowestCode(const Codes& codes) {
   return codes.encoding == Encoding::kSigned ? -(1 << (codes.bits - 1)) : 0;
 }
 
-int32_t HighestCode(const Codes& codes) { return LowestCode(codes) < 0 ? (1 << (codes.bits - 1)) - 1 : (1 << codes.bits) - 1; }
+int32_t HighestCode(const Codes& codes) {
+  return LowestCode(codes) < 0 ? (1 << (codes.bits - 1)) - 1 : (1 << codes.bits) - 1;
+}
 
 Outputs FloatOutputs(int32_t channels) {
   Outputs o = {};
@@ -166,7 +171,9 @@ bool CheckOutputs(const Tensor* inputs, int32_t first, bool float_sums, Checks* 
     case OutputKind::kInt16:
       break;
   }
-  if (IsClamped(*o)) return checks->Fail("activation_min and activation_max must be absent where the output is of integers");
+  if (IsClamped(*o)) {
+    return checks->Fail("activation_min and activation_max must be absent where the output is of integers");
+  }
   if (float_sums && o->kind == OutputKind::kInt32) return checks->Fail("int32 sums want an input of integers");
   if (float_sums) return CheckRounded(inputs, first, checks, o);
   if (o->kind != OutputKind::kInt32) return CheckQuantized(inputs, first, checks, *o);

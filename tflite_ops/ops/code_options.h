@@ -30,12 +30,12 @@ Outputs ReadOutputs(int32_t version, Options* options);
 // Floats that are not clamped.
 Outputs FloatOutputs(int32_t channels);
 
-// Sets what `outputs` leaves open from the tensors multiplier, bias and thresholds, inputs `first` to `first` + 2, and checks
-// them. Whether the sums are floats is said by `float_sums`.
+// Sets what `outputs` leaves open from the tensors multiplier, bias and thresholds, inputs `first` to `first` + 2, and
+// checks them. Whether the sums are floats is said by `float_sums`.
 bool CheckOutputs(const Tensor* inputs, int32_t first, bool float_sums, Checks* checks, Outputs* outputs);
 
-// Options "<name>_bits", "<name>_encoding" and "<name>_zero_point" of numbers that are floats, bytes or codes. The channels
-// are to be set besides.
+// Options "<name>_bits", "<name>_encoding" and "<name>_zero_point" of numbers that are floats, bytes or codes. The
+// channels are to be set besides.
 Numbers ReadNumbers(const char* name, int32_t version, Options* options);
 
 // Sets what `numbers` leaves open from input i, and checks it. Whether it may be FLOAT32 is said by `floats`.

@@ -14,11 +14,11 @@ enum : int32_t { kInput, kFilter, kMultiplier, kBias, kThresholds };
 constexpr int32_t kMost = 1 << 24;  // of channels, kernel, stride and dilation
 constexpr int64_t kMostSum = int64_t{1} << 30;  // beside a bias as large
 
-enum class Way : uint8_t { kDirect, kStaged, kCounted };
+enum class Path : uint8_t { kDirect, kStaged, kCounted };
 
 struct State {
   Depthwise depthwise;
-  Way way;
+  Path path;
   const KernelTable* kernels;  // kStaged
 };
 static_assert(sizeof(State) <= kStateBytes, "kStateBytes is too small");
@@ -78,7 +78,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
 #if !defined(KERAS_STE_DIRECT_ONLY)
   state->kernels = kernels;
   if (kernels != nullptr) {
-    state->way = CanCountDepthwise(d) ? Way::kCounted : CanStageDepthwise(d) ? Way::kStaged : Way::kDirect;
+    state->path = CanCountDepthwise(d) ? Path::kCounted : CanStageDepthwise(d) ? Path::kStaged : Path::kDirect;
   }
 #else
   (void)kernels;
@@ -105,12 +105,12 @@ const DepthwiseKernels& KernelsOf(const State& s) { return *s.kernels->depthwise
 
 size_t WeightsBytes(const void* state) {
   const State& s = StateOf(state);
-  if (s.way == Way::kCounted) return CountedWeightsBytes(s.depthwise);
-  return s.way == Way::kStaged ? DepthwiseWeightsBytes(s.depthwise) : 0;
+  if (s.path == Path::kCounted) return CountedWeightsBytes(s.depthwise);
+  return s.path == Path::kStaged ? DepthwiseWeightsBytes(s.depthwise) : 0;
 }
 void FillWeights(const void* state, const void* const* inputs, void* weights) {
   const State& s = StateOf(state);
-  if (s.way == Way::kCounted) {
+  if (s.path == Path::kCounted) {
     FillCountedWeights(s.depthwise, static_cast<const int32_t*>(inputs[kThresholds]), weights);
   } else {
     FillDepthwiseWeights(s.depthwise, static_cast<const uint32_t*>(inputs[kFilter]), weights);
@@ -119,7 +119,7 @@ void FillWeights(const void* state, const void* const* inputs, void* weights) {
 
 size_t TablesBytes(const void* state) {
   const State& s = StateOf(state);
-  return s.way == Way::kStaged ? DepthwiseTablesBytes(s.depthwise) : 0;
+  return s.path == Path::kStaged ? DepthwiseTablesBytes(s.depthwise) : 0;
 }
 void FillTables(const void* state, const void* const*, void* tables) {
   FillDepthwiseTables(StateOf(state).depthwise, tables);
@@ -127,11 +127,11 @@ void FillTables(const void* state, const void* const*, void* tables) {
 
 size_t ScratchBytes(const void* state) {
   const State& s = StateOf(state);
-  return s.way == Way::kStaged ? DepthwiseImageBytes(s.depthwise) : 0;
+  return s.path == Path::kStaged ? DepthwiseImageBytes(s.depthwise) : 0;
 }
 int32_t StageUnits(const void* state) {
   const State& s = StateOf(state);
-  return s.way == Way::kStaged ? DepthwiseImagePixels(s.depthwise) : 0;
+  return s.path == Path::kStaged ? DepthwiseImagePixels(s.depthwise) : 0;
 }
 void Stage(const void* state, const Buffers& b, int32_t begin, int32_t end) {
   const State& s = StateOf(state);
@@ -140,14 +140,15 @@ void Stage(const void* state, const Buffers& b, int32_t begin, int32_t end) {
 
 int32_t Units(const void* state) {
   const State& s = StateOf(state);
-  return s.way == Way::kStaged ? DepthwiseUnits(s.depthwise, KernelsOf(s)) : DepthwisePixels(s.depthwise);
+  return s.path == Path::kStaged ? DepthwiseUnits(s.depthwise, KernelsOf(s)) : DepthwisePixels(s.depthwise);
 }
 void Run(const void* state, const Buffers& b, int32_t begin, int32_t end) {
   const State& s = StateOf(state);
-  if (s.way == Way::kDirect) return RunDirect(s.depthwise, b, begin, end);
-  if (s.way == Way::kCounted) {
+  if (s.path == Path::kDirect) return RunDirect(s.depthwise, b, begin, end);
+  if (s.path == Path::kCounted) {
     return CountedDepthwise(s.depthwise, static_cast<const uint32_t*>(b.inputs[kFilter]), b.weights,
-                            static_cast<const uint32_t*>(b.inputs[kInput]), static_cast<uint32_t*>(b.output), begin, end);
+                            static_cast<const uint32_t*>(b.inputs[kInput]), static_cast<uint32_t*>(b.output),
+                            begin, end);
   }
   StagedDepthwise(s.depthwise, KernelsOf(s), s.kernels->output, b.weights, b.tables,
                   OutputConstantsOf(b.inputs, kMultiplier), b.scratch, b.output, begin, end);

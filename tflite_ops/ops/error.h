@@ -14,8 +14,8 @@ class Error {
     return *this;
   }
 
-  // A name in quotes. It comes from a file: what follows must fit behind a name of any length, and who prints the text may
-  // insist on UTF-8.
+  // A name in quotes. It comes from a file: what follows must fit behind a name of any length, and who prints the text
+  // may insist on UTF-8.
   Error& Name(const char* name) {
     Text("'");
     int n = 0;

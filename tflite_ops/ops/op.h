@@ -5,8 +5,8 @@
 //   prepare   checks options and tensors, infers the output, fills the state; again after every change of shape
 //   weights   memory that depends on the constant inputs only, filled once
 //   tables    memory that depends on shapes too, filled after each prepare
-//   stage     at each call, brings the inputs into the form that `run` reads, in scratch memory; may be called from several
-//             threads for some of its independent units each
+//   stage     at each call, brings the inputs into the form that `run` reads, in scratch memory; may be called from
+//             several threads for some of its independent units each
 //   run       when all is staged, computes some of the op's independent units; likewise
 #ifndef KERAS_STE_OPS_OP_H_
 #define KERAS_STE_OPS_OP_H_

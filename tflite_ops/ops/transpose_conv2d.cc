@@ -1,5 +1,5 @@
-// A transposed convolution with strides is as many ordinary ones as the strides have remainders, each with the taps that meet its
-// output pixels: no zeros are put between the inputs.
+// A transposed convolution with strides is as many ordinary ones as the strides have remainders, each with the taps
+// that meet its output pixels: no zeros are put between the inputs.
 #include "ops/code_options.h"
 #include "ops/conv_op.h"
 #include "ops/ops.h"

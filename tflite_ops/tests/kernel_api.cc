@@ -1,5 +1,5 @@
-// The kernels as C functions, for tests and benchmarks: tests/kernel_api.py loads them with ctypes. Each names the instruction
-// set in its first argument. What the caller passes is taken as right.
+// The kernels as C functions, for tests and benchmarks: tests/kernel_api.py loads them with ctypes. Each names the
+// instruction set in its first argument. What the caller passes is taken as right.
 #include <string.h>
 
 #include <vector>
@@ -46,7 +46,8 @@ Filter FilterOf(const Product& p, const uint32_t* words) {
   return {words, static_cast<int64_t>(p.weights.bits) * p.words, true, 1, p.words, p.count, 0, 1, 0, 0};
 }
 
-// AVX-VNNI's kernels with its instructions in the encoding of AVX-512, for tests only. Null where the machine does not have those.
+// AVX-VNNI's kernels with its instructions in the encoding of AVX-512, for tests only. Null where the machine does not
+// have those.
 #if defined(KERAS_STE_X86)
 const KernelTable* AvxVnniByAvx512() {
   __builtin_cpu_init();
@@ -80,7 +81,9 @@ size_t Align(size_t bytes) { return (bytes + kProductAlignment - 1) / kProductAl
 
 // A row as the kernels read it: planes, or what the sum of its bytes adds to all sums, and the bytes.
 size_t RowBytes(const Product& p) {
-  if (p.way == Way::kPlanes) return sizeof(uint32_t) * static_cast<size_t>(p.inputs.bits) * static_cast<size_t>(p.words);
+  if (p.way == Way::kPlanes) {
+    return sizeof(uint32_t) * static_cast<size_t>(p.inputs.bits) * static_cast<size_t>(p.words);
+  }
   return Align(sizeof(int32_t) + static_cast<size_t>(p.count) + kByteSlack);
 }
 
@@ -178,8 +181,8 @@ API void DenseFillRows(const char* name, const DenseArguments* a, const int8_t* 
 }
 
 // The sums of all rows, `repeats` times over, so that what a call costs does not count where it is timed.
-API void DenseRun(const char* name, const DenseArguments* a, void* weights, const char* rows, int32_t m, int32_t repeats,
-                  int32_t* out) {
+API void DenseRun(const char* name, const DenseArguments* a, void* weights, const char* rows, int32_t m,
+                  int32_t repeats, int32_t* out) {
   const Product p = ProductOf(*a);
   const CodeKernels& kernels = *KernelsCalled(name);
   const int32_t* start = StartAt(p, weights);
@@ -232,7 +235,8 @@ API int32_t DenseChoice(const char* name, const DenseArguments* a, int32_t rows)
   return static_cast<int32_t>(ChooseWay(*KernelsCalled(name), p.weights, p.inputs, rows));
 }
 
-// Line i of the table as most_rows, most_pairs, most_ternary_pairs; returns its kernels' name, or null behind the last line.
+// Line i of the table as most_rows, most_pairs, most_ternary_pairs; returns its kernels' name, or null behind the last
+// line.
 API const char* ChoiceLine(int32_t i, int32_t* numbers) {
   if (i >= kChoices) return nullptr;
   const Choice& c = kChoiceTable[i];
@@ -260,7 +264,7 @@ API void NearestVectors(const char* name, const float* rows, int32_t m, int32_t 
 // For n <= 32 sums.
 API void ScaleSums(const char* name, const int32_t* sums, const float* multiplier, const float* bias, float low,
                    float high, int32_t n, float* out) {
-  TableCalled(name)->output.scale_int32(sums, multiplier, bias, low, high, n, out);
+  TableCalled(name)->output.scale_int32(sums, {multiplier, nullptr, bias, low, high}, n, out);
 }
 
 API void RequantizeInt8(const char* name, const int32_t* sums, const int32_t* multipliers, const int32_t* shifts,

@@ -175,7 +175,8 @@ void AddScales(int32_t channels, OpCase* node, Random* random) {
   if (constants > 1) node->inputs.push_back(Make("bias", Type::kFloat32, {channels}, true));
 }
 
-// The options and the constants of what sums that are floats become. Constants of enormous size have no bytes to be judged by.
+// The options and the constants of what sums that are floats become. Constants of enormous size have no bytes to be
+// judged by.
 void AddFloatOutputs(int32_t channels, bool floats, bool enormous, OpCase* node, Random* random) {
   const int64_t kind = random->Between(enormous ? 1 : 0, floats ? 3 : 2);
   if (kind == 3) {

@@ -4,8 +4,8 @@
 //   op_fuzz [seed [number of nodes]]
 //
 // Checked besides: all sets of kernels agree on whether a node is good and on its results, the good nodes are accepted,
-// refusals name the op, and no op asks for more memory of its own than kMostOwnBytes. What is printed is the same on every
-// machine.
+// refusals name the op, and no op asks for more memory of its own than kMostOwnBytes. What is printed is the same on
+// every machine.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +61,8 @@ Memory Allocate(uint64_t bytes) {
   return Memory(static_cast<char*>(p));
 }
 
-constexpr float kSpecialFloats[] = {0.0f, -0.0f, 1e-45f, 3e38f, __builtin_inff(), -__builtin_inff(), __builtin_nanf("")};
+constexpr float kSpecialFloats[] = {0.0f, -0.0f, 1e-45f, 3e38f, __builtin_inff(), -__builtin_inff(),
+                                    __builtin_nanf("")};
 
 Memory RandomData(Type type, uint64_t bytes, Random* random) {
   Memory memory = Allocate(bytes);
@@ -269,8 +270,8 @@ int main(int argc, char** argv) {
   bool all_kinds = true;
   for (int32_t op = 0; op < kOpCount; ++op) {
     const Counts& c = counts[op];
-    printf("%s: %" PRId64 " refused, %" PRId64 " accepted and run, %" PRId64 " accepted but too large to run, ", kOps[op]->name,
-           c.refused, c.run, c.accepted);
+    printf("%s: %" PRId64 " refused, %" PRId64 " accepted and run, %" PRId64 " accepted but too large to run, ",
+           kOps[op]->name, c.refused, c.run, c.accepted);
     printf("results %" PRIx64 "\n", c.digest);
     all_kinds = all_kinds && c.refused > 0 && c.run > 0 && c.accepted > 0;
   }

@@ -1,5 +1,5 @@
-// ParallelFor from one caller and from several at a time. To be built with the thread sanitizer too, which sees two threads
-// at one unit.
+// ParallelFor from one caller and from several at a time. To be built with the thread sanitizer too, which sees two
+// threads at one unit.
 //
 //   thread_test           threads start, and do every unit once
 //   thread_test starved   the system gives no threads: the caller does everything

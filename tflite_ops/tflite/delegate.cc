@@ -114,7 +114,8 @@ __attribute__((visibility("default"))) TfLiteDelegate* tflite_plugin_create_dele
   auto* delegate = new (std::nothrow) TfLiteDelegate();
   if (delegate == nullptr) return nullptr;
   delegate->Prepare = keras_ste::TakeOver;
-  delegate->flags = kTfLiteDelegateFlagsAllowDynamicTensors;  // without it unresolved ops are refused before we see them
+  // Without it unresolved ops are refused before we see them.
+  delegate->flags = kTfLiteDelegateFlagsAllowDynamicTensors;
   return delegate;
 }
 

@@ -13,7 +13,8 @@
 namespace keras_ste {
 namespace {
 
-// Below this many multiply-adds of one bit (about 10 microseconds of one core) waking a thread costs more than it saves.
+// Below this many multiply-adds of one bit (about 10 microseconds of one core) waking a thread costs more than it
+// saves.
 constexpr double kWorthAThread = 8e6;
 constexpr int kNoTensor = -1;
 

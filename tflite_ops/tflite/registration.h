@@ -19,8 +19,9 @@ const char* KerasSteOpName(int index);
 // A registration with static lifetime.
 struct TfLiteRegistration* KerasSteOpRegistration(int index);
 
-// The instruction set whose kernels run: "portable", "avx2", "avxvnni", "avx512bw", "avx512", "neon", "dotprod" or "i8mm"; or
-// what the environment variable KERAS_STE_ISA asks for, and null where that is not available on this machine.
+// The instruction set whose kernels run: "portable", "avx2", "avxvnni", "avx512bw", "avx512", "neon", "dotprod" or
+// "i8mm"; or what the environment variable KERAS_STE_ISA asks for, and null where that is not available on this
+// machine.
 const char* KerasSteKernels(void);
 
 #if defined(__cplusplus)

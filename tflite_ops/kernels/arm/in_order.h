@@ -1,6 +1,7 @@
-// Instructions whose order compilers leave as it is: `asm volatile`. Cores that run in order (Cortex-A53, A55) wait for every
-// result that is asked for too soon, so in the innermost loops several instructions of a kind follow each other, and what
-// the next step needs is loaded under this one; compilers would undo it (`benchmarks/aarch64.py` says what comes of it).
+// Instructions whose order compilers leave as it is: `asm volatile`. Cores that run in order (Cortex-A53, A55) wait for
+// every result that is asked for too soon, so in the innermost loops several instructions of a kind follow each other,
+// and what the next step needs is loaded under this one; compilers would undo it (`benchmarks/aarch64.py` says what
+// comes of it).
 //
 // Internal linkage, for the reason given in bits.h.
 #ifndef KERAS_STE_KERNELS_ARM_IN_ORDER_H_

@@ -1,4 +1,5 @@
-// Thirty-two comparisons as the bits of a word; what MOVMSK is on x86. Internal linkage, for the reason given in bits.h.
+// Thirty-two comparisons as the bits of a word; what MOVMSK is on x86. Internal linkage, for the reason given in
+// bits.h.
 #ifndef KERAS_STE_KERNELS_ARM_LANE_BITS_H_
 #define KERAS_STE_KERNELS_ARM_LANE_BITS_H_
 

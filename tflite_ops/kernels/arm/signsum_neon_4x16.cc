@@ -1,4 +1,5 @@
-// Four pixels by 16 channels: the mask of one input channel becomes vectors of sign bits that flip the input before it is added.
+// Four pixels by 16 channels: the mask of one input channel becomes vectors of sign bits that flip the input before it
+// is added.
 #include <arm_neon.h>
 
 #include "kernels/arm/kernels.h"

@@ -17,7 +17,8 @@ inline void StoreWidened(int32_t* sums, __m256i v) {
 }
 
 template <int32_t kPixels>
-void RunNarrow(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+void RunNarrow(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights,
+               int32_t* sums) {
   __m256i sum[kPixels][2];
   for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_si256();
   for (int32_t tap = 0; tap < taps; ++tap, weights += kChunk) {
@@ -34,10 +35,11 @@ void RunNarrow(const int16_t* input, int64_t step, const int32_t* offsets, int32
   }
 }
 
-// Two taps at a time: pairs of numbers are multiplied and added up by one instruction. Unpacking leaves channels 0 to 3 and 8 to
-// 11 in the first vector of sums, the others in the second.
+// Two taps at a time: pairs of numbers are multiplied and added up by one instruction. Unpacking leaves channels 0 to 3
+// and 8 to 11 in the first vector of sums, the others in the second.
 template <int32_t kPixels>
-void Wide16(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+void Wide16(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights,
+            int32_t* sums) {
   __m256i sum[kPixels][2];
   for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_si256();
   for (int32_t tap = 0; tap < taps; tap += 2, weights += 2 * kChunk) {
@@ -58,13 +60,15 @@ void Wide16(const int16_t* input, int64_t step, const int32_t* offsets, int32_t 
 }
 
 template <int32_t kPixels>
-void RunWide(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+void RunWide(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights,
+             int32_t* sums) {
   Wide16<kPixels>(input, step, offsets, taps, weights, sums);
   Wide16<kPixels>(input + 16, step, offsets, taps, weights + 16, sums + 16);
 }
 
 template <int32_t kPixels>
-void RunFloats(const float* input, int64_t step, const int32_t* offsets, int32_t taps, const float* weights, float* sums) {
+void RunFloats(const float* input, int64_t step, const int32_t* offsets, int32_t taps, const float* weights,
+               float* sums) {
   for (int32_t lane = 0; lane < kChunk; lane += 16) {
     __m256 sum[kPixels][2];
     for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_ps();
@@ -86,7 +90,8 @@ void RunFloats(const float* input, int64_t step, const int32_t* offsets, int32_t
 
 // 16 codes at a time: each lane holds its half of the word, of which one bit is its own.
 void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int16_t* values) {
-  const __m256i own = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, INT16_MIN);
+  const __m256i own = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384,
+                                        INT16_MIN);
   for (int32_t chunk = 0; chunk < chunks; ++chunk, ++planes, values += kChunk) {
     const uint32_t* plane = planes;
     __m256i low = _mm256_set1_epi16(StartOf(numbers)), high = low;
@@ -103,7 +108,9 @@ void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int1
 }
 
 void WidenInt8(const int8_t* x, int32_t n, int32_t zero_point, int16_t* values) { WidenLoop(x, n, zero_point, values); }
-void WidenUInt8(const uint8_t* x, int32_t n, int32_t zero_point, int16_t* values) { WidenLoop(x, n, zero_point, values); }
+void WidenUInt8(const uint8_t* x, int32_t n, int32_t zero_point, int16_t* values) {
+  WidenLoop(x, n, zero_point, values);
+}
 
 template <int32_t kPixels>
 void Fill(DepthwiseKernels* table) {

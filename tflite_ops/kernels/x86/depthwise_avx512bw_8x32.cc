@@ -17,7 +17,8 @@ void StoreNarrow(const __m512i* sum, int32_t* sums) {
 }
 
 template <int32_t kPixels>
-void RunNarrow(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+void RunNarrow(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights,
+               int32_t* sums) {
   __m512i sum[kPixels];
   for (int32_t p = 0; p < kPixels; ++p) sum[p] = _mm512_setzero_si512();
   for (int32_t tap = 0; tap < taps; ++tap, weights += kChunk) {
@@ -35,7 +36,8 @@ inline void AddProduct(__m512i x, __m512i w, __m512i* sum) {
 }
 
 template <int32_t kPixels>
-void RunByThree(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+void RunByThree(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights,
+                int32_t* sums) {
   __m512i sum[kPixels];
   for (int32_t p = 0; p < kPixels; ++p) sum[p] = _mm512_setzero_si512();
   for (int32_t tap = 0; tap < taps; tap += 3, weights += 3 * kChunk) {
@@ -55,7 +57,8 @@ void RunByThree(const int16_t* input, int64_t step, const int32_t* offsets, int3
 // Two taps at a time: pairs of numbers are multiplied and added up by one instruction. Unpacking leaves in each 128-bit
 // lane of the first vector of sums the channels 8 i to 8 i + 3, in the second the others.
 template <int32_t kPixels>
-void RunWide(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights, int32_t* sums) {
+void RunWide(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights,
+             int32_t* sums) {
   __m512i sum[kPixels][2];
   for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm512_setzero_si512();
   for (int32_t tap = 0; tap < taps; tap += 2, weights += 2 * kChunk) {
@@ -78,7 +81,8 @@ void RunWide(const int16_t* input, int64_t step, const int32_t* offsets, int32_t
 }
 
 template <int32_t kPixels>
-void RunFloats(const float* input, int64_t step, const int32_t* offsets, int32_t taps, const float* weights, float* sums) {
+void RunFloats(const float* input, int64_t step, const int32_t* offsets, int32_t taps, const float* weights,
+               float* sums) {
   __m512 sum[kPixels][2];
   for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm512_setzero_ps();
   for (int32_t tap = 0; tap < taps; ++tap, weights += kChunk) {
@@ -110,7 +114,9 @@ void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int1
 }
 
 void WidenInt8(const int8_t* x, int32_t n, int32_t zero_point, int16_t* values) { WidenLoop(x, n, zero_point, values); }
-void WidenUInt8(const uint8_t* x, int32_t n, int32_t zero_point, int16_t* values) { WidenLoop(x, n, zero_point, values); }
+void WidenUInt8(const uint8_t* x, int32_t n, int32_t zero_point, int16_t* values) {
+  WidenLoop(x, n, zero_point, values);
+}
 
 template <int32_t kPixels>
 void Fill(DepthwiseKernels* table) {

@@ -1,5 +1,5 @@
-// Two pixels by 16 channels: the mask of one input channel becomes a vector of sign bits that flips the input before it is
-// added.
+// Two pixels by 16 channels: the mask of one input channel becomes a vector of sign bits that flips the input before it
+// is added.
 #include <immintrin.h>
 
 #include "kernels/x86/kernels.h"

@@ -1,5 +1,6 @@
-// Six pixels by 16 channels: 24 accumulators, 6 inputs of 16 bytes and 2 weight vectors are all 32 registers. In a fixed
-// order like planedot_2x32.h: a weight vector is loaded while the one before it is used, an input right after its last use.
+// Six pixels by 16 channels: 24 accumulators, 6 inputs of 16 bytes and 2 weight vectors are all 32 registers. In a
+// fixed order like planedot_2x32.h: a weight vector is loaded while the one before it is used, an input right after its
+// last use.
 #include <arm_neon.h>
 
 #include "tests/arm/int8_loops.h"

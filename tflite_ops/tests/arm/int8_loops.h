@@ -1,5 +1,6 @@
-// The inner loops that an int8 matrix product runs on 64-bit ARM, made with the same care as the binary ones in kernels/arm/:
-// what those are measured against. Weights lie as each wants them, K is a multiple of 16, no weight is -128.
+// The inner loops that an int8 matrix product runs on 64-bit ARM, made with the same care as the binary ones in
+// kernels/arm/: what those are measured against. Weights lie as each wants them, K is a multiple of 16, no weight is
+// -128.
 #ifndef KERAS_STE_TESTS_ARM_INT8_LOOPS_H_
 #define KERAS_STE_TESTS_ARM_INT8_LOOPS_H_
 

@@ -1,5 +1,5 @@
-// Four pixels by four channels, along K: two products of 16 bits fit into the sum of a lane before it is added to 32 bits. In
-// a fixed order like planedot_2x32.h; 16 accumulators, 4 inputs, 2 weight vectors and 8 sums in between.
+// Four pixels by four channels, along K: two products of 16 bits fit into the sum of a lane before it is added to 32
+// bits. In a fixed order like planedot_2x32.h; 16 accumulators, 4 inputs, 2 weight vectors and 8 sums in between.
 #include <arm_neon.h>
 
 #include "tests/arm/int8_loops.h"

@@ -13,7 +13,7 @@ namespace keras_ste {
 
 class Memory {
  public:
-  static constexpr size_t kBytes = 3584;
+  static constexpr size_t kBytes = 8192;
 
   void Clear() {
     used_ = 0;

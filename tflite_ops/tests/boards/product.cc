@@ -6,7 +6,7 @@ namespace keras_ste {
 namespace {
 
 // Of the tensors and of what the tiled kernels keep, which leaves some for options.
-constexpr int32_t kMostBytes = 2900;
+constexpr int32_t kMostBytes = 7400;
 
 int32_t RoundUp(int32_t a, int32_t b) { return (a + b - 1) / b * b; }
 int32_t Words(int32_t bits) { return (bits + 31) / 32; }
@@ -46,16 +46,17 @@ int32_t FilterWords(const Product& p) {
   return PackedInput(p) ? Taps(p) * TapWords(p) : Words(Taps(p) * GroupChannels(p));
 }
 
-// At least what the tiled kernels take: blocks of 16 filters, and starting sums for each kind of border. Computed here
-// so that the nodes are the same whether or not the program has those kernels.
+// At least what the tiled kernels take: blocks of 32 filters, starting sums for each kind of border, and the staged input,
+// whose padding is written out, with a sum of each pixel. Computed here so that the nodes are the same whether or not the
+// program has those kernels.
 int32_t TiledBytes(const Product& p) {
-  const int32_t step = PackedInput(p) ? 4 * TapWords(p) : 2 * GroupChannels(p) / 16 + 2;
-  const int32_t blocks = p.groups * RoundUp(GroupFilters(p), 16) * Taps(p) * step;
+  const int32_t step = 4 * (PackedInput(p) ? TapWords(p) : Words(GroupChannels(p)));
   const int32_t padded = p.groups * RoundUp(GroupFilters(p), 32);
-  const bool borders = PackedInput(p) && p.same && p.pad_value == 0;
   const int32_t rows = OutputSize(p, p.h), columns = OutputSize(p, p.w);
-  const int32_t starts = 4 * padded * (borders ? rows * columns : 1);
-  return blocks + 8 * padded + starts + 12 * (rows + columns) + 4 * PixelElements(p) * p.w.kernel + 6 * 64;
+  const int32_t starts = 4 * padded * (p.same ? rows * columns : 1);
+  const int32_t covered = ((rows - 1) * p.h.stride + Reach(p.h)) * ((columns - 1) * p.w.stride + Reach(p.w));
+  const int32_t staged = p.batch * covered * 4 * (PixelElements(p) + p.groups);
+  return padded * Taps(p) * step + 8 * padded + starts + staged + 4 * (rows + columns) + 10 * 64;
 }
 
 bool Fits(const Product& p) {

@@ -1,6 +1,7 @@
 // Random nodes of every op, the same on every machine, computed from the file's weights ("direct") and, unless
 // KERAS_STE_DIRECT_ONLY is defined, by the portable tiled kernels ("tiled"). Each output is compared bit for bit with
-// its plain definition; the lines printed are to be the same on a board as on the computer that compiled for it.
+// its plain definition; the lines printed are to be the same on a board as on the computer that compiled for it. So are
+// those of the nodes in cases.h, some of every op.
 //
 // No heap and no stdio: the smallest board has 16 KB of RAM.
 #include <stdint.h>
@@ -11,6 +12,7 @@
 #include "kernels/kernel_table.h"
 #include "ops/op.h"
 #include "tests/boards/board.h"
+#include "tests/boards/cases.h"
 #include "tests/boards/memory.h"
 #include "tests/boards/option_writer.h"
 #include "tests/boards/product.h"
@@ -76,12 +78,16 @@ KERAS_STE_APART void PrepareGood(Node* node) {
   if (!Prepare(node, &error)) Stop(error.c_str());
 }
 
+int32_t OutputBytes(const Output& output) {
+  int32_t bytes = output.type == Type::kInt8 ? 1 : output.type == Type::kInt16 ? 2 : 4;
+  for (int32_t d = 0; d < output.rank; ++d) bytes *= output.dims[d];
+  return bytes;
+}
+
 // Runs the node, the last of its units first, and returns the output.
-const uint32_t* Run(Node* node, int32_t expected_elements) {
+const void* Run(Node* node, int32_t expected_bytes) {
   PrepareGood(node);
-  int32_t elements = 1;
-  for (int32_t d = 0; d < node->output.rank; ++d) elements *= node->output.dims[d];
-  if (elements != expected_elements) Stop("an output of another size than defined");
+  if (OutputBytes(node->output) != expected_bytes) Stop("an output of another size than defined");
 
   const Op& op = *node->op;
   Buffers buffers = {};
@@ -100,7 +106,7 @@ const uint32_t* Run(Node* node, int32_t expected_elements) {
     op.fill_tables(state, constants, tables);
     buffers.tables = tables;
   }
-  buffers.output = memory.Take(4 * static_cast<size_t>(elements), 4, 0);
+  buffers.output = memory.Take(static_cast<size_t>(expected_bytes), 4, 0);
   if (const size_t bytes = op.scratch_bytes(state)) buffers.scratch = memory.Take(bytes, kTiledAlignment, 0);
   const int32_t stage_units = op.stage_units(state);
   for (int32_t i = stage_units - 1; i >= 0; --i) op.stage(state, buffers, i, i + 1);
@@ -108,8 +114,10 @@ const uint32_t* Run(Node* node, int32_t expected_elements) {
   op.run(state, buffers, units - 1, units);
   op.run(state, buffers, 0, units - 1);
   if (!memory.GuardsIntact()) Stop("written past the end of a piece of memory");
-  return static_cast<const uint32_t*>(buffers.output);
+  return buffers.output;
 }
+
+const uint32_t* RunWords(Node* node, int32_t expected) { return static_cast<const uint32_t*>(Run(node, 4 * expected)); }
 
 void Compare(uint32_t actual, uint32_t expected, Tally* tally) {
   ++tally->elements;
@@ -186,7 +194,7 @@ void TestProducts(const KernelTable* kernels, bool fully_connected, Type input, 
     Node node = {};
     MakeNode(product, kernels, &random, &node);
     const int32_t elements = OutputElements(product);
-    const uint32_t* output = Run(&node, elements);
+    const uint32_t* output = RunWords(&node, elements);
     for (int32_t e = 0; e < elements; ++e) Compare(output[e], ExpectedElement(product, node.data, e), &tally);
     Spoil(&node, &random, &tally);
   }
@@ -233,7 +241,7 @@ KERAS_STE_APART void TestQuantize(const KernelTable* kernels) {
     node.inputs[0] = Describe(Type::kFloat32, 2, dims);
     node.data[0] = x;
     node.count = 1;
-    const uint32_t* output = Run(&node, pixels * words);
+    const uint32_t* output = RunWords(&node, pixels * words);
     for (int32_t e = 0; e < pixels * words; ++e) {
       uint32_t expected = 0;
       for (int32_t b = 0; b < 32 && e % words * 32 + b < channels; ++b) {
@@ -329,7 +337,7 @@ KERAS_STE_APART void TestPool(const KernelTable* kernels) {
       node.count = 2;
     }
     const int32_t elements = batch * p.h.Out() * p.w.Out() * p.words;
-    const uint32_t* output = Run(&node, elements);
+    const uint32_t* output = RunWords(&node, elements);
     for (int32_t e = 0; e < elements; ++e) Compare(output[e], ExpectedPool(p, e), &tally);
     Spoil(&node, &random, &tally);
   }
@@ -366,6 +374,28 @@ KERAS_STE_APART void TestEnormousFilter(const KernelTable* kernels) {
   Print(line.c_str());
 }
 
+KERAS_STE_APART void TestCase(const KernelTable* kernels, const Case& c) {
+  memory.Clear();
+  Node node = {};
+  node.op = FindOp(c.op);
+  node.kernels = kernels;
+  node.options = c.options;
+  node.options_size = c.options_size;
+  node.count = c.count;
+  memcpy(node.inputs, c.inputs, sizeof(node.inputs));
+  memcpy(node.data, c.data, sizeof(node.data));
+  const uint8_t* output = static_cast<const uint8_t*>(Run(&node, c.bytes));
+  int32_t wrong = 0;
+  for (int32_t i = 0; i < c.bytes; ++i) wrong += output[i] != c.expected[i];
+  if (wrong > 0) failed = true;
+  Checksum sum;
+  sum.Add(output, static_cast<size_t>(c.bytes));
+  Line line;
+  line.Text(kernels == nullptr ? "direct " : "tiled ").Text("case of ").Text(c.op).Text(": bytes ").Number(c.bytes);
+  line.Text(", checksum ").Number(sum.value()).Text(", wrong ").Number(wrong).Text("\n");
+  Print(line.c_str());
+}
+
 void TestAll(const KernelTable* kernels) {
   const struct {
     Type type;
@@ -383,6 +413,7 @@ void TestAll(const KernelTable* kernels) {
   }
   TestPool(kernels);
   TestEnormousFilter(kernels);
+  for (int32_t i = 0; i < kCaseCount; ++i) TestCase(kernels, kCases[i]);
   if (kernels == nullptr) Report(features);
 }
 
