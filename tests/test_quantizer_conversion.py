@@ -71,7 +71,10 @@ CODES = {
         "input_quantizer": lambda: Lsq(4, signed=False, initial_step=0.31),
     },
     "pact": {"kernel_quantizer": Sawb, "input_quantizer": lambda: Pact(4, 3.0)},
-    "affine": {"kernel_quantizer": lambda: AffineQuantizer(3), "input_quantizer": lambda: AffineQuantizer(4, -1.0, 3.0)},
+    "affine": {
+        "kernel_quantizer": lambda: AffineQuantizer(3),
+        "input_quantizer": lambda: AffineQuantizer(4, -1.0, 3.0),
+    },
     "floor": {"kernel_quantizer": FixedPoint, "input_quantizer": lambda: UniformQuantizer(3, 0.3, rounding="floor")},
     "levels": {"kernel_quantizer": lambda: UniformQuantizer(5), "input_quantizer": N2uq},
 }
@@ -91,7 +94,7 @@ NOT_PACKED = {
     "ada_bin": {"kernel_quantizer": AdaBin, "input_quantizer": AdaBinActivation},
     "offset": {"kernel_quantizer": "ste_sign", "input_quantizer": lambda: LsqPlus(4, None, 0.3, -0.2)},
     "computed_scale": {"kernel_quantizer": "ste_sign", "input_quantizer": lambda: UniformQuantizer(4)},
-    "mean_of_inputs": {"kernel_quantizer": "ste_sign", "input_quantizer": lambda: SteTern(ternary_weight_networks=True)},
+    "mean_of_inputs": {"kernel_quantizer": "ste_sign", "input_quantizer": lambda: SteTern(0, True)},
     "many_scales": {"kernel_quantizer": "ste_sign", "input_quantizer": lambda: Lsq(4, scale_axis=-1)},
     "sixteen_bits": {"kernel_quantizer": lambda: UniformQuantizer(16)},
     "scaled_inputs": {"kernel_quantizer": "ste_sign", "input_quantizer": MagnitudeAwareSign},

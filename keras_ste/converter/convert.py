@@ -1,4 +1,4 @@
-"""`keras_ste.convert`: a trained Keras model becomes a `.tflite` file with packed binary layers."""
+"""`keras_ste.convert`: a trained Keras model becomes a `.tflite` file with packed layers."""
 
 from __future__ import annotations
 
@@ -58,11 +58,12 @@ def convert(
 ) -> ConvertedModel:
     """Converts a trained Keras model for TFLite, LiteRT and TFLite Micro.
 
-    Layers with 1-bit weights become the ops `SteConv2D` and `SteFullyConnected`, with weights in bits.
-    Where the next layer takes signs, scale, bias, batch normalization, clamps and max-pooling between
-    the two become integer thresholds, and the activations stay in bits. Packed activations are equal
-    to the Keras model's bit for bit. All other layers are converted as TensorFlow does. The model
-    itself is not changed. A model trained in mixed precision is converted to compute in float32.
+    Layers with weights of 1 to 8 bits become the ops `SteConv2D`, `SteDepthwiseConv2D`, `SteTransposeConv2D`
+    and `SteFullyConnected`, with weights in bits. Where the next layer takes codes of up to 4 bits, scale,
+    bias, batch normalization, clamps and max-pooling between the two become integer thresholds, and the
+    activations stay in bits. Packed activations are equal to the Keras model's bit for bit. All other
+    layers are converted as TensorFlow does. The model itself is not changed. A model trained in mixed
+    precision is converted to compute in float32.
 
     Args:
       model: a built Keras 3 model: Sequential, functional, nested or subclassed.

@@ -30,8 +30,9 @@ class QuantizedInput:
         codes: what the product reads.
         packed: whether they are packed; otherwise they are INT8.
         scale: what 1 stands for.
-        multiplier: what the values are multiplied by before they are rounded; or `None`, and there are
+        multiplier: what the input is multiplied by before it is rounded, or `None`: then there are thresholds.
         thresholds: `[2^bits - 1, 1]`, or one for each channel.
+        low, high: the least and the greatest integer, where there is a multiplier.
     """
 
     codes: Codes
@@ -58,9 +59,11 @@ def code_book(values: np.ndarray, spec: Any) -> Codes:
     low, high = int(values.min()), int(values.max())
     if _said(spec, low, high) and (spec.encoding != "bipolar" or (values % 2 == 1).all()):
         return Codes(spec.bits, spec.encoding)
-    for codes in (Codes(b, encoding) for b in range(1, MOST_BITS + 1) for encoding in ("unsigned", "ternary", "signed")):
-        if (codes.encoding != "ternary" or codes.bits == 2) and codes.hold(low, high):
-            return codes
+    for bits in range(1, MOST_BITS + 1):
+        for encoding in ("unsigned", "ternary", "signed") if bits == 2 else ("unsigned", "signed"):
+            codes = Codes(bits, encoding)
+            if codes.hold(low, high):
+                return codes
     raise NoCodes(f"integers from {low} to {high}, which {MOST_BITS} bits do not hold")
 
 
@@ -97,7 +100,8 @@ def quantized_input(quantizer: Any, rank: int, channels: int) -> QuantizedInput:
     def integers_and_scale(x):
         # Along the first axis different values, along the last one the channels.
         lead = (len(x), *[1] * (rank - 2))
-        integers, scale = quantizer.factors(tf.constant(np.broadcast_to(x, (len(x), channels)).reshape(*lead, channels)))
+        everywhere = np.broadcast_to(x, (len(x), channels)).reshape(*lead, channels)
+        integers, scale = quantizer.factors(tf.constant(everywhere))
         if integers.shape.num_elements() != len(x) * channels:
             raise NoCodes("one code for each place, not for each channel")
         return integers.numpy().reshape(len(x), channels), scale

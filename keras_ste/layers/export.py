@@ -45,8 +45,8 @@ def export_scope() -> Iterator[list[dict[str, Any]]]:
         * `quantized`: the layer has a quantizer;
         * `packed`: it was emitted as a custom op;
         * `reason`: why it was not, or `None`;
-        * `op`: `"SteConv2D"`, `"SteFullyConnected"`, or `""` for a layer that has no custom op;
-        * `input`, `kernel`: what is multiplied: `"bipolar1"`, `"custom"` for a callable without a
+        * `op`: the product's, `"SteConv2D"` for example, or `""` for a layer that has no custom op;
+        * `input`, `kernel`: what is multiplied: `"bipolar1"`, `"signed4"`, ..., `"custom"` for a callable without a
           code book, or the dtype where there is no quantizer; of several kernels, one after the
           other;
         * `weights`: their number, and that of multiplications for each output position.
@@ -205,7 +205,11 @@ def _window(layer):
     """The options that say how a kernel moves over an image; a sequence has the height 1."""
     height = (1,) * (2 - layer.rank)
     kinds = {"kernel": layer.kernel_size, "stride": layer.strides, "dilation": layer.dilation_rate}
-    return {f"{kind}_{axis}": size for kind, sizes in kinds.items() for axis, size in zip("hw", (*height, *sizes), strict=True)}
+    return {
+        f"{kind}_{axis}": size
+        for kind, sizes in kinds.items()
+        for axis, size in zip("hw", (*height, *sizes), strict=True)
+    }
 
 
 def _as_image(layer, array, axis):

@@ -70,8 +70,8 @@ class Quantizer:
         """What the values are the signs of, for those that are nothing but signs.
 
         A quantizer whose values are `sign(f(x))`, with `sign(0) = +1` and no scale, returns `f(x)`:
-        that is what the converter puts in front of the op that packs signs. By default `None`,
-        which says that the values are something else: such inputs are not packed.
+        that is what the converter puts in front of the op that packs signs. By default `None`:
+        how the codes of an input are made, the converter finds from the values.
         """
         return None
 
