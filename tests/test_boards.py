@@ -1,7 +1,7 @@
 """Kernels and ops on microcontroller cores: they compile, need no heap, and compute what this machine computes.
 
-tflite_ops/tests/boards/program.cc runs in QEMU; what it prints on a board is to be what it prints here. Some of its nodes
-come from here, with what tests/reference_ops.py computes of them.
+tflite_ops/tests/boards/program.cc runs in QEMU; what it prints on a board is to be what it prints here. Some of its
+nodes come from here, with what tests/reference_ops.py computes of them.
 """
 
 import concurrent.futures
