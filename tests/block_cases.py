@@ -160,7 +160,7 @@ class Network:
         arguments: of the function that makes it.
         quantized: how many of its layers multiply quantized inputs by quantized weights.
         in_float: how many layers multiply in float: stem, shortcuts, transitions, gates, classifier.
-        packed: whether the converter packs the quantized layers.
+        packed: whether the converter leaves no products in float that could be quantized, as those of attention.
     """
 
     arguments: dict[str, Any]

@@ -114,18 +114,21 @@ CASES = {
         {"kernel_size": 3, "depth_multiplier": 2, **DEPTHWISE},
         ((3, 6, 2),),
         unknown=(1,),
+        converted="packed",
     ),
     "depthwise2d": Case(
         layers.QuantDepthwiseConv2D,
         {"kernel_size": 3, "depth_multiplier": 2, "padding": "same", **DEPTHWISE},
         ((3, 6, 5, 2),),
         unknown=(1, 2),
+        converted="packed",
     ),
     "depthwise2d_batch_norm": Case(
         layers.QuantDepthwiseConv2DBatchNorm,
         {"kernel_size": 3, "depth_multiplier": 2, **DEPTHWISE, **NO_BIAS},
         ((3, 6, 5, 2),),
         unknown=(1, 2),
+        converted="packed",
     ),
     "depthwise2d_scaled": Case(
         layers.QuantDepthwiseConv2D,
@@ -133,6 +136,7 @@ CASES = {
         ((3, 6, 5, 2),),
         unknown=(1, 2),
         exact=False,
+        converted="packed",
     ),
     "separable1d": Case(
         layers.QuantSeparableConv1D,
@@ -152,12 +156,14 @@ CASES = {
         {"filters": 4, "kernel_size": 3, "strides": 2, **BINARY},
         ((3, 5, 2),),
         unknown=(1,),
+        converted="packed",
     ),
     "transposed2d": Case(
         layers.QuantConv2DTranspose,
         {"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same", **BINARY},
         ((3, 4, 5, 2),),
         unknown=(1, 2),
+        converted="packed",
     ),
     "transposed2d_scaled": Case(
         layers.QuantConv2DTranspose,
@@ -165,6 +171,7 @@ CASES = {
         ((3, 4, 5, 2),),
         unknown=(1, 2),
         exact=False,
+        converted="packed",
     ),
     "transposed3d": Case(
         layers.QuantConv3DTranspose,

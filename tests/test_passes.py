@@ -407,8 +407,8 @@ def test_a_computed_flattening_becomes_constant_and_its_ops_vanish():
     assert read_model(content).graphs[0].ops[1].inputs[1].data.tolist() == [-1, 6]
 
 
-def test_weights_that_are_no_signs_are_refused():
+def test_weights_without_a_code_are_refused():
     sketch = Sketch()
     y = sketch.dense(sketch.input("x", np.float32, 3), np.array([[1, 0, -1]], np.int8))
-    with pytest.raises(RuntimeError, match="not a constant int8 tensor of ±1"):
+    with pytest.raises(RuntimeError, match="has values that bipolar codes of 1 bits do not stand for"):
         sketch.write(PASSES, y=y)

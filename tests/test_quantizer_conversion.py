@@ -9,24 +9,34 @@ from quantizer_checks import CASES, bits_of, borders, normal
 import keras_ste
 from keras_ste import QuantActivation, QuantConv2D, QuantDense, quantizers
 from keras_ste.quantizers import (
+    TTQ,
+    TWN,
     AdaBin,
     AdaBinActivation,
+    AffineQuantizer,
     ApproxSign,
-    BitnetActivation,
     BitnetBinary,
     BitnetTernary,
+    DorefaActivation,
+    DorefaWeight,
+    FixedPoint,
     IRNetSign,
+    LearnedBitWidth,
+    Lsq,
+    LsqPlus,
     MagnitudeAwareSign,
+    N2uq,
+    Pact,
     QuantSpec,
     RSign,
+    Sawb,
     SteHeaviside,
     SteSign,
     SteTern,
     StochasticBinary,
     StochasticTernary,
     SwishSign,
-    TTQ,
-    TWN,
+    UniformQuantizer,
 )
 
 NORMAL = keras.initializers.RandomNormal(stddev=1.0, seed=5)
@@ -47,16 +57,44 @@ INPUTS = {
     "rsign": lambda: RSign(threshold_initializer=NORMAL),
     "rsign_one_threshold": lambda: RSign(axis=None, threshold_initializer=NORMAL),
 }
-NOT_PACKED = {
-    "ternary": {"kernel_quantizer": SteTern},
-    "twn": {"kernel_quantizer": TWN},
-    "ttq": {"kernel_quantizer": TTQ},
-    "bitnet": {"kernel_quantizer": BitnetTernary, "input_quantizer": BitnetActivation},
-    "stochastic_ternary": {"kernel_quantizer": StochasticTernary},
-    "ada_bin": {"kernel_quantizer": AdaBin, "input_quantizer": AdaBinActivation},
+# No bit is lost on the way to integers, whatever their width: between the layers there is nothing but codes.
+CODES = {
+    "ternary": {"kernel_quantizer": SteTern, "input_quantizer": SteTern},
+    "twn": {"kernel_quantizer": lambda: TWN(scale_axis=-1), "input_quantizer": "ste_sign"},
+    "bitnet_ternary": {"kernel_quantizer": BitnetTernary, "input_quantizer": lambda: UniformQuantizer(3, 0.7)},
+    "stochastic_ternary": {"kernel_quantizer": StochasticTernary, "input_quantizer": StochasticTernary},
     "heaviside": {"kernel_quantizer": "ste_sign", "input_quantizer": SteHeaviside},
+    "standardized": {"kernel_quantizer": IRNetSign, "input_quantizer": SteHeaviside},
+    "dorefa": {"kernel_quantizer": lambda: DorefaWeight(3), "input_quantizer": lambda: DorefaActivation(2)},
+    "learned_steps": {
+        "kernel_quantizer": lambda: Lsq(4, scale_axis=-1, initial_step=0.02, narrow_range=True),
+        "input_quantizer": lambda: Lsq(4, signed=False, initial_step=0.31),
+    },
+    "pact": {"kernel_quantizer": Sawb, "input_quantizer": lambda: Pact(4, 3.0)},
+    "affine": {"kernel_quantizer": lambda: AffineQuantizer(3), "input_quantizer": lambda: AffineQuantizer(4, -1.0, 3.0)},
+    "floor": {"kernel_quantizer": FixedPoint, "input_quantizer": lambda: UniformQuantizer(3, 0.3, rounding="floor")},
+    "levels": {"kernel_quantizer": lambda: UniformQuantizer(5), "input_quantizer": N2uq},
+}
+# Codes of more than 4 bits are made by an op of their own.
+BYTES = {
+    "dorefa": {"kernel_quantizer": lambda: DorefaWeight(8), "input_quantizer": lambda: DorefaActivation(8)},
+    "pact": {"kernel_quantizer": lambda: Sawb(5), "input_quantizer": lambda: Pact(6, 3.0)},
+    "affine": {
+        "kernel_quantizer": lambda: UniformQuantizer(8, scale_axis=-1),
+        "input_quantizer": lambda: AffineQuantizer(8, -1.0, 3.0),
+    },
+    "floor": {"kernel_quantizer": "ste_sign", "input_quantizer": lambda: UniformQuantizer(6, 0.3, rounding="floor")},
+    "learned_width": {"kernel_quantizer": LearnedBitWidth, "input_quantizer": LearnedBitWidth},
+}
+NOT_PACKED = {
+    "ttq": {"kernel_quantizer": lambda: TTQ(scale_initializer=keras.initializers.Constant(0.7))},
+    "ada_bin": {"kernel_quantizer": AdaBin, "input_quantizer": AdaBinActivation},
+    "offset": {"kernel_quantizer": "ste_sign", "input_quantizer": lambda: LsqPlus(4, None, 0.3, -0.2)},
+    "computed_scale": {"kernel_quantizer": "ste_sign", "input_quantizer": lambda: UniformQuantizer(4)},
+    "mean_of_inputs": {"kernel_quantizer": "ste_sign", "input_quantizer": lambda: SteTern(ternary_weight_networks=True)},
+    "many_scales": {"kernel_quantizer": "ste_sign", "input_quantizer": lambda: Lsq(4, scale_axis=-1)},
+    "sixteen_bits": {"kernel_quantizer": lambda: UniformQuantizer(16)},
     "scaled_inputs": {"kernel_quantizer": "ste_sign", "input_quantizer": MagnitudeAwareSign},
-    "standardized_kernel": {"kernel_quantizer": IRNetSign, "input_quantizer": SteHeaviside},
     "centered_inputs": {"kernel_quantizer": "ste_sign", "input_quantizer": BitnetBinary},
     "scale_within_channels": {"kernel_quantizer": lambda: MagnitudeAwareSign(scale_axis=0)},
 }
@@ -124,6 +162,24 @@ def test_binary_kernels_are_packed_and_equal_bit_for_bit(make):
     np.testing.assert_array_equal(run(converted, x), model(x, training=False))
 
 
+@pytest.mark.parametrize("make", CODES.values(), ids=CODES)
+def test_codes_are_packed_and_equal_bit_for_bit(make):
+    model = network(**make)
+    converted = keras_ste.convert(model, strict=True)
+    assert set(ops(converted)) == {"SteConv2D", "SteMaxPool2D", "SteFullyConnected"}
+    x = images()
+    np.testing.assert_array_equal(run(converted, x), model(x, training=False))
+
+
+@pytest.mark.parametrize("make", BYTES.values(), ids=BYTES)
+def test_codes_of_many_bits_are_equal_bit_for_bit(make):
+    model = network(**make)
+    converted = keras_ste.convert(model, strict=True)
+    assert ops(converted).count("SteQuantize") == 2
+    x = images()
+    np.testing.assert_array_equal(run(converted, x), model(x, training=False))
+
+
 @pytest.mark.parametrize("make", INPUTS.values(), ids=INPUTS)
 def test_binary_inputs_are_packed_and_equal_bit_for_bit(make):
     model = network(kernel_quantizer="xnor_sign", input_quantizer=make)
@@ -162,7 +218,7 @@ def test_thresholds_on_the_model_inputs():
 def test_what_has_no_kernel_is_named_and_computes_the_same(make):
     model = network(**make)
     x = images()
-    if "ada_bin" in str(make).lower() or make is NOT_PACKED["bitnet"]:
+    if make in (NOT_PACKED["ada_bin"], NOT_PACKED["many_scales"]):
         model(x, training=True)  # scales that are taken from the first data
     converted = keras_ste.convert(model)
     assert [layer for layer, _ in converted.report.unpacked] == ["net/conv", "net/dense"]
@@ -171,7 +227,7 @@ def test_what_has_no_kernel_is_named_and_computes_the_same(make):
 
 def test_strict_names_what_is_not_packed():
     with pytest.raises(ValueError, match="strict=True.*\n.*net/conv.*\n.*net/dense"):
-        keras_ste.convert(network(kernel_quantizer=SteTern), strict=True)
+        keras_ste.convert(network(**NOT_PACKED["ttq"]), strict=True)
 
 
 # All quantizers at once, since a conversion takes seconds: a branch of one model for each.
@@ -260,23 +316,42 @@ class Levels(SteSign):
         return super().factors(x)[0] * 0.5, None
 
 
+class Neighbours(SteSign):
+    """Elements that depend on each other."""
+
+    def factors(self, x, training=False):
+        return super().factors(x - tf.reduce_mean(x, axis=-1, keepdims=True))
+
+
+class Falling(SteSign):
+    def factors(self, x, training=False):
+        return super().factors(-x)
+
+
 @pytest.mark.parametrize(
     "arguments, reason",
     [
-        ({"input_quantizer": Plain()}, "does not say what its values are the signs of"),
-        ({"input_quantizer": Shifted()}, "other values than the sign of its sign_argument"),
-        ({"input_quantizer": Levels()}, "other values than the sign of its sign_argument"),
-        ({"input_quantizer": Halved()}, "its input_quantizer has a scale"),
-        ({"kernel_quantizer": Levels()}, "its kernel_quantizer gives other values than signs"),
+        ({"input_quantizer": Levels()}, "its input_quantizer gives other values than integers"),
+        ({"input_quantizer": Neighbours()}, "its input_quantizer gives other values than integers"),
+        ({"input_quantizer": Falling()}, "other values than integers that rise with each number by itself"),
+        ({"kernel_quantizer": Levels()}, "its kernel_quantizer gives other values than integers"),
     ],
 )
-def test_what_is_no_plain_sign_is_not_packed_as_one(arguments, reason):
-    arguments = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", **arguments}
-    layers = [QuantConv2D(4, 2, name="conv", **arguments), QuantDense(4, name="dense", **arguments)]
-    model = keras.Sequential([keras.Input((4, 5, 3)), *layers], name="net")
-    unpacked = dict(compare(model, exact=False).report.unpacked)
+def test_what_has_no_codes_is_not_packed(arguments, reason):
+    unpacked = dict(compare(two_layers(**arguments), exact=False).report.unpacked)
     assert unpacked.keys() == {"net/conv", "net/dense"}
     assert all(reason in why for why in unpacked.values())
+
+
+@pytest.mark.parametrize("quantizer", [Plain(), Shifted(), Halved()])
+def test_inputs_are_packed_as_they_are_quantized(quantizer):
+    compare(two_layers(input_quantizer=quantizer))
+
+
+def two_layers(**arguments):
+    arguments = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", **arguments}
+    layers = [QuantConv2D(4, 2, name="conv", **arguments), QuantDense(4, name="dense", **arguments)]
+    return keras.Sequential([keras.Input((4, 5, 3)), *layers], name="net")
 
 
 @pytest.mark.parametrize("quantizer", [Plain(), Shifted(), Halved()])

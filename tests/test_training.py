@@ -296,7 +296,7 @@ def test_values_and_gradients_between(seed, strength, inner):
 def test_a_warm_up_ends_in_the_plain_quantizer_and_converts(jit_compile, tmp_path):
     x, y = data(256)
     model = compiled(classifier(kernel_quantizer=Gradual("xnor_sign")), "adam", jit_compile=jit_compile)
-    with pytest.raises(ValueError, match="its kernel_quantizer gives other values than signs"):
+    with pytest.raises(ValueError, match="its kernel_quantizer gives other values than integers"):
         keras_ste.convert(model, strict=True)
     with pytest.raises(ValueError, match="strength 1 only; its strength is 0"):
         training.gradual_quantizers(model)[0].encode(model.layers[2].kernel)

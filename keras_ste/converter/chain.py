@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from keras_ste.codes import INFINITY_KEY, first_key, float_of_key
 from keras_ste.converter.graph import Op, Tensor
 
 ALWAYS = -(2**31)  # an int32 sum is never below it
 NEVER = 2**31 - 1  # and sums are kept from reaching this one
-INFINITY_KEY = 0x7F800000
 
 
 class NotFusable(Exception):
@@ -191,30 +191,26 @@ def direction(steps: Sequence[Step], channels: int) -> np.ndarray:
     return product
 
 
-def _float_of_key(key: np.ndarray) -> np.ndarray:
-    """The float32 numbers in their order, numbered from 0 at zero; negative keys are negative numbers."""
-    bits = np.abs(key).astype(np.uint32)
-    return np.copysign(bits.view(np.float32), np.where(key < 0, -1, 1)).astype(np.float32)
-
-
 def _float_of_int(key: np.ndarray) -> np.ndarray:
     return key.astype(np.float32)
 
 
 def find_thresholds(
-    steps: Sequence[Step], channels: int, bound: int | None
+    steps: Sequence[Step], channels: int, bound: int | None, levels: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Turns "the chain of the sum is at least zero" into "the sum is at least a threshold".
+    """Turns "the chain of the sum is at least a level" into "the sum is at least a threshold".
 
     Args:
       steps: the chain.
       channels: number of channels.
       bound: the sum is an integer in `[-bound, bound]`; None where it is a float32.
+      levels: float32, one for all channels or one for each along the last axis. -inf is always reached,
+        NaN never.
 
     Returns:
-      `(thresholds, negated)`. For each channel the bit is `sum >= threshold`, or where `negated` is
-      true `-sum >= threshold`. Thresholds are int32 (float32 for a float32 sum); a bit that is always
-      set has -2**31 (-inf), one that is never set has 2**31 - 1 (NaN).
+      `(thresholds, negated)`. Where `negated`, one for each channel, is true, `-sum >= threshold` says it.
+      Thresholds are int32 (float32 for a float32 sum), in the shape of the levels with a channel each; one
+      that is always reached is -2**31 (-inf), one that never is 2**31 - 1 (NaN).
 
     Raises:
       NotFusable: the chain computes a NaN for some sum, or the bound leaves int32.
@@ -227,13 +223,15 @@ def find_thresholds(
     """
     if bound is not None and bound >= NEVER:
         raise NotFusable(f"its sums reach {bound}, more than int32 thresholds can say")
+    levels = np.asarray(levels, np.float32)
+    shape = (*levels.shape[:-1], channels)
     slope = direction(steps, channels)
     negated = slope < 0
     sign = np.where(negated, -1, 1)
-    value = _float_of_key if bound is None else _float_of_int
+    value = float_of_key if bound is None else _float_of_int
 
     def chain(keys: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(evaluate(steps, value(sign * keys)), (channels,))
+        return np.broadcast_to(evaluate(steps, value(sign * keys)), keys.shape)
 
     if bound is None:
         # A channel that does not depend on its sum is judged by its finite sums only: 0 times
@@ -245,18 +243,13 @@ def find_thresholds(
     if np.isnan(chain(limit)).any() or np.isnan(chain(-limit)).any():
         raise NotFusable("scale and shift behind it overflow float32")
 
-    # Below `unset` the bit is clear, from `reached` on it is set.
-    unset, reached = -limit - 1, limit + 1
-    while (reached - unset > 1).any():
-        middle = (unset + reached) // 2
-        is_set = chain(np.clip(middle, -limit, limit)) >= 0
-        inside = reached - unset > 1
-        reached = np.where(inside & is_set, middle, reached)
-        unset = np.where(inside & ~is_set, middle, unset)
-    always = np.where(slope == 0, chain(np.zeros(channels, np.int64)) >= 0, reached == -limit)
-    never = np.where(slope == 0, ~always, reached > limit)
+    limit = np.broadcast_to(limit, shape)
+    reached = first_key(lambda keys: chain(keys) >= levels, limit)
+    at_zero = chain(np.zeros(shape, np.int64)) >= levels
+    always = np.where(slope == 0, at_zero, reached == -limit)
+    never = np.where(slope == 0, ~at_zero, reached > limit)
     if bound is None:
-        finite = _float_of_key(np.minimum(reached, INFINITY_KEY))
+        finite = float_of_key(np.minimum(reached, INFINITY_KEY))
         thresholds = np.where(always, -np.inf, np.where(never, np.nan, finite)).astype(np.float32)
     else:
         thresholds = np.where(always, ALWAYS, np.where(never, NEVER, reached)).astype(np.int32)

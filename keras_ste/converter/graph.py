@@ -18,8 +18,8 @@ TensorType = schema.TensorType
 ActivationFunctionType = schema.ActivationFunctionType
 
 # The ops whose options this package reads and writes.
-STE_OPS = ("SteQuantize", "SteConv2D", "SteFullyConnected", "SteMaxPool2D")
-MATMUL_OPS = ("SteConv2D", "SteFullyConnected")
+MATMUL_OPS = ("SteConv2D", "SteDepthwiseConv2D", "SteFullyConnected", "SteTransposeConv2D")
+STE_OPS = ("SteQuantize", *MATMUL_OPS, "SteMaxPool2D")
 PREFIX = "Ste"
 
 NUMPY_TYPES = {

@@ -1,11 +1,13 @@
-"""Signs into bits, 32 to a word: the layouts of weights in `docs/ops.md`.
+"""Codes into planes of bits, 32 to a word: the layouts of weights in `docs/ops.md`.
 
-Signs are int8 arrays of ±1. Words are int32 arrays: bit i of a word is `1 << i`, a set bit is +1.
+Weights are arrays of integers, what their codes are worth. Words are int32 arrays: bit i of a word is `1 << i`.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from keras_ste.codes import Codes
 
 WORD = 32
 
@@ -34,49 +36,73 @@ def pack_bits(bits: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(packed).view("<u4").astype(np.uint32).view(np.int32)
 
 
-def pack_conv_filter(signs: np.ndarray, groups: int) -> np.ndarray:
+def pack_codes(weights: np.ndarray, codes: Codes) -> np.ndarray:
+    """Packs the last axis: plane 0 of words, then plane 1, and so on.
+
+    Args:
+      weights: integers `[..., n]`.
+      codes: their code book.
+
+    Returns:
+      int32 `[..., bits * ceil(n / 32)]`.
+
+    Example:
+      >>> pack_codes(np.array([-3, -1, 1, 3]), Codes(2, "bipolar")).tolist()
+      [10, 12]
+    """
+    return _pack_numbers(codes.numbers(weights), codes.bits)
+
+
+def _pack_numbers(numbers: np.ndarray, bits: int) -> np.ndarray:
+    return np.concatenate([pack_bits(numbers >> plane & 1 == 1) for plane in range(bits)], axis=-1)
+
+
+def pack_conv_filter(weights: np.ndarray, groups: int, codes: Codes) -> np.ndarray:
     """Convolution weights for a packed input: each weight at the bit position of the channel it meets.
 
     Args:
-      signs: int8 `[O, kh, kw, C / groups]`.
+      weights: integers `[O, kh, kw, C / groups]`.
       groups: number of groups; output channels `g * O/groups` and following read the input
         channels `g * C/groups` and following.
+      codes: their code book.
 
     Returns:
-      int32 `[O, kh, kw, F]`, F the largest number of words that a group touches.
+      int32 `[O, kh, kw, bits * F]`, F the largest number of words that a group touches.
     """
-    filters, height, width, channels = signs.shape
+    filters, height, width, channels = weights.shape
     firsts = [group * channels for group in range(groups)]
     words = max(words_of(first % WORD + channels) for first in firsts)
-    bits = np.zeros((filters, height, width, words * WORD), bool)
+    numbers = np.zeros((filters, height, width, words * WORD), np.int32)
     per_group = filters // groups
     for group, first in enumerate(firsts):
         rows = slice(group * per_group, (group + 1) * per_group)
         begin = first % WORD
-        bits[rows, ..., begin : begin + channels] = signs[rows] > 0
-    return pack_bits(bits)
+        numbers[rows, ..., begin : begin + channels] = codes.numbers(weights[rows])
+    return _pack_numbers(numbers, codes.bits)
 
 
-def pack_dense_filter(signs: np.ndarray, pixels: int, channels: int) -> np.ndarray:
+def pack_dense_filter(weights: np.ndarray, pixels: int, channels: int, codes: Codes) -> np.ndarray:
     """Fully connected weights for a packed input of `pixels` vectors of `channels` channels each.
 
     Args:
-      signs: int8 `[units, pixels * channels]`.
+      weights: integers `[units, pixels * channels]`.
+      codes: their code book.
 
     Returns:
-      int32 `[units, pixels * ceil(channels / 32)]`.
+      int32 `[units, pixels * bits * ceil(channels / 32)]`.
     """
-    units = signs.shape[0]
-    return pack_bits(signs.reshape(units, pixels, channels) > 0).reshape(units, -1)
+    units = weights.shape[0]
+    return pack_codes(weights.reshape(units, pixels, channels), codes).reshape(units, -1)
 
 
-def pack_contiguous(signs: np.ndarray) -> np.ndarray:
-    """Weights for an input that is not packed: all bits of an output channel without gaps.
+def pack_contiguous(weights: np.ndarray, codes: Codes) -> np.ndarray:
+    """Weights for an input that is not packed: each plane of an output channel without gaps.
 
     Args:
-      signs: int8 `[O, ...]`.
+      weights: integers `[O, ...]`.
+      codes: their code book.
 
     Returns:
-      int32 `[O, ceil(n / 32)]`, n the number of weights of an output channel.
+      int32 `[O, bits * ceil(n / 32)]`, n the number of weights of an output channel.
     """
-    return pack_bits(signs.reshape(signs.shape[0], -1) > 0)
+    return pack_codes(weights.reshape(weights.shape[0], -1), codes)

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_ste.codes import Codes, codes_of
 from keras_ste.converter.graph import MATMUL_OPS, STE_OPS, Graph, Op, Tensor
 from keras_ste.converter.shapes import macs as ste_macs
 
-PACKED = "packed 1-bit"
+PACKED = "packed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Row:
     Attributes:
       op: the op's name; for a layer that stayed in float, its class.
       layer: path of the Keras layer, or None where it is not known.
-      input, output: types of the first input and output: `"packed 1-bit"`, `"float32"`, ...
+      input, output: types of the first input and output: `"packed 1-bit"` of signs, `"packed 3-bit unsigned"`,
+        `"float32"`, ...
       packed: what is stored in bits: `"weights"`, `"output"`, both or nothing (`""`).
       weight_bits: bits of one weight, 0 for an op without weights.
       constant_bytes: bytes of the op's constants.
@@ -124,15 +126,22 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _is_packed(graph: Graph, tensor: Tensor) -> bool:
+def _codes(graph: Graph, tensor: Tensor) -> Codes | None:
+    """The codes of a packed tensor, `None` of any other."""
     producer = graph.producer(tensor)
     if producer is None or producer.name not in STE_OPS:
-        return False
-    return producer.name not in MATMUL_OPS or producer.options["output"] == "packed"
+        return None
+    if producer.name == "SteMaxPool2D":
+        return codes_of(producer.options, "input")
+    return codes_of(producer.options, "output") if producer.options.get("output", "packed") == "packed" else None
 
 
 def _type(graph: Graph, tensor: Tensor) -> str:
-    return PACKED if _is_packed(graph, tensor) else tensor.type_name
+    codes = _codes(graph, tensor)
+    if codes is None:
+        return tensor.type_name
+    encoding = "" if codes.bits == 1 and codes.encoding == "bipolar" else f" {codes.encoding}"
+    return f"{PACKED} {codes.bits}-bit{encoding}"
 
 
 def _bits(tensor: Tensor) -> int:
@@ -160,13 +169,16 @@ def _row(graph: Graph, op: Op) -> Row:
     output_type = _type(graph, op.outputs[0]) if op.outputs else ""
     weight_bits, macs = 0, 0
     if op.name in MATMUL_OPS:
-        weight_bits, macs = 1, ste_macs(op)
+        weight_bits, macs = codes_of(op.options, "weight").bits, ste_macs(op)
     elif macs := _builtin_macs(op):
         weight_bits = _bits(op.inputs[1])
     width = ""
     if macs:
-        width = f"{weight_bits}x{1 if input_type == PACKED else _bits(first)}"
-    packed = [name for name, is_so in (("weights", weight_bits == 1), ("output", output_type == PACKED)) if is_so]
+        codes = _codes(graph, first)
+        input_bits = op.options.get("row_bits") or (_bits(first) if codes is None else codes.bits)
+        width = f"{weight_bits}x{input_bits}"
+    parts = (("weights", op.name in MATMUL_OPS), ("output", output_type.startswith(PACKED)))
+    packed = [name for name, is_so in parts if is_so]
     return Row(
         op=op.name,
         layer=op.layer,

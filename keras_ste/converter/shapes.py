@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from keras_ste.codes import codes_of
 from keras_ste.converter.graph import Op
 from keras_ste.converter.packing import words_of
 
@@ -18,15 +19,28 @@ def _window(size: int, kernel: int, stride: int, dilation: int, padding: str) ->
 
 
 def _channels(op: Op, count: int) -> int:
-    return words_of(count) if op.options["output"] == "packed" else count
+    if op.options.get("output", "packed") != "packed":
+        return count
+    return codes_of(op.options, "output").bits * words_of(count)
 
 
 def _conv(op: Op) -> tuple[int, ...]:
     o = op.options
+    outputs = o["filters"] if op.name == "SteConv2D" else o["channels"] * o["depth_multiplier"]
     n, h, w, _ = op.inputs[0].signature
     h = _window(h, o["kernel_h"], o["stride_h"], o["dilation_h"], o["padding"])
     w = _window(w, o["kernel_w"], o["stride_w"], o["dilation_w"], o["padding"])
-    return n, h, w, _channels(op, o["filters"])
+    return n, h, w, _channels(op, outputs)
+
+
+def _transpose_conv(op: Op) -> tuple[int, ...]:
+    o = op.options
+    n, *sizes, _ = op.inputs[0].signature
+    for i, axis in enumerate("hw"):
+        stride, size = o[f"stride_{axis}"], sizes[i]
+        more = o[f"kernel_{axis}"] - stride if o["padding"] == "valid" else 0
+        sizes[i] = -1 if size < 0 else size * stride + more
+    return n, *sizes, _channels(op, o["filters"])
 
 
 def _fully_connected(op: Op) -> tuple[int, ...]:
@@ -35,7 +49,7 @@ def _fully_connected(op: Op) -> tuple[int, ...]:
 
 
 def _quantize(op: Op) -> tuple[int, ...]:
-    return *op.inputs[0].signature[:-1], words_of(op.options["channels"])
+    return *op.inputs[0].signature[:-1], _channels(op, op.options["channels"])
 
 
 def _max_pool(op: Op) -> tuple[int, ...]:
@@ -48,9 +62,11 @@ def _max_pool(op: Op) -> tuple[int, ...]:
 
 _RULES = {
     "SteConv2D": _conv,
+    "SteDepthwiseConv2D": _conv,
     "SteFullyConnected": _fully_connected,
     "SteMaxPool2D": _max_pool,
     "SteQuantize": _quantize,
+    "SteTransposeConv2D": _transpose_conv,
 }
 
 
@@ -66,6 +82,12 @@ def macs(op: Op) -> int:
     if op.name == "SteConv2D":
         inputs = o["kernel_h"] * o["kernel_w"] * o["channels"] // o["groups"]
         return places * inputs * o["filters"]
+    taps = o.get("kernel_h", 1) * o.get("kernel_w", 1)
+    if op.name == "SteDepthwiseConv2D":
+        return places * taps * o["channels"] * o["depth_multiplier"]
+    if op.name == "SteTransposeConv2D":  # each input meets the whole kernel
+        inputs = math.prod(max(size, 1) for size in op.inputs[0].signature[:-1])
+        return inputs * taps * o["channels"] * o["filters"]
     if op.name == "SteFullyConnected":
         return places * o.get("pixels", 1) * o["channels"] * o["units"]
     return 0

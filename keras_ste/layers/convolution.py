@@ -114,9 +114,11 @@ class DepthwiseConvolution(PaddedConvolution):
 
     quantized_weights = {"depthwise_quantizer": "kernel"}
     output_axes = (-2, -1)
-    not_packed = "there is no custom op for depthwise convolutions"
 
     quantized_kernel = quantized_weight("depthwise_quantizer")
+
+    def _emit(self, inputs):
+        return export.emit_depthwise(self, inputs)
 
     def _convolution(self, inputs, kernel, **arguments):
         return keras.ops.depthwise_conv(inputs, kernel, **arguments)
@@ -126,7 +128,11 @@ class TransposedConvolution(QuantizedConvolution):
     """The gradient of a convolution, whose kernel has the output channels before the inputs'."""
 
     output_axes = (-2,)
-    not_packed = "there is no custom op for transposed convolutions"
+
+    def _emit(self, inputs):
+        if self.rank == 3:
+            return export.leave_in_float(self, inputs, "there is no custom op for 3-D convolutions")
+        return export.emit_transposed(self, inputs)
 
     def convolution_op(self, inputs, kernel):
         return keras.ops.conv_transpose(
@@ -148,7 +154,7 @@ class SeparableConvolution(QuantizedConvolution):
         "depthwise_quantizer": "depthwise_kernel",
         "pointwise_quantizer": "pointwise_kernel",
     }
-    not_packed = "there is no custom op for depthwise convolutions"
+    not_packed = "there is no custom op for two convolutions at once: a depthwise layer and one of size 1 have two"
 
     quantized_depthwise_kernel = quantized_weight("depthwise_quantizer")
     quantized_pointwise_kernel = quantized_weight("pointwise_quantizer")

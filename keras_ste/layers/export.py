@@ -2,14 +2,15 @@
 
 The converter traces a model in this scope. A layer that can be packed emits composite functions,
 which TensorFlow's converter turns into custom ops (their inputs, outputs and options are described
-in docs/ops.md; the filter is still a plain int8 tensor of -1 and +1: packing it is the converter's
-work); a layer that cannot computes in float as ever. Either way it leaves a row that says so.
+in docs/ops.md; the filter is still a plain tensor of integers, what the codes are worth: packing it is
+the converter's work); a layer that cannot computes in float as ever. Either way it leaves a row that says so.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
 import json
 import math
 from collections.abc import Iterator
@@ -18,10 +19,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_ste.quantizers import Quantizer
+from keras_ste.codes import Codes
+from keras_ste.layers.code_books import NoCodes, QuantizedInput, code_book, quantized_input
+from keras_ste.quantizers import BitnetActivation, Quantizer
 from keras_ste.quantizers.common import widened
 
-VERSION = 1
+# Sums of integers stay below it in the ops.
+MOST_SUM = 2**30
 
 _recorder: contextvars.ContextVar[_Recorder | None] = contextvars.ContextVar(
     "keras_ste_export", default=None
@@ -97,58 +101,145 @@ def emit_conv(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """
     if not _exporting():
         return None
-    reason = None
-    if layer.data_format != "channels_last":
-        reason = f"data_format={layer.data_format!r}: only channels_last has a custom op"
-    elif inputs.shape.rank != layer.rank + 2:
-        axes = inputs.shape.rank or "an unknown number of"
-        reason = f"the input has {axes} axes, not {layer.rank + 2}"
-    elif layer.padding == "causal":
-        reason = "padding='causal': only same and valid have a custom op"
-    label, packed = _record(layer, inputs, "SteConv2D", reason)
-    if not packed:
+    reason = _image_obstacle(layer, inputs)
+    label, plan = _record(layer, inputs, "SteConv2D", reason)
+    if plan is None:
         return None
-    inputs = _sign_argument(layer, inputs)
-    codes, multiplier, bias = _constants(layer)
-    height = (1,) * (2 - layer.rank)
-    kernel_size = (*height, *layer.kernel_size)
-    strides, dilations = (*height, *layer.strides), (*height, *layer.dilation_rate)
     options = {
-        "version": VERSION,
+        "version": plan.version,
         "channels": layer.kernel.shape[-2] * layer.groups,
         "filters": layer.filters,
-        "kernel_h": kernel_size[0],
-        "kernel_w": kernel_size[1],
-        "stride_h": strides[0],
-        "stride_w": strides[1],
-        "dilation_h": dilations[0],
-        "dilation_w": dilations[1],
+        **_window(layer),
         "groups": layer.groups,
         "padding": layer.padding,
         "pad_value": layer.pad_values,
         "output": "float32",
-        "input_zero_point": 0,
+        **plan.options,
         "layer": label,
     }
+    weights = _as_image(layer, plan.weights, 0).transpose(3, 0, 1, 2)
+    return _emit_image("SteConv2D", layer, inputs, plan, options, weights, _places)
+
+
+def emit_depthwise(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """Emits the convolution of a `QuantDepthwiseConv1D` or `QuantDepthwiseConv2D`, up to and including its bias.
+
+    Args:
+        layer: the layer, built. A sequence is taken as an image of height 1.
+        inputs: its inputs, as of `emit_conv`.
+
+    Returns:
+        The float32 result, or `None` where the layer has to compute it itself.
+    """
+    if not _exporting():
+        return None
+    label, plan = _record(layer, inputs, "SteDepthwiseConv2D", _image_obstacle(layer, inputs))
+    if plan is None:
+        return None
+    options = {
+        "version": 2,
+        "channels": layer.kernel.shape[-2],
+        "depth_multiplier": layer.depth_multiplier,
+        **_window(layer),
+        "padding": layer.padding,
+        "pad_value": layer.pad_values,
+        "output": "float32",
+        **plan.options_of_version_2,
+        "layer": label,
+    }
+    weights = _as_image(layer, plan.weights, 0)
+    weights = weights.reshape(*weights.shape[:2], -1).transpose(2, 0, 1)
+    return _emit_image("SteDepthwiseConv2D", layer, inputs, plan, options, weights, _places)
+
+
+def emit_transposed(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """Emits the convolution of a `QuantConv1DTranspose` or `QuantConv2DTranspose`, up to and including its bias.
+
+    Args:
+        layer: the layer, built. A sequence is taken as an image of height 1.
+        inputs: its inputs, as of `emit_conv`.
+
+    Returns:
+        The float32 result, or `None` where the layer has to compute it itself.
+    """
+    if not _exporting():
+        return None
+    reason = _image_obstacle(layer, inputs)
+    if any(stride > size for stride, size in zip(layer.strides, layer.kernel_size, strict=True)):
+        reason = reason or "its strides are greater than its kernel"
+    elif layer.output_padding is not None:
+        reason = reason or "its output_padding has no custom op"
+    elif any(dilation > 1 for dilation in layer.dilation_rate):
+        reason = reason or "its dilation_rate has no custom op"
+    label, plan = _record(layer, inputs, "SteTransposeConv2D", reason)
+    if plan is None:
+        return None
+    window = {key: size for key, size in _window(layer).items() if not key.startswith("dilation")}
+    options = {
+        "version": 2,
+        "channels": layer.kernel.shape[-1],
+        "filters": layer.filters,
+        **window,
+        "padding": layer.padding,
+        "output": "float32",
+        **plan.options_of_version_2,
+        "layer": label,
+    }
+    weights = _as_image(layer, plan.weights, 0).transpose(2, 0, 1, 3)
+    return _emit_image("SteTransposeConv2D", layer, inputs, plan, options, weights, _transposed_places)
+
+
+def _image_obstacle(layer, inputs):
+    """Why the ops on images do not take the layer's image or sequence, or None."""
+    if layer.data_format != "channels_last":
+        return f"data_format={layer.data_format!r}: only channels_last has a custom op"
+    if inputs.shape.rank != layer.rank + 2:
+        axes = inputs.shape.rank or "an unknown number of"
+        return f"the input has {axes} axes, not {layer.rank + 2}"
+    if layer.padding == "causal":
+        return "padding='causal': only same and valid have a custom op"
+    return None
+
+
+def _window(layer):
+    """The options that say how a kernel moves over an image; a sequence has the height 1."""
+    height = (1,) * (2 - layer.rank)
+    kinds = {"kernel": layer.kernel_size, "stride": layer.strides, "dilation": layer.dilation_rate}
+    return {f"{kind}_{axis}": size for kind, sizes in kinds.items() for axis, size in zip("hw", (*height, *sizes), strict=True)}
+
+
+def _as_image(layer, array, axis):
+    """With an axis of height 1, where the layer is one of sequences."""
+    return array if layer.rank == 2 else np.expand_dims(array, axis)
+
+
+def _places(size, o, axis):
+    """The places of a window along one axis."""
+    if o["padding"] == "valid":
+        size = size - (o[f"kernel_{axis}"] - 1) * o[f"dilation_{axis}"]
+    return -(-size // o[f"stride_{axis}"])
+
+
+def _transposed_places(size, o, axis):
+    """The places that a transposed convolution adds to along one axis."""
+    if o["padding"] == "valid":
+        return (size - 1) * o[f"stride_{axis}"] + o[f"kernel_{axis}"]
+    return size * o[f"stride_{axis}"]
+
+
+def _emit_image(name, layer, inputs, plan, options, weights, places):
+    """The op of a layer of images or sequences. `weights` have the output channels first."""
+    units = len(plan.bias)
 
     def body(x, filters, multiplier, bias):
-        shape = [_size(x, 0)]
-        for axis, kernel, stride, dilation in zip(
-            (1, 2), kernel_size, strides, dilations, strict=True
-        ):
-            size = _size(x, axis)
-            if layer.padding == "valid":
-                size = size - (kernel - 1) * dilation
-            shape.append(-(-size // stride))
-        return tf.zeros(shape + [layer.filters])
+        return tf.zeros([_size(x, 0), *(places(_size(x, axis), options, "hw"[axis - 1]) for axis in (1, 2)), units])
 
-    for _ in height:
+    inputs = plan.argument(layer, inputs)
+    if layer.rank == 1:
         inputs = tf.expand_dims(inputs, 1)
-        codes = codes[np.newaxis]
-    codes = codes.transpose(3, 0, 1, 2)
-    x = _emit_input(layer, inputs, options)
-    outputs = _composite("SteConv2D", options, body, x, codes, multiplier, bias)
-    return tf.squeeze(outputs, 1) if height else outputs
+    x = plan.emit_input(inputs, options)
+    outputs = _composite(name, options, body, x, weights, plan.multiplier, plan.bias)
+    return tf.squeeze(outputs, 1) if layer.rank == 1 else outputs
 
 
 def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
@@ -164,10 +255,10 @@ def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     if not _exporting():
         return None
     reason = None if inputs.shape.rank else "the number of axes of the input is unknown"
-    label, packed = _record(layer, inputs, "SteFullyConnected", reason)
-    if not packed:
+    label, plan = _record(layer, inputs, "SteFullyConnected", reason)
+    if plan is None:
         return None
-    return _fully_connected(layer, _sign_argument(layer, inputs), label)
+    return _fully_connected(plan, plan.argument(layer, inputs), label)
 
 
 def emit_einsum(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
@@ -192,37 +283,38 @@ def emit_einsum(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
             reason = f"no custom op for the equation {layer.equation}, which is no product of matrices"
         elif layer.bias is not None and layer.bias.shape.rank > len(kept):
             reason = "its bias changes along an axis that is no output channel"
-    label, packed = _record(layer, inputs, "SteFullyConnected", reason)
-    if not packed:
+        elif len(summed) > 1 and isinstance(layer.input_quantizer, BitnetActivation):
+            reason = "its input_quantizer has several scales for what is added up"
+    label, plan = _record(layer, inputs, "SteFullyConnected", reason)
+    if plan is None:
         return None
     leading = [_size(inputs, axis) for axis in range(len(free))]
     channels = math.prod(layer.kernel.shape[: len(summed)])
-    inputs = _sign_argument(layer, inputs)
-    outputs = _fully_connected(layer, tf.reshape(inputs, [*leading, channels]), label)
+    inputs = plan.argument(layer, inputs)
+    outputs = _fully_connected(plan, tf.reshape(inputs, [*leading, channels]), label)
     return tf.reshape(outputs, [*leading, *layer.kernel.shape[len(summed) :]])
 
 
-def _fully_connected(layer, inputs, label):
+def _fully_connected(plan, inputs, label):
     """The op for `(batch, ..., channels)`, whatever axes the kernel has its outputs in."""
-    codes, multiplier, bias = _constants(layer)
-    units = len(bias)
-    codes = codes.reshape(-1, units)
+    units = len(plan.bias)
+    weights = plan.weights.reshape(-1, units)
     options = {
-        "version": VERSION,
+        "version": plan.version,
         "units": units,
-        "channels": codes.shape[0],
+        "channels": weights.shape[0],
         "pixels": 1,
         "input_axes": 1,
         "output": "float32",
-        "input_zero_point": 0,
+        **plan.options,
         "layer": label,
     }
 
     def body(x, filters, multiplier, bias):
         return tf.zeros([_size(x, axis) for axis in range(x.shape.rank - 1)] + [units])
 
-    x = _emit_input(layer, inputs, options)
-    return _composite("SteFullyConnected", options, body, x, codes.transpose(), multiplier, bias)
+    x = plan.emit_input(inputs, options)
+    return _composite("SteFullyConnected", options, body, x, weights.transpose(), plan.multiplier, plan.bias)
 
 
 def leave_in_float(layer: Any, inputs: tf.Tensor, reason: str) -> None:
@@ -243,9 +335,22 @@ def _exporting():
 
 
 def _record(layer, inputs, op, reason):
-    """Adds the layer's row. Returns its label, and whether it can be packed."""
-    reason = reason or _obstacle(layer, inputs)
-    return _add_row(layer, inputs.dtype, op, reason), reason is None
+    """Adds the layer's row. Returns its label, and the plan of its product, `None` where it has no op.
+
+    A layer whose kernel was made in this trace is traced again, with values: that trace adds the row.
+    """
+    plan = None
+    reason = reason or _obstacle(layer)
+    if reason is None:
+        # Out of the graph that is being traced: these are values, not computations.
+        with tf.init_scope():
+            if not _has_values(layer):
+                return _recorder.get().label(layer), _plan_without_values(layer, inputs)
+            try:
+                plan = _plan(layer, inputs)
+            except NoCodes as obstacle:
+                reason = str(obstacle)
+    return _add_row(layer, inputs.dtype, op, reason), plan
 
 
 def _add_row(layer, dtype, op, reason):
@@ -275,124 +380,251 @@ def _describe(quantizer, dtype):
     return f"{quantizer.spec.encoding}{quantizer.spec.bits}"
 
 
-def _obstacle(layer, inputs):
-    """Why the layer cannot be packed, or None."""
-    if layer.kernel_quantizer is None:
+def _obstacle(layer):
+    """Why the layer cannot be packed, as far as its arguments say, or None."""
+    (weights,) = layer.quantized_weights
+    if getattr(layer, weights) is None:
         return "its kernel is not quantized"
-    for argument in ("kernel_quantizer", "input_quantizer"):
+    for argument in (weights, "input_quantizer"):
         quantizer = getattr(layer, argument)
-        if quantizer is None:
-            continue
-        if not isinstance(quantizer, Quantizer):
+        if quantizer is not None and not isinstance(quantizer, Quantizer):
             name = getattr(quantizer, "__name__", type(quantizer).__name__)
             return f"its {argument} {name} is a plain function, which has no code book"
-        if _describe(quantizer, None) != "bipolar1":
-            return f"no kernel for the codes of its {argument}, {_describe(quantizer, None)}"
-    if layer.input_quantizer is not None and layer.input_quantizer.spec.dynamic_scale:
-        return "its input_quantizer has a scale"
-    if _sign_argument(layer, inputs) is None:
-        return "its input_quantizer does not say what its values are the signs of"
-    axis, axes = layer.kernel_quantizer.spec.scale_axis, len(layer.kernel.shape)
+    quantizer = layer.input_quantizer
+    if quantizer is not None and quantizer.spec.dynamic_scale and not _quantizes_rows(layer):
+        return "its input_quantizer has a scale that is computed from the input"
+    axis, axes = getattr(layer, weights).spec.scale_axis, len(layer.kernel.shape)
     if axis is not None and axis % axes not in {output % axes for output in layer.output_axes}:
-        return "the scale of its kernel_quantizer changes within an output channel"
+        return f"the scale of its {weights} changes within an output channel"
     if layer.compute_dtype != "float32":
         return f"it computes in {layer.compute_dtype}, not in float32"
-    # Out of the graph that is being traced: these are values, not computations.
-    with tf.init_scope():
-        if not _has_values(layer):
-            return None
-        return _kernel_obstacle(layer) or _input_obstacle(layer, inputs.shape)
+    return None
+
+
+def _quantizes_rows(layer):
+    """Whether the input is quantized at run time by what its last axis holds, as one op can that has no image."""
+    quantizer = layer.input_quantizer
+    return isinstance(quantizer, BitnetActivation) and quantizer.axis in (-1, (-1,)) and not hasattr(layer, "rank")
+
+
+class _Signs:
+    """An input that is signs, of what the quantizer's `sign_argument` says."""
+
+    codes, scale, options = Codes(), np.float32(1), {}
+
+    def emit(self, x, consumer):
+        options = {"version": 1, "bits": 1, "encoding": "bipolar", "channels": consumer["channels"]}
+        return _composite("SteQuantize", options | {"layer": consumer["layer"]}, _packed_like(consumer, 1), x)
+
+
+class _Unquantized:
+    """An input as it is: float32, int8 or uint8."""
+
+    options: dict[str, Any] = {}
+    scale = np.float32(1)
+
+    def __init__(self, dtype):
+        self.codes = {tf.int8: Codes(8, "signed"), tf.uint8: Codes(8, "unsigned")}.get(dtype)
+
+    def emit(self, x, consumer):
+        return x if self.codes is not None else tf.cast(x, tf.float32)
+
+
+class _Rows:
+    """An input that the product quantizes itself, each row by its largest absolute value."""
+
+    scale = np.float32(1)
+
+    def __init__(self, quantizer):
+        self.codes = Codes(quantizer.bits, "signed")
+        self.options = {"row_bits": quantizer.bits, "row_epsilon": float(np.float32(quantizer.epsilon))}
+
+    def emit(self, x, consumer):
+        return tf.cast(x, tf.float32)
+
+
+class _Quantized:
+    """An input that SteQuantize turns into codes."""
+
+    def __init__(self, how: QuantizedInput):
+        self.how, self.codes, self.scale = how, how.codes, how.scale
+        self.options = how.codes.options("input") if how.packed else {}
+
+    def emit(self, x, consumer):
+        how, codes, channels = self.how, self.codes, consumer["channels"]
+        options = {"version": 2, "channels": channels, "output": "packed" if how.packed else "int8"}
+        if how.packed:
+            options |= codes.options("output")
+        if how.multiplier is None:
+            # Of a flattened map the channels come again with every place.
+            columns = how.thresholds.shape[1]
+            thresholds = np.tile(how.thresholds, (1, 1 if columns == 1 else channels // columns))
+            place, constant = 3, thresholds if codes.bits > 1 else thresholds[0]
+        else:
+            place, constant = 1, how.multiplier.reshape(1)
+            options["output_zero_point"] = codes.zero_point
+            options["output_min"], options["output_max"] = how.low + codes.zero_point, how.high + codes.zero_point
+        options |= {"place": place, "layer": consumer["layer"]}
+        if how.packed:
+            body = _packed_like(consumer, codes.bits)
+        else:
+            body = lambda x, constant: tf.zeros(_leading(x) + [channels], tf.int8)  # noqa: E731
+        return _composite("SteQuantize", options, body, tf.cast(x, tf.float32), constant)
+
+
+def _leading(x):
+    return [_size(x, axis) for axis in range(x.shape.rank - 1)]
+
+
+def _packed_like(consumer, bits):
+    words = bits * -(-consumer["channels"] // 32)
+    return lambda x, *constants: tf.zeros(_leading(x) + [words], tf.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What the op of a product is made of.
+
+    Attributes:
+        input: how the input is quantized.
+        codes: the weights'.
+        weights: what they are worth, integers as the kernel lies.
+        multiplier, bias: float32, one for each output channel; a multiplier of one number counts
+            for all.
+    """
+
+    input: Any
+    codes: Codes
+    weights: np.ndarray
+    multiplier: np.ndarray
+    bias: np.ndarray
+
+    @property
+    def version(self) -> int:
+        packed = "input_bits" in self.input.options and not self.input.codes.signs
+        return 2 if packed or "row_bits" in self.input.options or not self.codes.signs else 1
+
+    @property
+    def options(self) -> dict[str, Any]:
+        everything = self.options_of_version_2
+        return everything if self.version == 2 else {"input_zero_point": everything["input_zero_point"]}
+
+    @property
+    def options_of_version_2(self) -> dict[str, Any]:
+        read = self.input.codes if isinstance(self.input, _Quantized) else Codes()
+        return {"input_zero_point": read.zero_point, **self.codes.options("weight"), **self.input.options}
+
+    def argument(self, layer, inputs):
+        """What is quantized of the inputs."""
+        if isinstance(self.input, _Signs):
+            return layer.input_quantizer.sign_argument(tf.cast(inputs, tf.float32))
+        return inputs
+
+    def emit_input(self, x, consumer):
+        """The input as the op of a product takes it, which has these options."""
+        return self.input.emit(x, consumer)
+
+
+def _plan(layer, inputs):
+    """The plan of a layer's product.
+
+    Raises:
+        NoCodes: it has none; says why.
+    """
+    (argument,) = layer.quantized_weights
+    integers, scale = _kernel(layer, argument)
+    try:
+        codes = code_book(integers, getattr(layer, argument).spec)
+    except NoCodes as obstacle:
+        raise NoCodes(f"its {argument} gives {obstacle}") from None
+    source = _input(layer, inputs)
+    largest = 0 if source.codes is None else source.codes.largest
+    outputs = {axis % integers.ndim for axis in layer.output_axes}
+    added = tuple(axis for axis in range(integers.ndim) if axis not in outputs)
+    if max(largest, 1) * np.abs(integers).sum(added).max() >= MOST_SUM:
+        raise NoCodes(f"its sums may reach {MOST_SUM}")
+    weights = integers.astype(np.int8 if max(integers.max(), -1 - integers.min()) < 128 else np.int16)
+    return _Plan(source, codes, weights, _multiplier(layer, scale, source), _bias(layer))
+
+
+def _plan_without_values(layer, inputs):
+    """A plan of the right shapes."""
+    ones = np.ones(math.prod(layer.kernel.shape[axis] for axis in layer.output_axes), np.float32)
+    return _Plan(_Unquantized(inputs.dtype), Codes(), np.ones(layer.kernel.shape, np.int8), ones, ones)
 
 
 def _has_values(layer):
-    """Whether the kernel was made before this trace; else the layer is traced again, with values."""
+    """Whether the kernel was made before this trace."""
     return tf.convert_to_tensor(layer.kernel).shape == layer.kernel.shape
 
 
-def _kernel_obstacle(layer):
-    """Why the quantized kernel is not one of signs, scaled by output channels, or None."""
-    kernel = tf.convert_to_tensor(layer._weight("kernel_quantizer"))
+def _kernel(layer, argument):
+    """The kernel's integers, as floats, and its scale, float32, `None` for 1."""
+    kernel = tf.convert_to_tensor(layer._weight(argument))
     if not tf.reduce_all(tf.math.is_finite(kernel)):
         raise ValueError(
             f"the kernel of layer '{layer.name}' has a NaN or an infinite value, which no code stands for"
         )
-    # Whatever a quantizer says of itself, its values decide.
-    integers, scale = layer._factors("kernel_quantizer", kernel, training=False)
+    # The scale of a 16-bit kernel is computed, and used, in float32.
+    integers, scale = layer._factors(argument, widened(kernel), training=False)
     outputs = {axis % kernel.shape.rank for axis in layer.output_axes}
     sizes = [] if scale is None else enumerate(scale.shape)
-    scaled_within = any(size != 1 for axis, size in sizes if axis not in outputs)
-    if scaled_within or not np.array_equal(np.abs(integers), np.ones(kernel.shape)):
-        return "its kernel_quantizer gives other values than signs, scaled by output channels"
-    return None
+    if any(size != 1 for axis, size in sizes if axis not in outputs):
+        raise NoCodes(f"the scale of its {argument} changes within an output channel")
+    return integers.numpy(), None if scale is None else tf.cast(scale, tf.float32)
 
 
-def _input_obstacle(layer, shape):
-    """Why the quantized input is not what its quantizer says it is the sign of, or None."""
+def _input(layer, inputs):
+    """How the op gets the input: one of the four classes above."""
     quantizer = layer.input_quantizer
     if quantizer is None:
-        return None
+        return _Unquantized(inputs.dtype)
+    if _quantizes_rows(layer):
+        return _Rows(quantizer)
+    if _is_signs(quantizer, inputs.shape):
+        return _Signs()
+    if inputs.shape[-1] is None:
+        raise NoCodes("the number of channels of its input is unknown")
+    try:
+        return _Quantized(quantized_input(quantizer, inputs.shape.rank, inputs.shape[-1]))
+    except NoCodes as obstacle:
+        raise NoCodes(f"its input_quantizer gives {obstacle}") from None
+
+
+def _is_signs(quantizer, shape):
+    """Whether the quantizer says what it is the sign of, and is."""
     # Here, what it makes of a sample.
     probe = np.random.default_rng(0).normal(size=[size or 1 for size in shape]).astype(np.float32)
     probe.flat[::4] = 0
-    integers, scale = quantizer.factors(tf.constant(probe))
-    if scale is not None:
-        return "its input_quantizer has a scale"
     argument = quantizer.sign_argument(tf.constant(probe))
-    if not np.array_equal(integers, np.where(argument >= 0, 1, -1)):
-        return "its input_quantizer gives other values than the sign of its sign_argument"
-    return None
+    if argument is None:
+        return False
+    integers, scale = quantizer.factors(tf.constant(probe))
+    return scale is None and np.array_equal(integers, np.where(argument >= 0, 1, -1))
 
 
-def _constants(layer):
-    """Weights (int8, -1 and +1, as the kernel lies); multiplier and bias (float32, by channel)."""
+def _multiplier(layer, scale, source):
+    """What the sums are multiplied by: both scales, joined as the layer joins them."""
+    sizes = layer.kernel.shape
+    axes = {axis % len(sizes) for axis in layer.output_axes}
+    scale = tf.ones([]) if scale is None else scale
+    if isinstance(source, _Rows) and scale.shape.num_elements() == 1:
+        # The op joins it with the scale of each row.
+        return scale.numpy().reshape(1)
+    each = tf.broadcast_to(scale, [size if axis in axes else 1 for axis, size in enumerate(sizes)])
+    return each.numpy().reshape(-1) * source.scale
+
+
+def _bias(layer):
+    """The bias of each output channel."""
     sizes = layer.kernel.shape
     axes = {axis % len(sizes) for axis in layer.output_axes}
     outputs = [size for axis, size in enumerate(sizes) if axis in axes]
-    units = math.prod(outputs)
-    with tf.init_scope():
-        if not _has_values(layer):
-            return np.ones(sizes, np.int8), np.ones(units, np.float32), np.zeros(units, np.float32)
-        # The scale of a 16-bit kernel is computed, and used, in float32.
-        kernel = widened(tf.convert_to_tensor(layer._weight("kernel_quantizer")))
-        integers, scale = layer._factors("kernel_quantizer", kernel, training=False)
-        scale = tf.ones([]) if scale is None else tf.cast(scale, tf.float32)
-        multiplier = tf.broadcast_to(scale, [s if axis in axes else 1 for axis, s in enumerate(sizes)])
-        bias = layer._added_bias
-        bias = tf.zeros(outputs) if bias is None else tf.cast(bias, tf.float32)
-        bias = tf.broadcast_to(bias, outputs)
-        codes = integers.numpy().astype(np.int8)
-        return codes, multiplier.numpy().reshape(units), bias.numpy().reshape(units)
-
-
-def _sign_argument(layer, inputs):
-    """What the signs of the quantized input are taken of; `inputs` where they are not quantized."""
-    if layer.input_quantizer is None:
-        return inputs
-    return layer.input_quantizer.sign_argument(tf.cast(inputs, tf.float32))
-
-
-def _emit_input(layer, inputs, consumer):
-    """The input as the custom op takes it: packed, or float32, int8 or uint8.
-
-    `inputs` are what the signs are taken of, where the layer takes signs.
-    """
-    if layer.input_quantizer is None:
-        keep = inputs.dtype in (tf.float32, tf.int8, tf.uint8)
-        return inputs if keep else tf.cast(inputs, tf.float32)
-    words = -(-consumer["channels"] // 32)
-    options = {
-        "version": VERSION,
-        "bits": 1,
-        "encoding": "bipolar",
-        "channels": consumer["channels"],
-        "layer": consumer["layer"],
-    }
-
-    def body(x):
-        shape = [_size(x, axis) for axis in range(x.shape.rank - 1)]
-        return tf.zeros(shape + [words], tf.int32)
-
-    return _composite("SteQuantize", options, body, inputs)
+    bias = layer._added_bias
+    bias = tf.zeros(outputs) if bias is None else tf.cast(bias, tf.float32)
+    if bias.shape.num_elements() == math.prod(outputs):
+        return bias.numpy().reshape(-1)
+    return tf.broadcast_to(bias, outputs).numpy().reshape(-1)
 
 
 def _composite(name, options, body, *arguments):
@@ -400,7 +632,7 @@ def _composite(name, options, body, *arguments):
 
     Args:
         name: the custom op's.
-        options: integers and strings; they become the op's options.
+        options: integers, floats and strings; they become the op's options.
         body: what is called; only the shape and dtype of its result matter.
         arguments: tensors, and numpy arrays that become constants.
     """
@@ -408,6 +640,8 @@ def _composite(name, options, body, *arguments):
     for key, value in options.items():
         if isinstance(value, str):
             value = f"s: {json.dumps(value, ensure_ascii=False)}"
+        elif isinstance(value, float):
+            value = f"f: {value:.9g}"
         else:
             value = f"i: {int(value)}"
         implements += f' attr {{ key: "{key}" value {{ {value} }} }}'

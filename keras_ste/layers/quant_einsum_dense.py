@@ -60,10 +60,10 @@ class QuantEinsumDense(ProductLayer, keras.layers.EinsumDense):
             letters[1],
             letters[2],
         )
-        outputs = keras.ops.einsum(self.equation, x, tf.cast(kernel, self.compute_dtype))
-        for scale in (kernel_scale, x_scale):
-            if scale is not None:
-                outputs = outputs * tf.cast(scale, self.compute_dtype)
+        kernel, kernel_scale, x_scale = (
+            None if each is None else tf.cast(each, self.compute_dtype) for each in (kernel, kernel_scale, x_scale)
+        )
+        outputs = self._scaled(keras.ops.einsum(self.equation, x, kernel), kernel_scale, x_scale)
         # Not keras.ops.add: it may take TensorFlow's bias_add, which converts for images only.
         return outputs if self.bias is None else outputs + tf.convert_to_tensor(self.bias)
 

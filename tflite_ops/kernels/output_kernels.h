@@ -10,6 +10,14 @@ constexpr int32_t kBlock = 16;         // output channels of a block of weights
 constexpr int32_t kChunk = 2 * kBlock; // output channels computed and written together: one packed word
 constexpr int32_t kMaxTileRows = 8;    // no kernel computes more pixels at once
 
+// How sums become floats: clamp(sum * multiplier * scale + bias), multiplied in this order.
+struct Scaling {
+  const float* multiplier;  // of each channel
+  const float* scale;       // one for all of them, or null
+  const float* bias;        // of each channel
+  float low, high;
+};
+
 // How sums become quantized numbers, as TFLite has it: with the bias (or null) added, multiplied by multiplier *
 // 2^(shift - 31), of which the multiplier is 0 or at least 2^30 and the shift -31 to 30, then moved by the zero point and
 // clamped.
@@ -22,11 +30,9 @@ struct Requantize {
 
 // The sums of row r begin at sums[r * kChunk].
 struct OutputKernels {
-  // clamp(sum * multiplier + bias) for n <= 32 sums of one row.
-  void (*scale_int32)(const int32_t* sums, const float* multiplier, const float* bias, float low, float high, int32_t n,
-                      float* out);
-  void (*scale_float)(const float* sums, const float* multiplier, const float* bias, float low, float high, int32_t n,
-                      float* out);
+  // n <= 32 sums of one row.
+  void (*scale_int32)(const int32_t* sums, const Scaling& scaling, int32_t n, float* out);
+  void (*scale_float)(const float* sums, const Scaling& scaling, int32_t n, float* out);
   // The codes of 32 sums of each row as words of planes, planes[plane][row]: a code is the number of thresholds that the sum
   // reaches, of 2^bits - 1 that do not descend, thresholds[t * stride + lane].
   void (*codes_int32)(const int32_t* sums, int32_t rows, const int32_t* thresholds, int64_t stride, int32_t bits,

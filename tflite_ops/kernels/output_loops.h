@@ -10,10 +10,18 @@
 namespace keras_ste {
 
 template <typename Sum>
-static inline void ScaleLoop(const Sum* sums, const float* multiplier, const float* bias, float low, float high,
-                             int32_t n, float* out) {
+static inline void ScaleLoop(const Sum* sums, const Scaling& scaling, int32_t n, float* out) {
+  const Scaling s = scaling;  // which `out` does not change
+  if (s.scale == nullptr) {
+    for (int32_t i = 0; i < n; ++i) {
+      out[i] = Scalar(Clamp(static_cast<float>(sums[i]) * s.multiplier[i] + s.bias[i], s.low, s.high));
+    }
+    return;
+  }
+  const float scale = *s.scale;
   for (int32_t i = 0; i < n; ++i) {
-    out[i] = Scalar(Clamp(static_cast<float>(sums[i]) * multiplier[i] + bias[i], low, high));
+    const float product = Scalar(static_cast<float>(sums[i]) * s.multiplier[i]);
+    out[i] = Scalar(Clamp(product * scale + s.bias[i], s.low, s.high));
   }
 }
 

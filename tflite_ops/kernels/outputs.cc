@@ -25,13 +25,11 @@ const float* FloatsAt(const void* constant, int32_t channel, const float* absent
   return constant == nullptr ? absent : static_cast<const float*>(constant) + channel;
 }
 
-void Scale(const OutputKernels& k, const int32_t* sums, const float* multiplier, const float* bias, float low,
-           float high, int32_t n, float* out) {
-  k.scale_int32(sums, multiplier, bias, low, high, n, out);
+void Scale(const OutputKernels& k, const int32_t* sums, const Scaling& scaling, int32_t n, float* out) {
+  k.scale_int32(sums, scaling, n, out);
 }
-void Scale(const OutputKernels& k, const float* sums, const float* multiplier, const float* bias, float low, float high,
-           int32_t n, float* out) {
-  k.scale_float(sums, multiplier, bias, low, high, n, out);
+void Scale(const OutputKernels& k, const float* sums, const Scaling& scaling, int32_t n, float* out) {
+  k.scale_float(sums, scaling, n, out);
 }
 
 // (sum * multiplier) * scale + bias where there is a multiplier for each channel; a single one is multiplied with the
@@ -41,21 +39,13 @@ void StoreFloats(const Chunk& c, const Sum* sums, const float* scale, float* out
   const Outputs& o = c.outputs;
   const float* bias = FloatsAt(c.constants.bias, c.channel, kZeros);
   const float* multiplier = FloatsAt(c.constants.multiplier, o.one_multiplier ? 0 : c.channel, kOnes);
-  float same[kChunk];
-  if (o.one_multiplier || (scale != nullptr && multiplier == kOnes)) {
-    const float factor = scale == nullptr ? multiplier[0] : Scalar(multiplier[0] * *scale);
-    for (float& lane : same) lane = factor;
-    multiplier = same;
-    scale = nullptr;
+  float factor;
+  if (o.one_multiplier) {
+    factor = scale == nullptr ? *multiplier : Scalar(*multiplier * *scale);
+    multiplier = kOnes;
+    scale = &factor;
   }
-  if (scale == nullptr) {
-    Scale(c.kernels, sums, multiplier, bias, o.activation_min, o.activation_max, c.count, out);
-    return;
-  }
-  float products[kChunk];
-  for (int32_t i = 0; i < c.count; ++i) products[i] = Scalar(static_cast<float>(sums[i]) * multiplier[i]);
-  for (float& lane : same) lane = *scale;
-  Scale(c.kernels, products, same, bias, o.activation_min, o.activation_max, c.count, out);
+  Scale(c.kernels, sums, {multiplier, scale, bias, o.activation_min, o.activation_max}, c.count, out);
 }
 
 void CodesOf(const OutputKernels& k, const int32_t* sums, int32_t rows, const int32_t* thresholds, int64_t stride,
@@ -97,6 +87,21 @@ void CodesOfCopies(const Chunk& c, const Sum* sums, int32_t rows, const Sum* thr
   }
 }
 
+// The bits of each row, turned over where `flip` is set, in the plane that begins `plane` words behind its pixel.
+void StorePlane(const uint32_t* bits, uint32_t flip, uint32_t lanes, int32_t rows, int32_t plane, int32_t channel,
+                int32_t count, void* const* pixels) {
+  const int32_t word = plane + channel / 32;
+  for (int32_t r = 0; r < rows; ++r) {
+    uint32_t* pixel = static_cast<uint32_t*>(pixels[r]);
+    const uint32_t set = (bits[r] ^ flip) & lanes;
+    if (channel % 32 == 0) {
+      pixel[word] = set;
+    } else {
+      StoreBits(pixel + plane, channel, count, set);
+    }
+  }
+}
+
 // In two's complement the lowest code is -2^(bits - 1): the highest bit is turned over.
 template <typename Sum>
 void StorePacked(const Chunk& c, const Sum* sums, int32_t rows, void* const* pixels) {
@@ -112,9 +117,7 @@ void StorePacked(const Chunk& c, const Sum* sums, int32_t rows, void* const* pix
   const uint32_t lanes = BitRange(0, c.count);
   for (int32_t p = 0; p < o.codes.bits; ++p) {
     const uint32_t flip = TwosComplement(o.codes) && p == o.codes.bits - 1 ? ~0u : 0u;
-    for (int32_t r = 0; r < rows; ++r) {
-      StoreBits(static_cast<uint32_t*>(pixels[r]) + p * words, c.channel, c.count, (planes[p][r] ^ flip) & lanes);
-    }
+    StorePlane(planes[p], flip, lanes, rows, p * words, c.channel, c.count, pixels);
   }
 }
 

@@ -312,15 +312,17 @@ int32_t TileRows(const Product& p, const KernelTable& kernels) {
 
 void PlaneSums(const Product& p, const CodeKernels& kernels, const void* weights, const uint32_t* const* inputs,
                int32_t rows, int32_t chunk, const int32_t* const* start, int32_t* sums) {
-  const uint32_t* first = ChunkAt(p, weights, chunk);
-  const int64_t block_stride = WeightPlanes(p) * PlaneSize(p);
-  const int32_t* so_far[kMaxTileRows];
-  for (int32_t r = 0; r < rows; ++r) so_far[r] = sums + r * kChunk;
+  const int32_t planes = WeightPlanes(p);
+  const int64_t plane_size = PlaneSize(p), block_stride = planes * plane_size;
+  const uint32_t* first = static_cast<const uint32_t*>(weights) + 2 * chunk * block_stride;
   const PlaneDot dot = kernels.planedot[MeetingOf(p)][ChunkBlocks(p, chunk) - 1][rows];
+  const int32_t* so_far[kMaxTileRows];
   for (int32_t a = 0; a < p.inputs.bits; ++a, inputs += p.taps * rows) {
-    for (int32_t w = 0; w < WeightPlanes(p); ++w) {
-      dot(inputs, p.taps, p.words, first + w * PlaneSize(p), block_stride, Coefficient(p, w, a),
-          a == 0 && w == 0 ? start : so_far, sums);
+    for (int32_t w = 0; w < planes; ++w) {
+      dot(inputs, p.taps, p.words, first + w * plane_size, block_stride, Coefficient(p, w, a), start, sums);
+      if (start == so_far) continue;
+      for (int32_t r = 0; r < rows; ++r) so_far[r] = sums + r * kChunk;
+      start = so_far;
     }
   }
 }

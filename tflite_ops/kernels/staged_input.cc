@@ -49,13 +49,29 @@ struct Job {
     return BitRange(0, left < 32 ? left : 32);
   }
 
+  int32_t Limit(int32_t x) const { return x < 0 ? 0 : x < s.width ? x : s.width; }
+
+  void PadPlane(int32_t plane, int32_t begin, int32_t end, uint32_t* out) const {
+    for (int32_t x = begin; x < end; ++x) {
+      for (int32_t i = 0; i < s.pixel; ++i) out[static_cast<int64_t>(x) * s.pixel + i] = PadWord(plane, i);
+    }
+  }
+
   void PlaneRow(const uint32_t* row, int32_t plane, uint32_t* out) const {
+    if (row == nullptr) return PadPlane(plane, 0, s.width, out);
+    const int32_t begin = Limit(c.w.before), end = Limit(c.w.before + c.w.in);
+    PadPlane(plane, 0, begin, out);
+    PadPlane(plane, end, s.width, out);
     const int32_t stride = PixelStride(c);
-    for (int32_t x = 0; x < s.width; ++x, out += s.pixel) {
-      const int32_t from = x - c.w.before;
-      const bool inside = row != nullptr && from >= 0 && from < c.w.in;
-      const uint32_t* pixel = inside ? row + static_cast<int64_t>(from) * stride + plane * s.pixel : nullptr;
-      for (int32_t i = 0; i < s.pixel; ++i) out[i] = inside ? pixel[i] : PadWord(plane, i);
+    row += static_cast<int64_t>(begin - c.w.before) * stride;
+    uint32_t* inside = out + static_cast<int64_t>(begin) * s.pixel;
+    if (stride == s.pixel) {
+      memcpy(inside, row, static_cast<size_t>(end - begin) * static_cast<size_t>(s.pixel) * sizeof(uint32_t));
+      return;
+    }
+    row += plane * s.pixel;
+    for (int32_t x = begin; x < end; ++x, row += stride, inside += s.pixel) {
+      for (int32_t i = 0; i < s.pixel; ++i) inside[i] = row[i];
     }
   }
 
@@ -71,9 +87,8 @@ struct Job {
   }
 
   // Returns the sum of what it wrote.
-  int32_t BytesOfPixel(int64_t pixel, int8_t* out) const {
+  int32_t BytesOfPixel(const InputBytes& b, int64_t pixel, int8_t* out) const {
     if (Packed(c)) {
-      const InputBytes b = InputBytesOf(c.inputs);
       const uint32_t* planes = static_cast<const uint32_t*>(input) + pixel * PixelStride(c);
       return k.unpack_planes(planes, WordsOf(c.channels), c.channels, c.inputs.bits, b.start, b.worth, out);
     }
@@ -81,14 +96,24 @@ struct Job {
     return k.flip_bytes(bytes, c.channels, c.input == InputKind::kUInt8 ? INT8_MIN : 0, out);
   }
 
+  // Makes the sums of a row's pixels those of all pixels under a kernel row that begins at each of them, if it ends inside.
+  void AddUnderKernel(int32_t* sums) const {
+    const int32_t step = c.w.dilation * c.groups;
+    const int32_t end = (s.width - (c.w.kernel - 1) * c.w.dilation) * c.groups;
+    for (int32_t i = 0; i < end; ++i) {
+      for (int32_t kx = 1; kx < c.w.kernel; ++kx) sums[i] += sums[i + kx * step];
+    }
+  }
+
   // `first` is the first pixel of the image's row; there is none where `row_inside` is false.
   void ByteRow(bool row_inside, int64_t first, int32_t image, int32_t y, int8_t* out) const {
+    const InputBytes how = InputBytesOf(c.inputs);
     const int8_t pad_byte = ByteOf(c.inputs, padding);
     for (int32_t x = 0; x < s.width; ++x, out += c.channels) {
       const int32_t from = x - c.w.before;
       int32_t sum = pad_byte * c.channels;
       if (row_inside && from >= 0 && from < c.w.in) {
-        sum = BytesOfPixel(first + from, out);
+        sum = BytesOfPixel(how, first + from, out);
       } else {
         memset(out, pad_byte, static_cast<size_t>(c.channels));
       }
@@ -100,6 +125,7 @@ struct Job {
         SumPixel(out, sums);
       }
     }
+    if (HasSums()) AddUnderKernel(SumsAt(image, y, 0));
   }
 
   // The row is the whole image. Its scale is the number that 1 stands for.
@@ -112,6 +138,7 @@ struct Job {
     for (int32_t pixel = 0; pixel < s.width; ++pixel) {
       *SumsAt(image, 0, pixel) = k.flip_bytes(out + pixel * c.channels, c.channels, 0, out + pixel * c.channels);
     }
+    AddUnderKernel(SumsAt(image, 0, 0));
   }
 
   // -- Floats --

@@ -149,9 +149,9 @@ void FillStart(const Conv& c, const Product& p, const Filter& f, int32_t group, 
 struct Tile {
   int32_t rows;
   int64_t first_tap[kMaxTileRows];      // of the staged input, in elements
-  int64_t first_sum[kMaxTileRows];      // the staged pixel under the first tap
+  int64_t first_sum[kMaxTileRows];      // the staged pixel under the first tap, where bytes are added up
   const int32_t* start[kMaxTileRows];   // starting sums of all chunks
-  float scales[kMaxTileRows];
+  float scales[kMaxTileRows];           // where rows are quantized
   void* outputs[kMaxTileRows];
 };
 
@@ -165,37 +165,48 @@ struct Run {
   const char* weights;
   Tables tables;
   const void* staged;
-  const int32_t* sums;   // of the staged pixels' bytes, or null
+  const int32_t* sums;   // of the staged bytes under kernel rows, or null
   const float* scales;   // of the images, or null
   void* output;
 
-  void FindPixels(int32_t first, int32_t count, Tile* tile) const {
-    const Place place = PlaceOf(c, first);
-    const int64_t bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
-    int32_t x = place.x, y = place.y, image = place.image;
+  // `count` pixels of one row of an image, from `place` on, as the tile's rows from `first` on.
+  void FindInRow(const Place& place, int32_t first, int32_t count, Tile* tile) const {
+    const int64_t row = static_cast<int64_t>(place.y) * c.h.stride, column = static_cast<int64_t>(place.x) * c.w.stride;
+    const int64_t tap_step = c.w.stride * s.column_step, out_step = c.grid.step_w * pixel_bytes;
+    int64_t tap = place.image * s.image_step + row * s.row_step + column * s.column_step;
+    char* out = static_cast<char*>(output) + OutputIndex(c, place.image, place.y, place.x) * pixel_bytes;
+    for (int32_t r = first; r < first + count; ++r, tap += tap_step, out += out_step) {
+      tile->first_tap[r] = tap;
+      tile->outputs[r] = out;
+      tile->start[r] = tables.start;
+    }
+    if (tables.row_classes != nullptr) {
+      for (int32_t i = 0; i < count; ++i) {
+        tile->start[first + i] += tables.Class(place.y, place.x + i) * padded_filters;
+      }
+    }
+    if (sums != nullptr) {
+      int64_t sum = (static_cast<int64_t>(place.image) * s.height + row) * s.width + column;
+      for (int32_t r = first; r < first + count; ++r, sum += c.w.stride) tile->first_sum[r] = sum;
+    }
+    if (scales != nullptr) {
+      for (int32_t r = first; r < first + count; ++r) tile->scales[r] = scales[place.image];
+    }
+  }
+
+  // The next `count` pixels from `place` on, which it moves behind them.
+  void FindPixels(Place* place, int32_t count, Tile* tile) const {
     tile->rows = count;
-    for (int32_t r = 0; r < count; ++x) {
-      if (x == c.w.out) {
-        x = 0;
-        if (++y == c.h.out) {
-          y = 0;
-          ++image;
-        }
-      }
-      const int64_t row = static_cast<int64_t>(y) * c.h.stride;
-      const int64_t tap = image * s.image_step + row * s.row_step;
-      const int64_t sum = (static_cast<int64_t>(image) * s.height + row) * s.width;
-      const float scale = scales == nullptr ? 0.0f : scales[image];
-      char* out = static_cast<char*>(output) + OutputIndex(c, image, y, x) * bytes;
-      for (; r < count && x < c.w.out; ++r, ++x, out += c.grid.step_w * bytes) {
-        const int64_t column = static_cast<int64_t>(x) * c.w.stride;
-        tile->first_tap[r] = tap + column * s.column_step;
-        tile->first_sum[r] = sum + column;
-        tile->start[r] = tables.start + tables.Class(y, x) * padded_filters;
-        tile->scales[r] = scale;
-        tile->outputs[r] = out;
-      }
-      --x;
+    for (int32_t r = 0; r < count;) {
+      const int32_t left = c.w.out - place->x, n = count - r < left ? count - r : left;
+      FindInRow(*place, r, n, tile);
+      r += n;
+      place->x += n;
+      if (place->x < c.w.out) continue;
+      place->x = 0;
+      if (++place->y < c.h.out) continue;
+      place->y = 0;
+      ++place->image;
     }
   }
 
@@ -204,10 +215,12 @@ struct Run {
   void PointAtTile(const Tile& tile, int64_t offset, const X** pointers) const {
     const int32_t columns = p.taps / c.h.kernel;  // 1 by rows
     const X* base = static_cast<const X*>(staged) + offset;
+    const int64_t row_step = c.h.dilation * s.row_step, column_step = c.w.dilation * s.column_step;
     for (int32_t plane = 0; plane < s.planes; ++plane, base += s.plane_step) {
-      for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
-        for (int32_t kx = 0; kx < columns; ++kx, pointers += tile.rows) {
-          const X* tap = base + ky * c.h.dilation * s.row_step + kx * c.w.dilation * s.column_step;
+      const X* row = base;
+      for (int32_t ky = 0; ky < c.h.kernel; ++ky, row += row_step) {
+        const X* tap = row;
+        for (int32_t kx = 0; kx < columns; ++kx, tap += column_step, pointers += tile.rows) {
           for (int32_t r = 0; r < tile.rows; ++r) pointers[r] = tap + tile.first_tap[r];
         }
       }
@@ -216,11 +229,10 @@ struct Run {
 
   // What the sum of a window's bytes adds to all its sums.
   int32_t RowStart(int64_t first_sum, int32_t group, int32_t factor) const {
+    const int64_t step = static_cast<int64_t>(c.h.dilation) * s.width * c.groups;
+    const int32_t* row = sums + first_sum * c.groups + group;
     int32_t sum = 0;
-    for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
-      const int32_t* row = sums + (first_sum + static_cast<int64_t>(ky) * c.h.dilation * s.width) * c.groups + group;
-      for (int32_t kx = 0; kx < c.w.kernel; ++kx) sum += row[kx * c.w.dilation * c.groups];
-    }
+    for (int32_t ky = 0; ky < c.h.kernel; ++ky, row += step) sum += *row;
     return factor * sum;
   }
 
@@ -285,14 +297,15 @@ struct Run {
 
   const char* GroupWeights(int32_t group) const { return weights + group * group_bytes; }
 
-  // The chunks [begin, end) of all groups, of `rows` pixels.
-  void RunTile(int32_t first_pixel, int32_t rows, int32_t begin, int32_t end) const {
+  // The chunks [begin, end) of all groups, of `rows` pixels from `place` on, which it moves behind them.
+  void RunTile(Place* place, int32_t rows, int32_t begin, int32_t end) const {
     Tile tile;
-    FindPixels(first_pixel, rows, &tile);
-    for (int32_t group = begin / group_chunks; group * group_chunks < end; ++group) {
-      const int32_t first = group * group_chunks;
+    FindPixels(place, rows, &tile);
+    int32_t first = 0;
+    for (int32_t group = 0; first < end; ++group, first += group_chunks) {
       const int32_t from = begin > first ? begin - first : 0;
       const int32_t to = end - first < group_chunks ? end - first : group_chunks;
+      if (from >= to) continue;
       if (p.way == Way::kPlanes) {
         PlaneChunks(tile, group, from, to);
       } else if (p.way == Way::kBytes) {
@@ -306,6 +319,7 @@ struct Run {
   const int32_t group_chunks = GroupChunks(c);
   const int32_t padded_filters = PaddedFilters(c);
   const size_t group_bytes = WeightsBytes(p);
+  const int64_t pixel_bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
 };
 
 int32_t PointersOfRow(const Conv& c, const Product& p) {
@@ -405,16 +419,17 @@ void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvConstants
                    output};
   const int32_t pixels = OutputPixels(c), rows = RowsOf(c, p, k);
   if (UnitsAreChunks(c, rows)) {
-    run.RunTile(0, pixels, begin, end);
+    Place place = {0, 0, 0};
+    run.RunTile(&place, pixels, begin, end);
     return;
   }
   const int32_t chunks = c.groups * GroupChunks(c);
   const int32_t cached = 1 + static_cast<int32_t>(kCachedWeights / ChunkBytes(p));
   for (int32_t chunk = 0; chunk < chunks; chunk += cached) {
+    Place place = PlaceOf(c, begin * rows);
     for (int32_t unit = begin; unit < end; ++unit) {
-      const int32_t first = unit * rows;
-      run.RunTile(first, pixels - first < rows ? pixels - first : rows, chunk,
-                   chunks - chunk < cached ? chunks : chunk + cached);
+      const int32_t left = pixels - unit * rows;
+      run.RunTile(&place, left < rows ? left : rows, chunk, chunks - chunk < cached ? chunks : chunk + cached);
     }
   }
 }

@@ -264,7 +264,7 @@ API void NearestVectors(const char* name, const float* rows, int32_t m, int32_t 
 // For n <= 32 sums.
 API void ScaleSums(const char* name, const int32_t* sums, const float* multiplier, const float* bias, float low,
                    float high, int32_t n, float* out) {
-  TableCalled(name)->output.scale_int32(sums, multiplier, bias, low, high, n, out);
+  TableCalled(name)->output.scale_int32(sums, {multiplier, nullptr, bias, low, high}, n, out);
 }
 
 API void RequantizeInt8(const char* name, const int32_t* sums, const int32_t* multipliers, const int32_t* shifts,

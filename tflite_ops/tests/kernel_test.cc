@@ -80,11 +80,19 @@ void CheckScale(const KernelTable& k, Random* random) {
     bias[i] = random->Real();
   }
   const float low = random->OneIn(2) ? 0.0f : -__builtin_inff(), high = random->OneIn(2) ? 6.0f : __builtin_inff();
-  k.output.scale_int32(sums.data(), multiplier.data(), bias.data(), low, high, n, out.data());
-  k.output.scale_float(float_sums.data(), multiplier.data(), bias.data(), low, high, n, float_out.data());
+  const float scale = random->Real();
+  const bool scaled = random->OneIn(2);
+  const Scaling scaling = {multiplier.data(), scaled ? &scale : nullptr, bias.data(), low, high};
+  k.output.scale_int32(sums.data(), scaling, n, out.data());
+  k.output.scale_float(float_sums.data(), scaling, n, float_out.data());
   for (int32_t i = 0; i < n; ++i) {
-    const float expected = Clamp(static_cast<float>(sums[i]) * multiplier[i] + bias[i], low, high);
-    const float float_expected = Clamp(float_sums[i] * multiplier[i] + bias[i], low, high);
+    float product = static_cast<float>(sums[i]) * multiplier[i], float_product = float_sums[i] * multiplier[i];
+    if (scaled) {
+      product *= scale;
+      float_product *= scale;
+    }
+    const float expected = Clamp(product + bias[i], low, high);
+    const float float_expected = Clamp(float_product + bias[i], low, high);
     if (memcmp(&out[i], &expected, sizeof(float)) != 0) Fail(k, "scale_int32", 1, n, 1);
     if (memcmp(&float_out[i], &float_expected, sizeof(float)) != 0) Fail(k, "scale_float", 1, n, 1);
   }

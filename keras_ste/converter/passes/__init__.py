@@ -13,12 +13,14 @@ from keras_ste.converter.passes.fuse_thresholds import fuse_thresholds
 from keras_ste.converter.passes.merge_quantize import merge_quantize
 from keras_ste.converter.passes.move_quantize import move_quantize_above_reshape
 from keras_ste.converter.passes.pack_weights import pack_weights
+from keras_ste.converter.passes.place_inputs import place_inputs
 from keras_ste.converter.passes.static_reshape import static_reshape
 from keras_ste.converter.passes.take_integers import take_integers
 from keras_ste.converter.passes.take_layer_names import take_layer_names
 
 PASSES: tuple[Callable[[Graph], None], ...] = (
     take_layer_names,
+    place_inputs,
     drop_dead_ops,  # a dead reader would keep its input from being fused
     move_quantize_above_reshape,
     static_reshape,

@@ -19,6 +19,7 @@ class _Output:
     low: np.float32
     high: np.float32
     integer_sums: bool
+    rows: bool  # each is multiplied by a scale of its own besides, before the bias
 
     def product_is_plain(self) -> bool:
         """Whether `sum * multiplier` is never -0.0. The sum itself never is."""
@@ -35,7 +36,7 @@ class _Output:
         """The output with a step behind it, or None where it is not of this form or differs in a bit."""
         if step.function in ("maximum", "minimum"):
             return self._then_clamp(step)
-        if self.low != -np.inf or self.high != np.inf:
+        if self.low != -np.inf or self.high != np.inf or self.rows:
             return None
         constant = np.broadcast_to(step.constant, self.bias.shape)
         if step.function == "multiply" and (self.multiplier == 1).all() and self.adds_nothing():
@@ -60,12 +61,14 @@ class _Output:
 def _read(op: Op) -> _Output:
     channels = op.inputs[1].shape[0]
     multiplier, bias = op.input(2), op.input(3)
+    ones = np.ones(1 if "row_bits" in op.options else channels, np.float32)
     return _Output(
-        np.ones(channels, np.float32) if multiplier is None else multiplier.data,
+        ones if multiplier is None else multiplier.data,
         np.zeros(channels, np.float32) if bias is None else bias.data,
         np.float32(op.options.get("activation_min", -np.inf)),
         np.float32(op.options.get("activation_max", np.inf)),
         op.inputs[0].type != TensorType.FLOAT32,
+        "row_bits" in op.options,
     )
 
 

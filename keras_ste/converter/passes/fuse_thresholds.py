@@ -1,9 +1,10 @@
-"""Makes a layer write the next layer's signs itself, by comparing its sums with thresholds."""
+"""Makes a layer write the next layer's codes itself, by comparing its sums with thresholds."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from keras_ste.codes import Codes, codes_of, float_thresholds
 from keras_ste.converter.chain import (
     NotFusable,
     Step,
@@ -26,24 +27,28 @@ from keras_ste.converter.packing import pack_bits
 from keras_ste.converter.shapes import output_shape
 
 _PADDINGS = ("same", "valid")  # in the order of the schema's enumeration
+_MOST_BITS = 4
 
 
 def _largest_input(op: Op) -> int | None:
     """The largest magnitude that an element of the input can count for; None for float32."""
     zero_point = op.options.get("input_zero_point", 0)
-    ranges = {
-        TensorType.INT32: (-1, 1),  # packed signs
-        TensorType.INT8: (-128 - zero_point, 127 - zero_point),
-        TensorType.UINT8: (-zero_point, 255 - zero_point),
-    }
-    limits = ranges.get(op.inputs[0].type)
+    codes = {
+        TensorType.INT32: codes_of(op.options, "input"),
+        TensorType.INT8: Codes(8, "signed", zero_point),
+        TensorType.UINT8: Codes(8, "unsigned", zero_point),
+    }.get(op.inputs[0].type)
     # Padding counts as 1 at most.
-    return None if limits is None else max(1, *(abs(limit) for limit in limits))
+    return None if codes is None else max(1, codes.largest)
 
 
 def _bound(op: Op) -> int | None:
+    """The largest magnitude of a sum; None for float32."""
     largest = _largest_input(op)
-    return None if largest is None else largest * int(np.prod(op.inputs[1].shape[1:]))
+    if largest is None:
+        return None
+    weights = np.abs(op.inputs[1].data.astype(np.int64))
+    return largest * int(weights.reshape(len(weights), -1).sum(1).max())
 
 
 def _only_reader(graph: Graph, tensor: Tensor, reader: Op) -> None:
@@ -70,6 +75,8 @@ class _Path:
             if reader is None:
                 raise NotFusable("its input is an input of the model")
             if reader.name in MATMUL_OPS:
+                if "row_bits" in reader.options:
+                    raise NotFusable("the sums before it are of rows that are scaled at run time")
                 break
             tensor = self._add(reader)
         self.matmul = reader
@@ -92,8 +99,8 @@ def _packed_tensor(name: str) -> Tensor:
     return Tensor(name, TensorType.INT32, ())
 
 
-def _pool_op(pool: Op, steps: list[Step], channels: int, source: Tensor) -> Op:
-    """The pool, on signs. Where the chain behind it falls, the largest value has the smallest sign."""
+def _pool_op(pool: Op, steps: list[Step], channels: int, source: Tensor, codes: Codes) -> Op:
+    """The pool, on codes. Where the chain behind it falls, the largest value has the smallest code."""
     falls = direction(steps, channels) < 0
     minimum = None
     if falls.any():
@@ -108,24 +115,72 @@ def _pool_op(pool: Op, steps: list[Step], channels: int, source: Tensor) -> Op:
         "stride_w": builtin.strideW,
         "padding": _PADDINGS[builtin.padding],
     }
+    if not codes.signs:
+        options |= {"version": 2, **codes.options("input")}
     op = ste_op("SteMaxPool2D", [source, minimum], [_packed_tensor(pool.outputs[0].name)], options)
     op.outputs[0].signature = output_shape(op)
     return op
 
 
+def _output_codes(quantize: Op) -> Codes:
+    """The codes that a SteQuantize puts out, without a zero point: its reader knows that."""
+    if quantize.options["version"] == 1:
+        return Codes()
+    codes = codes_of(quantize.options, "output")
+    if quantize.options["output"] != "packed" or codes.bits > _MOST_BITS:
+        raise NotFusable(f"its codes have more than {_MOST_BITS} bits: too many thresholds for each channel")
+    return Codes(codes.bits, codes.encoding)
+
+
+def _levels(quantize: Op, codes: Codes) -> np.ndarray:
+    """The least numbers that a SteQuantize gives each code but the lowest: one, or one for each channel."""
+    if quantize.options["version"] == 1:
+        return np.zeros(1, np.float32)
+    multiplier, bias, thresholds = (quantize.input(index) for index in (1, 2, 3))
+    if thresholds is not None:
+        return thresholds.data
+    options, worths = quantize.options, codes.worths[1:, np.newaxis]
+    zero_point = options.get("output_zero_point", 0)
+    low = options.get("output_min", codes.worths[codes.encoding == "ternary"])
+    high = options.get("output_max", codes.worths[-1])
+
+    def is_set(x: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", over="ignore"):
+            y = x if multiplier is None else x * multiplier.data
+            y = y if bias is None else y + bias.data
+            return np.clip(np.rint(y) + zero_point, low, high) >= worths
+
+    channels = 1 if bias is None and (multiplier is None or multiplier.data.size == 1) else options["channels"]
+    levels = float_thresholds(is_set, (len(worths), channels))
+    return levels[0] if codes.bits == 1 else levels
+
+
+def _negated(op: Op, negated: np.ndarray) -> Tensor:
+    """The weights, those of the channels that fall negated."""
+    weights, codes = op.inputs[1], codes_of(op.options, "weight")
+    if not negated.any():
+        return weights
+    falling = negated.reshape(-1, *[1] * (weights.data.ndim - 1))
+    flipped = np.where(falling, -weights.data.astype(np.int32), weights.data)
+    if not np.isin(flipped, codes.worths).all():
+        raise NotFusable(
+            f"it falls where the sums before it rise, and no {codes.encoding} code of {codes.bits} bits is the "
+            "negative of a weight"
+        )
+    return constant_tensor(f"{weights.name}/negated", flipped.astype(weights.data.dtype))
+
+
 def _fuse(graph: Graph, quantize: Op) -> None:
+    codes = _output_codes(quantize)
     path = _Path(graph, quantize)
     matmul = path.matmul
     channels = matmul.inputs[1].shape[0]
-    thresholds, negated = find_thresholds(path.steps, channels, _bound(matmul))
+    levels = _levels(quantize, codes)
+    thresholds, negated = find_thresholds(path.steps, channels, _bound(matmul), levels)
 
-    source, signs = matmul.inputs[:2]
-    if negated.any():
-        flipped = np.where(negated.reshape(-1, *[1] * (signs.data.ndim - 1)), -signs.data, signs.data)
-        signs = constant_tensor(f"{signs.name}/negated", flipped)
     matmul.inputs = [
-        source,
-        signs,
+        matmul.inputs[0],
+        _negated(matmul, negated),
         None,
         None,
         constant_tensor(f"{quantize.outputs[0].name}/thresholds", thresholds),
@@ -133,11 +188,13 @@ def _fuse(graph: Graph, quantize: Op) -> None:
     matmul.options.pop("activation_min", None)
     matmul.options.pop("activation_max", None)
     matmul.options["output"] = "packed"
+    if not codes.signs:
+        matmul.options |= {"version": 2, **codes.options("output")}
     packed = _packed_tensor(matmul.outputs[0].name)
     matmul.outputs = [packed]
     packed.signature = output_shape(matmul)
     for pool, steps in path.pools:
-        op = _pool_op(pool, steps, channels, packed)
+        op = _pool_op(pool, steps, channels, packed, codes)
         graph.insert_before(quantize, op)
         packed = op.outputs[0]
     graph.replace(quantize.outputs[0], packed)

@@ -26,6 +26,11 @@ def _flattened_axes(reshape: Op) -> int | None:
 
 
 def _move(graph: Graph, quantize: Op, reshape: Op) -> None:
+    if quantize.options.get("output", "packed") != "packed":
+        return
+    if any(tensor is not None and tensor.shape[-1] != 1 for tensor in quantize.inputs[1:]):
+        quantize.note = "its input is flattened, and its channels are quantized each in its own way"
+        return
     readers = graph.consumers(quantize.outputs[0])
     if quantize.outputs[0] in graph.outputs or any(
         op.name != "SteFullyConnected" or op.options.get("input_axes", 1) != 1 for op in readers
@@ -45,7 +50,7 @@ def _move(graph: Graph, quantize: Op, reshape: Op) -> None:
             "half of their words of 32"
         )
         return
-    quantize.inputs = [source]
+    quantize.inputs[0] = source
     quantize.options["channels"] = channels
     quantize.outputs[0].signature = output_shape(quantize)
     for op in readers:

@@ -1,29 +1,40 @@
-"""Turns weights of ±1, a byte each, into bits."""
+"""Turns weights, integers of a byte or two each, into codes."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from keras_ste.codes import Codes, codes_of
 from keras_ste.converter.graph import MATMUL_OPS, Graph, Op, TensorType, constant_tensor
-from keras_ste.converter.packing import pack_contiguous, pack_conv_filter, pack_dense_filter
+from keras_ste.converter.packing import pack_codes, pack_contiguous, pack_conv_filter, pack_dense_filter
 
 
-def _packed(op: Op, signs: np.ndarray) -> np.ndarray:
+def _packed(op: Op, weights: np.ndarray, codes: Codes) -> np.ndarray:
+    if op.name == "SteDepthwiseConv2D":
+        return pack_codes(weights.transpose(1, 2, 0), codes)
+    if op.name == "SteTransposeConv2D":
+        return pack_codes(weights, codes)
     if op.inputs[0].type != TensorType.INT32:
-        return pack_contiguous(signs)
+        return pack_contiguous(weights, codes)
     if op.name == "SteConv2D":
-        return pack_conv_filter(signs, op.options["groups"])
-    return pack_dense_filter(signs, op.options.get("pixels", 1), op.options["channels"])
+        return pack_conv_filter(weights, op.options["groups"], codes)
+    return pack_dense_filter(weights, op.options.get("pixels", 1), op.options["channels"], codes)
 
 
 def pack_weights(graph: Graph) -> None:
     """Packs the filters in the layout that the type of the op's input asks for (docs/ops.md).
 
     Raises:
-      RuntimeError: a filter is not a constant of ±1.
+      RuntimeError: a filter is no constant, or has values that its codes do not stand for.
     """
     for op in graph.select(*MATMUL_OPS):
-        signs = op.inputs[1]
-        if not signs.constant or signs.type != TensorType.INT8 or (np.abs(signs.data) != 1).any():
-            raise RuntimeError(f"{op}: the filter '{signs.name}' is not a constant int8 tensor of ±1")
-        op.inputs[1] = constant_tensor(signs.name, _packed(op, signs.data))
+        weights, codes = op.inputs[1], codes_of(op.options, "weight")
+        if not weights.constant or weights.type not in (TensorType.INT8, TensorType.INT16):
+            raise RuntimeError(f"{op}: the filter '{weights.name}' is not a constant tensor of integers")
+        used = codes.worths[codes.encoding == "ternary" :]
+        if not np.isin(weights.data, used).all():
+            raise RuntimeError(
+                f"{op}: the filter '{weights.name}' has values that {codes.encoding} codes of {codes.bits} bits do "
+                "not stand for"
+            )
+        op.inputs[1] = constant_tensor(weights.name, _packed(op, weights.data, codes))

@@ -9,8 +9,8 @@ namespace arm {
 namespace {
 
 template <typename Sum>
-void Scale(const Sum* sums, const float* multiplier, const float* bias, float low, float high, int32_t n, float* out) {
-  ScaleLoop(sums, multiplier, bias, low, high, n, out);
+void Scale(const Sum* sums, const Scaling& scaling, int32_t n, float* out) {
+  ScaleLoop(sums, scaling, n, out);
 }
 
 // Two sums, multiplied and shifted to the right with halves up, of 64 bits each.

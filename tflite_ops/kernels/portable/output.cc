@@ -7,8 +7,8 @@ namespace portable {
 namespace {
 
 template <typename Sum>
-void Scale(const Sum* sums, const float* multiplier, const float* bias, float low, float high, int32_t n, float* out) {
-  ScaleLoop(sums, multiplier, bias, low, high, n, out);
+void Scale(const Sum* sums, const Scaling& scaling, int32_t n, float* out) {
+  ScaleLoop(sums, scaling, n, out);
 }
 
 template <typename Out>

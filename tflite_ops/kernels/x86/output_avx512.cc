@@ -8,8 +8,8 @@ namespace x86 {
 namespace {
 
 template <typename Sum>
-void Scale(const Sum* sums, const float* multiplier, const float* bias, float low, float high, int32_t n, float* out) {
-  ScaleLoop(sums, multiplier, bias, low, high, n, out);
+void Scale(const Sum* sums, const Scaling& scaling, int32_t n, float* out) {
+  ScaleLoop(sums, scaling, n, out);
 }
 
 // The lower halves of each 64-bit lane, multiplied and shifted.
