@@ -1,7 +1,7 @@
 """Kernels and ops on microcontroller cores: they compile, need no heap, and compute what this machine computes.
 
-tflite_ops/tests/boards/program.cc runs in QEMU; what it prints on a board is to be what it prints here. Some of its nodes come
-from here, with what tests/reference_ops.py computes of them.
+tflite_ops/tests/boards/program.cc runs in QEMU; what it prints on a board is to be what it prints here. Some of its
+nodes come from here, with what tests/reference_ops.py computes of them.
 """
 
 import concurrent.futures
@@ -58,8 +58,9 @@ VARIANTS = {
     "direct": ["-Os", "-DKERAS_STE_DIRECT_ONLY"],
     "tiled": ["-O3"],  # here compilers use the vectors that a core has
 }
-# The tiled kernels take 10 KB of stack and more for weights, which boards with a Cortex-M0+ do not have, nor has it vectors.
-BUILDS = [(board, variant) for board in BOARDS for variant in VARIANTS if (board, variant) != ("cortex-m0plus", "tiled")]
+# The tiled kernels take 12 KB of stack, of the 16 KB of RAM that the smallest board has.
+TOO_LARGE = ("cortex-m0plus", "tiled")
+BUILDS = [(board, variant) for board in BOARDS for variant in VARIANTS if (board, variant) != TOO_LARGE]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,8 @@ def product_cases():
     """The same of products with several codes, kinds of input, and outputs of integers."""
     packed = {"input_bits": 3, "input_encoding": "unsigned"}
     widths = [("packed", packed, 2, "signed", "int8"), ("packed", packed, 2, "ternary", "packed")]
-    widths += [("int8", {}, 4, "signed", "int8"), ("uint8", {}, 3, "bipolar", "int16"), ("float32", {}, 2, "ternary", "float32")]
+    widths += [("int8", {}, 4, "signed", "int8"), ("uint8", {}, 3, "bipolar", "int16")]
+    widths += [("float32", {}, 2, "ternary", "float32")]
     for seed, (kind, inputs, bits, encoding, output) in enumerate(widths):
         rng = np.random.default_rng(seed)
         codes = {"version": 2, "weight_bits": bits, "weight_encoding": encoding, "output": output}
@@ -98,8 +100,9 @@ def product_cases():
         yield "SteFullyConnected", products.fully_connected_node(rng, kind, (2, 2, 35), codes | sizes)
         sizes = {"channels": 5, "filters": 7, "padding": "valid"}
         yield "SteTransposeConv2D", products.transpose_conv2d_node(rng, kind, (1, 2, 3, 5), codes | window | sizes)
-    rows = {"version": 2, "weight_bits": 2, "weight_encoding": "ternary", "output": "float32", "units": 7, "channels": 35}
-    yield "SteFullyConnected", products.fully_connected_node(rng, "rows", (2, 35), rows | {"pixels": 1, "input_axes": 1})
+    rows = {"version": 2, "weight_bits": 2, "weight_encoding": "ternary", "output": "float32"}
+    rows |= {"units": 7, "channels": 35, "pixels": 1, "input_axes": 1}
+    yield "SteFullyConnected", products.fully_connected_node(rng, "rows", (2, 35), rows)
 
 
 def cases():
@@ -293,7 +296,8 @@ def test_cortex_m55_keeps_floats_out_of_vectors(build):
 
 def registrations(build):
     """The functions of the adapter that an app calls for each op."""
-    return {op: symbol for symbol, op in re.findall(r" T (\w+?Register(Ste\w+)Ev)$", run(arm_tool("nm"), build.adapter), re.M)}
+    listed = run(arm_tool("nm"), build.adapter)
+    return {op: symbol for symbol, op in re.findall(r" T (\w+?Register(Ste\w+)Ev)$", listed, re.M)}
 
 
 def linked_for(build, out, names):

@@ -145,7 +145,8 @@ def transpose_conv2d_node(rng, kind, shape, options):
 def code_options(draw, kind):
     """The options that say what weights, inputs and outputs are made of."""
     options = {"version": 2, "output": draw(st.sampled_from(outputs_for(kind)))}
-    return options | draw(codes("weight")) | draw(codes("output", 4)) | (draw(codes("input")) if kind == "packed" else {})
+    inputs = draw(codes("input")) if kind == "packed" else {}
+    return options | draw(codes("weight")) | draw(codes("output", 4)) | inputs
 
 
 @st.composite

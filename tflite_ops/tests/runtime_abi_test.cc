@@ -83,6 +83,7 @@ ENUMERATOR(kTfLiteNoType);
 ENUMERATOR(kTfLiteFloat32);
 ENUMERATOR(kTfLiteInt32);
 ENUMERATOR(kTfLiteUInt8);
+ENUMERATOR(kTfLiteInt16);
 ENUMERATOR(kTfLiteInt8);
 
 SIZE(TfLiteAllocationType);
