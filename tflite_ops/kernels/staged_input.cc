@@ -17,6 +17,9 @@ size_t ElementBytes(Way way) { return way == Way::kBytes ? 1 : 4; }
 
 bool NeedsSums(const StagedInput& s, const Product& p) { return s.way == Way::kBytes && ByteSumFactor(p) != 0; }
 
+// Of fewer channels than a vector has bytes, a call for each pixel would take longer than its work.
+constexpr int32_t kNarrowPixel = 32;
+
 // The byte that stands for a code with these bits.
 int8_t ByteOf(const Codes& codes, int32_t number) {
   const InputBytes b = InputBytesOf(codes);
@@ -78,12 +81,54 @@ struct Job {
       return k.unpack_planes(planes, WordsOf(c.channels), c.channels, c.inputs.bits, b.start, b.worth, out);
     }
     const int8_t* bytes = static_cast<const int8_t*>(input) + pixel * c.channels;
-    return k.flip_bytes(bytes, c.channels, c.input == InputKind::kUInt8 ? INT8_MIN : 0, out);
+    return k.flip_bytes(bytes, c.channels, Flip(), out);
+  }
+
+  int8_t Flip() const { return c.input == InputKind::kUInt8 ? INT8_MIN : 0; }
+
+  // What the sums of a row's pixels become: each that of all pixels that a row of the kernel covers from there on.
+  void SumWindows(int32_t* sums) const {
+    const int64_t step = static_cast<int64_t>(c.w.dilation) * c.groups, end = static_cast<int64_t>(s.width) * c.groups;
+    const int64_t length = c.w.kernel * step;
+    for (int64_t first = 0; first < step; ++first) {
+      int32_t window = 0;
+      for (int64_t i = first; i < first + length && i < end; i += step) window += sums[i];
+      for (int64_t i = first; i + length - step < end; i += step) {
+        const int32_t left = sums[i];
+        sums[i] = window;
+        if (i + length < end) window += sums[i + length] - left;
+      }
+    }
+  }
+
+  // A row of the image whose pixels are narrow, all at once.
+  void NarrowRow(int64_t first, int8_t pad_byte, int32_t* sums, int8_t* out) const {
+    const int32_t before = c.w.before, inside = s.width - before < c.w.in ? s.width - before : c.w.in;
+    const int64_t begin = static_cast<int64_t>(before) * c.channels, n = static_cast<int64_t>(inside) * c.channels;
+    const int8_t* bytes = static_cast<const int8_t*>(input) + first * c.channels;
+    memset(out, pad_byte, static_cast<size_t>(begin));
+    for (int64_t i = 0; i < n; i += kMaxByteDotK) {
+      k.flip_bytes(bytes + i, static_cast<int32_t>(n - i < kMaxByteDotK ? n - i : kMaxByteDotK), Flip(), out + begin + i);
+    }
+    memset(out + begin + n, pad_byte, static_cast<size_t>(s.row_step - begin - n));
+    if (sums == nullptr) return;
+    for (int32_t x = 0; x < s.width; ++x, out += c.channels, sums += c.groups) SumPixel(out, sums);
   }
 
   // `first` is the first pixel of the image's row; there is none where `row_inside` is false.
   void ByteRow(bool row_inside, int64_t first, int32_t image, int32_t y, int8_t* out) const {
+    int32_t* sums = HasSums() ? SumsAt(image, y, 0) : nullptr;
     const int8_t pad_byte = ByteOf(c.inputs, padding);
+    if (row_inside && !Packed(c) && c.channels < kNarrowPixel) {
+      NarrowRow(first, pad_byte, sums, out);
+    } else {
+      WideRow(row_inside, first, pad_byte, sums, out);
+    }
+    if (sums != nullptr) SumWindows(sums);
+  }
+
+  // The same pixel by pixel.
+  void WideRow(bool row_inside, int64_t first, int8_t pad_byte, int32_t* sums, int8_t* out) const {
     for (int32_t x = 0; x < s.width; ++x, out += c.channels) {
       const int32_t from = x - c.w.before;
       int32_t sum = pad_byte * c.channels;
@@ -92,12 +137,11 @@ struct Job {
       } else {
         memset(out, pad_byte, static_cast<size_t>(c.channels));
       }
-      if (!HasSums()) continue;
-      int32_t* sums = SumsAt(image, y, x);
+      if (sums == nullptr) continue;
       if (c.groups == 1) {
-        *sums = sum;
+        sums[x] = sum;
       } else {
-        SumPixel(out, sums);
+        SumPixel(out, sums + static_cast<int64_t>(x) * c.groups);
       }
     }
   }

@@ -165,7 +165,7 @@ struct Run {
   const char* weights;
   Tables tables;
   const void* staged;
-  const int32_t* sums;   // of the staged pixels' bytes, or null
+  const int32_t* sums;   // of the bytes under rows of the kernel, or null
   const float* scales;   // of the images, or null
   void* output;
 
@@ -218,8 +218,7 @@ struct Run {
   int32_t RowStart(int64_t first_sum, int32_t group, int32_t factor) const {
     int32_t sum = 0;
     for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
-      const int32_t* row = sums + (first_sum + static_cast<int64_t>(ky) * c.h.dilation * s.width) * c.groups + group;
-      for (int32_t kx = 0; kx < c.w.kernel; ++kx) sum += row[kx * c.w.dilation * c.groups];
+      sum += sums[(first_sum + static_cast<int64_t>(ky) * c.h.dilation * s.width) * c.groups + group];
     }
     return factor * sum;
   }
