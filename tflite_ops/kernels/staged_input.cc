@@ -17,6 +17,9 @@ size_t ElementBytes(Way way) { return way == Way::kBytes ? 1 : 4; }
 
 bool NeedsSums(const StagedInput& s, const Product& p) { return s.way == Way::kBytes && ByteSumFactor(p) != 0; }
 
+// Of fewer channels than a vector has bytes, a call for each pixel would take longer than its work.
+constexpr int32_t kNarrowPixel = 32;
+
 // The byte that stands for a code with these bits.
 int8_t ByteOf(const Codes& codes, int32_t number) {
   const InputBytes b = InputBytesOf(codes);
@@ -93,22 +96,49 @@ struct Job {
       return k.unpack_planes(planes, WordsOf(c.channels), c.channels, c.inputs.bits, b.start, b.worth, out);
     }
     const int8_t* bytes = static_cast<const int8_t*>(input) + pixel * c.channels;
-    return k.flip_bytes(bytes, c.channels, c.input == InputKind::kUInt8 ? INT8_MIN : 0, out);
+    return k.flip_bytes(bytes, c.channels, Flip(), out);
+  }
+
+  int8_t Flip() const { return c.input == InputKind::kUInt8 ? INT8_MIN : 0; }
+
+  // A row of the image whose pixels are narrow, all at once.
+  void NarrowRow(int64_t first, int8_t pad_byte, int32_t* sums, int8_t* out) const {
+    const int64_t begin = static_cast<int64_t>(Limit(c.w.before)) * c.channels;
+    const int64_t end = static_cast<int64_t>(Limit(c.w.before + c.w.in)) * c.channels;
+    const int8_t* bytes = static_cast<const int8_t*>(input) + (first - c.w.before) * c.channels;  // of the staged row's first
+    memset(out, pad_byte, static_cast<size_t>(begin));
+    for (int64_t i = begin; i < end; i += kMaxByteDotK) {
+      k.flip_bytes(bytes + i, static_cast<int32_t>(end - i < kMaxByteDotK ? end - i : kMaxByteDotK), Flip(), out + i);
+    }
+    memset(out + end, pad_byte, static_cast<size_t>(s.row_step - end));
+    if (sums == nullptr) return;
+    for (int32_t x = 0; x < s.width; ++x, out += c.channels, sums += c.groups) SumPixel(out, sums);
   }
 
   // Makes the sums of a row's pixels those of all pixels under a kernel row that begins at each of them, if it ends inside.
   void AddUnderKernel(int32_t* sums) const {
-    const int32_t step = c.w.dilation * c.groups;
-    const int32_t end = (s.width - (c.w.kernel - 1) * c.w.dilation) * c.groups;
-    for (int32_t i = 0; i < end; ++i) {
+    const int64_t step = static_cast<int64_t>(c.w.dilation) * c.groups;
+    const int64_t end = static_cast<int64_t>(s.width) * c.groups - (c.w.kernel - 1) * step;
+    for (int64_t i = 0; i < end; ++i) {
       for (int32_t kx = 1; kx < c.w.kernel; ++kx) sums[i] += sums[i + kx * step];
     }
   }
 
   // `first` is the first pixel of the image's row; there is none where `row_inside` is false.
   void ByteRow(bool row_inside, int64_t first, int32_t image, int32_t y, int8_t* out) const {
-    const InputBytes how = InputBytesOf(c.inputs);
+    int32_t* sums = HasSums() ? SumsAt(image, y, 0) : nullptr;
     const int8_t pad_byte = ByteOf(c.inputs, padding);
+    if (row_inside && !Packed(c) && c.channels < kNarrowPixel) {
+      NarrowRow(first, pad_byte, sums, out);
+    } else {
+      WideRow(row_inside, first, pad_byte, sums, out);
+    }
+    if (sums != nullptr) AddUnderKernel(sums);
+  }
+
+  // The same pixel by pixel.
+  void WideRow(bool row_inside, int64_t first, int8_t pad_byte, int32_t* sums, int8_t* out) const {
+    const InputBytes how = InputBytesOf(c.inputs);
     for (int32_t x = 0; x < s.width; ++x, out += c.channels) {
       const int32_t from = x - c.w.before;
       int32_t sum = pad_byte * c.channels;
@@ -117,15 +147,13 @@ struct Job {
       } else {
         memset(out, pad_byte, static_cast<size_t>(c.channels));
       }
-      if (!HasSums()) continue;
-      int32_t* sums = SumsAt(image, y, x);
+      if (sums == nullptr) continue;
       if (c.groups == 1) {
-        *sums = sum;
+        sums[x] = sum;
       } else {
-        SumPixel(out, sums);
+        SumPixel(out, sums + static_cast<int64_t>(x) * c.groups);
       }
     }
-    if (HasSums()) AddUnderKernel(SumsAt(image, y, 0));
   }
 
   // The row is the whole image. Its scale is the number that 1 stands for.

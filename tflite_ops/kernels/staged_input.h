@@ -19,8 +19,8 @@ struct StagedInput {
   int32_t pixel;          // words or elements of one pixel of one plane
   int64_t column_step, row_step, image_step, plane_step;  // in words or elements
   // Offsets in the scratch memory, in bytes.
-  size_t sums;    // int32 [batch][height][width][groups] of the bytes under a kernel row that begins there, where kBytes
-                  // wants them
+  // int32 [batch][height][width][groups], where kBytes wants them: of the bytes under a row of the kernel that begins there
+  size_t sums;
   size_t scales;  // float [batch] of rows that are quantized
   size_t end;     // the whole
 };
