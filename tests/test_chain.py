@@ -126,3 +126,22 @@ def test_a_chain_that_overflows_into_nan_is_refused():
 def test_sums_beyond_int32_are_refused():
     with pytest.raises(NotFusable, match="2147483647"):
         find_thresholds([], 1, 2**31 - 1)
+
+
+@hypothesis.settings(max_examples=100)
+@hypothesis.given(chains, st.integers(1, 300), st.booleans(), st.integers(0, 2**31))
+def test_thresholds_of_several_levels_count_the_levels_reached(chain, bound, by_channel, seed):
+    rng = np.random.default_rng(seed)
+    levels = np.sort(rng.normal(scale=30, size=(5, CHANNELS if by_channel else 1)), axis=0).astype(np.float32)
+    levels[0], levels[4] = -np.inf, np.nan
+    sums = np.arange(-bound, bound + 1)[:, np.newaxis].repeat(CHANNELS, 1)
+    expected = evaluate(chain, sums.astype(np.float32))
+    try:
+        thresholds, negated = find_thresholds(chain, CHANNELS, bound, levels)
+    except NotFusable:
+        assert np.isnan(expected).any()
+        return
+    assert thresholds.shape == (5, CHANNELS) and (np.diff(thresholds.astype(np.int64), axis=0) >= 0).all()
+    assert (thresholds[0] == ALWAYS).all() and (thresholds[4] == NEVER).all()
+    for threshold, level in zip(thresholds, levels):
+        np.testing.assert_array_equal(said_by_thresholds(sums, threshold, negated), expected >= level)
