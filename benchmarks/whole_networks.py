@@ -37,10 +37,18 @@ IMAGE = (224, 224, 3)
 BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
 
-def normalized_conv(x, filters, size, strides, relu):
-    x = keras.layers.Conv2D(filters, size, strides=strides, padding="same", use_bias=False)(x)
+def normalized_conv(x, filters, size, strides, relu, **quantizers):
+    layer = keras_ste.QuantConv2D if quantizers else keras.layers.Conv2D
+    x = layer(filters, size, strides=strides, padding="same", use_bias=False, **quantizers)(x)
     x = batch_norm(x, None)
     return keras.layers.ReLU()(x) if relu else x
+
+
+def stem_conv(binary, filters, size):
+    """The input, and the first convolution: of a binary network with weights of 8 bits on the pixels' bytes."""
+    inputs = keras.Input(IMAGE, dtype="uint8" if binary else "float32")
+    quantizers = {"kernel_quantizer": keras_ste.quantizers.UniformQuantizer(bits=8)} if binary else {}
+    return inputs, normalized_conv(inputs, filters, size, 2, relu=True, **quantizers)
 
 
 def classified(x):
@@ -57,8 +65,7 @@ def residual_block(x, filters, strides, binary):
 
 def resnet(binary):
     """Bi-Real Net of 18 layers: ResNet-18 with a shortcut round each convolution."""
-    inputs = keras.Input(IMAGE)
-    x = normalized_conv(inputs, FILTERS, 7, 2, relu=True)
+    inputs, x = stem_conv(binary, FILTERS, 7)
     x = keras.layers.MaxPooling2D(3, 2, padding="same")(x)
     for stage in range(STAGES):
         for block in range(BLOCKS):
@@ -69,8 +76,7 @@ def resnet(binary):
 def quicknet(binary):
     """QuickNet: its stem, and a binary convolution between ReLU and batch normalization in each block."""
     quantizer = "ste_sign" if binary else None
-    inputs = keras.Input(IMAGE)
-    x = normalized_conv(inputs, FILTERS // 4, 3, 2, relu=True)
+    inputs, x = stem_conv(binary, FILTERS // 4, 3)
     x = keras.layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)
     x = normalized_conv(batch_norm(x, None), FILTERS, 1, 1, relu=False)
     for stage in range(STAGES):
