@@ -44,11 +44,11 @@ def normalized_conv(x, filters, size, strides, relu, **quantizers):
     return keras.layers.ReLU()(x) if relu else x
 
 
-def stem_conv(binary, filters, size):
-    """The input, and the first convolution: of a binary network with weights of 8 bits on the pixels' bytes."""
+def resnet_stem(binary):
+    """The input, and the first convolution: the binary network has weights of 8 bits there, and the pixels' bytes."""
     inputs = keras.Input(IMAGE, dtype="uint8" if binary else "float32")
     quantizers = {"kernel_quantizer": keras_ste.quantizers.UniformQuantizer(bits=8)} if binary else {}
-    return inputs, normalized_conv(inputs, filters, size, 2, relu=True, **quantizers)
+    return inputs, normalized_conv(inputs, FILTERS, 7, 2, relu=True, **quantizers)
 
 
 def classified(x):
@@ -65,7 +65,7 @@ def residual_block(x, filters, strides, binary):
 
 def resnet(binary):
     """Bi-Real Net of 18 layers: ResNet-18 with a shortcut round each convolution."""
-    inputs, x = stem_conv(binary, FILTERS, 7)
+    inputs, x = resnet_stem(binary)
     x = keras.layers.MaxPooling2D(3, 2, padding="same")(x)
     for stage in range(STAGES):
         for block in range(BLOCKS):
@@ -76,7 +76,8 @@ def resnet(binary):
 def quicknet(binary):
     """QuickNet: its stem, and a binary convolution between ReLU and batch normalization in each block."""
     quantizer = "ste_sign" if binary else None
-    inputs, x = stem_conv(binary, FILTERS // 4, 3)
+    inputs = keras.Input(IMAGE)
+    x = normalized_conv(inputs, FILTERS // 4, 3, 2, relu=True)
     x = keras.layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)
     x = normalized_conv(batch_norm(x, None), FILTERS, 1, 1, relu=False)
     for stage in range(STAGES):
