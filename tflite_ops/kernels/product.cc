@@ -11,8 +11,6 @@ bool Bipolar(const Codes& c) { return c.encoding == Encoding::kBipolar; }
 
 int32_t Blocks(const Product& p) { return CeilDiv(p.outputs, kBlock); }
 
-size_t Align(size_t bytes) { return (bytes + kProductAlignment - 1) / kProductAlignment * kProductAlignment; }
-
 // -- The file's weights --
 
 int32_t SetBits(const uint32_t* plane, int32_t words, uint32_t last) {
@@ -273,7 +271,7 @@ InputBytes InputBytesOf(const Codes& c) {
 
 int32_t ByteSumFactor(const Product& p) { return -WeightBytesOf(p.weights).offset * InputBytesOf(p.inputs).scale; }
 
-size_t WeightsBytes(const Product& p) { return Align(BlockBytes(p) * static_cast<size_t>(Blocks(p))); }
+size_t WeightsBytes(const Product& p) { return AlignedBytes(BlockBytes(p) * static_cast<size_t>(Blocks(p))); }
 
 void FillWeights(const Product& p, const Filter& filter, void* weights) {
   char* block_at = static_cast<char*>(weights);

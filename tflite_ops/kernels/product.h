@@ -21,6 +21,11 @@ namespace keras_ste {
 
 constexpr size_t kProductAlignment = 64;
 
+// The bytes of a piece of memory behind which another may begin.
+static inline size_t AlignedBytes(size_t bytes) {
+  return (bytes + kProductAlignment - 1) / kProductAlignment * kProductAlignment;
+}
+
 enum class Way : uint8_t { kPlanes, kBytes, kFloats, kSigns };
 
 struct Product {

@@ -7,8 +7,6 @@
 namespace keras_ste {
 namespace {
 
-size_t Align(size_t bytes) { return (bytes + kProductAlignment - 1) / kProductAlignment * kProductAlignment; }
-
 // From the first place that a window covers to the last.
 int32_t Covered(const Axis& a) { return (a.out - 1) * a.stride + (a.kernel - 1) * a.dilation + 1; }
 bool Inside(const Axis& a) { return a.before == 0 && Covered(a) <= a.in; }
@@ -231,10 +229,10 @@ StagedInput StagedInputOf(const Conv& c, const Product& p) {
   if (s.in_place) return s;
   // Tiles read a little beyond the last pixel.
   const size_t elements = static_cast<size_t>(s.plane_step) * static_cast<size_t>(s.planes);
-  s.sums = Align(elements * ElementBytes(p.way) + kByteSlack);
+  s.sums = AlignedBytes(elements * ElementBytes(p.way) + kByteSlack);
   const size_t pixels = static_cast<size_t>(c.batch) * static_cast<size_t>(s.height) * static_cast<size_t>(s.width);
-  s.scales = s.sums + (NeedsSums(s, p) ? Align(sizeof(int32_t) * pixels * static_cast<size_t>(c.groups)) : 0);
-  s.end = s.scales + (c.quantize_rows ? Align(sizeof(float) * static_cast<size_t>(c.batch)) : 0);
+  s.scales = s.sums + (NeedsSums(s, p) ? AlignedBytes(sizeof(int32_t) * pixels * static_cast<size_t>(c.groups)) : 0);
+  s.end = s.scales + (c.quantize_rows ? AlignedBytes(sizeof(float) * static_cast<size_t>(c.batch)) : 0);
   return s;
 }
 

@@ -12,8 +12,6 @@ constexpr int32_t kMaxPointers = 2048;        // of one tile
 constexpr size_t kCachedWeights = 256 << 10;  // bytes of weights that stay near while the tiles pass
 constexpr double kMostStaged = 1e12;          // elements
 
-size_t Align(size_t bytes) { return (bytes + kTiledAlignment - 1) / kTiledAlignment * kTiledAlignment; }
-
 // Chunks of 32 channels never span two groups.
 int32_t GroupChunks(const Conv& c) { return CeilDiv(GroupFilters(c), kChunk); }
 int32_t PaddedFilters(const Conv& c) { return c.groups * GroupChunks(c) * kChunk; }
@@ -86,9 +84,9 @@ TablesHeader LayOutTables(const Conv& c) {
   const bool borders = HasBorderClasses(c);
   const int32_t row_classes = borders ? FillClasses(c.h, nullptr) : 1;
   t.column_classes = borders ? FillClasses(c.w, nullptr) : 1;
-  const size_t rows = Align(sizeof(TablesHeader));
-  t.columns = rows + (borders ? Align(c.h.out * sizeof(int32_t)) : 0);
-  t.start = t.columns + (borders ? Align(c.w.out * sizeof(int32_t)) : 0);
+  const size_t rows = AlignedBytes(sizeof(TablesHeader));
+  t.columns = rows + (borders ? AlignedBytes(c.h.out * sizeof(int32_t)) : 0);
+  t.start = t.columns + (borders ? AlignedBytes(c.w.out * sizeof(int32_t)) : 0);
   t.end = t.start + sizeof(int32_t) * static_cast<size_t>(row_classes) * t.column_classes * PaddedFilters(c);
   return t;
 }
@@ -108,7 +106,7 @@ Tables TablesAt(const Conv& c, void* memory) {
   char* p = static_cast<char*>(memory);
   const TablesHeader& t = *static_cast<const TablesHeader*>(memory);
   const bool borders = HasBorderClasses(c);
-  return {borders ? reinterpret_cast<int32_t*>(p + Align(sizeof(TablesHeader))) : nullptr,
+  return {borders ? reinterpret_cast<int32_t*>(p + AlignedBytes(sizeof(TablesHeader))) : nullptr,
           borders ? reinterpret_cast<int32_t*>(p + t.columns) : nullptr, reinterpret_cast<int32_t*>(p + t.start),
           t.column_classes};
 }

@@ -1,6 +1,6 @@
 // Convolution from weights regrouped into blocks of 16 output channels, a few pixels at a time.
 //
-// The caller owns three pieces of memory, all aligned to kTiledAlignment:
+// The caller owns three pieces of memory, all aligned to kProductAlignment:
 //   weights   the blocks: depends on the constant tensors only
 //   tables    starting sums: depends on the input's shape too
 //   scratch   the inputs as the tiles read them: written anew at each call
@@ -14,8 +14,6 @@
 #include "kernels/product.h"
 
 namespace keras_ste {
-
-constexpr size_t kTiledAlignment = 64;
 
 // How the sums are to be computed. False for the few shapes left to DirectConv.
 bool ChooseTiledWay(const Conv& conv, const KernelTable& kernels, Way* way);

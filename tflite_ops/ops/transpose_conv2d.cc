@@ -59,8 +59,6 @@ bool PartAt(const State& s, int32_t index, ConvState* state) {
   return h.axis.out > 0 && w.axis.out > 0;
 }
 
-size_t Align(size_t bytes) { return (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment; }
-
 // Calls visit(part) for all parts with outputs.
 template <typename Visit>
 void ForEachPart(const void* state, const Visit& visit) {
@@ -161,7 +159,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
 // The memory of the parts lies one behind the other.
 size_t AllBytes(const void* state, size_t (*bytes)(const void*)) {
   size_t all = 0;
-  ForEachPart(state, [&](const ConvState& part) { all += Align(bytes(&part)); });
+  ForEachPart(state, [&](const ConvState& part) { all += AlignedBytes(bytes(&part)); });
   return all;
 }
 
@@ -170,7 +168,7 @@ void FillAll(const void* state, const void* const* inputs, void* memory, size_t 
   char* at = static_cast<char*>(memory);
   ForEachPart(state, [&](const ConvState& part) {
     if (bytes(&part) > 0) fill(&part, inputs, at);
-    at += Align(bytes(&part));
+    at += AlignedBytes(bytes(&part));
   });
 }
 
@@ -189,9 +187,10 @@ void WorkOnAll(const void* state, const Buffers& buffers, int32_t begin, int32_t
     const int32_t from = begin > first ? begin - first : 0, to = end - first < count ? end - first : count;
     if (from < to) work(&part, own, from, to);
     first += count;
-    if (own.weights != nullptr) own.weights = static_cast<const char*>(own.weights) + Align(ConvWeightsBytes(&part));
-    if (own.tables != nullptr) own.tables = static_cast<const char*>(own.tables) + Align(ConvTablesBytes(&part));
-    if (own.scratch != nullptr) own.scratch = static_cast<char*>(own.scratch) + Align(ConvScratchBytes(&part));
+    const size_t weights = AlignedBytes(ConvWeightsBytes(&part));
+    if (own.weights != nullptr) own.weights = static_cast<const char*>(own.weights) + weights;
+    if (own.tables != nullptr) own.tables = static_cast<const char*>(own.tables) + AlignedBytes(ConvTablesBytes(&part));
+    if (own.scratch != nullptr) own.scratch = static_cast<char*>(own.scratch) + AlignedBytes(ConvScratchBytes(&part));
   });
 }
 

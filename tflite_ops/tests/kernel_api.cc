@@ -77,14 +77,12 @@ const CodeKernels* KernelsCalled(const char* name) {
   return table == nullptr ? nullptr : table->codes;
 }
 
-size_t Align(size_t bytes) { return (bytes + kProductAlignment - 1) / kProductAlignment * kProductAlignment; }
-
 // A row as the kernels read it: planes, or what the sum of its bytes adds to all sums, and the bytes.
 size_t RowBytes(const Product& p) {
   if (p.way == Way::kPlanes) {
     return sizeof(uint32_t) * static_cast<size_t>(p.inputs.bits) * static_cast<size_t>(p.words);
   }
-  return Align(sizeof(int32_t) + static_cast<size_t>(p.count) + kByteSlack);
+  return AlignedBytes(sizeof(int32_t) + static_cast<size_t>(p.count) + kByteSlack);
 }
 
 int32_t* StartAt(const Product& p, void* weights) {
