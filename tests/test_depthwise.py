@@ -1,12 +1,17 @@
-"""SteDepthwiseConv2D against the plain reference: every width, encoding, kind of input and of output."""
+"""SteDepthwiseConv2D against the plain reference: every width, encoding, kind of input and of output.
 
+`pytest -m exhaustive` tries all codes of weights with all of inputs and all kinds of output.
+"""
+
+import kernel_api
 import numpy as np
 import pytest
 import reference_ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_code_ops import CODES, SEEDS, model_of, random_codes, random_numbers, random_outputs, random_scales, run
-from test_kernels import CHANNELS, isa  # noqa: F401: a fixture
+from test_code_products import every_input_and_output, with_data
+from test_kernels import CHANNELS, check, isa  # noqa: F401: a fixture
 
 KINDS = ["packed", "int8", "uint8", "float32"]
 
@@ -104,6 +109,24 @@ def test_equals_the_reference(isa, kind, data, misalign, threads):
 def test_bits_to_bits(isa, case, misalign, threads):
     model, expected = model_of("SteDepthwiseConv2D", *case, misalign)
     np.testing.assert_array_equal(run(model, case[1], threads), expected)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("weights", kernel_api.CODES, ids=str)
+def test_every_depthwise(isa, weights):
+    """Of odd sizes, with and without padding, strides, dilation and several outputs of a channel."""
+    for seed, kind, options in every_input_and_output(weights):
+        if kind == "rows":
+            continue
+        rng = np.random.default_rng(seed)
+        options |= {"channels": int(rng.choice([3, 33, 70])), "depth_multiplier": int(rng.choice([1, 1, 2]))}
+        options |= {f"kernel_{axis}": int(rng.integers(1, 4)) for axis in "hw"}
+        options |= {f"{what}_{axis}": int(rng.integers(1, 3)) for what in ("stride", "dilation") for axis in "hw"}
+        options |= {"padding": str(rng.choice(["same", "valid"])), "pad_value": int(rng.integers(2))}
+        taps, channels = options["kernel_h"] * options["kernel_w"], options["channels"] * options["depth_multiplier"]
+        options, value, constants = with_data(rng, kind, (1, 5, 7, options["channels"]), options, channels, taps)
+        filters = random_codes(rng, (options["kernel_h"], options["kernel_w"], channels), *weights)
+        check("SteDepthwiseConv2D", options, value, [filters, *constants])
 
 
 def one_output(options, value, filters):
