@@ -58,6 +58,17 @@ class Codes:
             return (values + 2**self.bits - 1) // 2
         return values % 2**self.bits
 
+    def values(self, numbers: np.ndarray) -> np.ndarray:
+        """What the codes are worth that are these unsigned numbers: `numbers` undone.
+
+        >>> Codes(2, "signed").values(np.array([2, 3, 0, 1])).tolist()
+        [-2, -1, 0, 1]
+        """
+        if self.encoding == "bipolar":
+            return 2 * numbers - (2**self.bits - 1) - self.zero_point
+        wrapped = 0 if self.encoding == "unsigned" else 2**self.bits * (numbers >= 2 ** (self.bits - 1))
+        return numbers - wrapped - self.zero_point
+
     def options(self, name: str) -> dict[str, int | str]:
         """The options of an op that say this of its codes `name`, without the zero point."""
         return {f"{name}_bits": self.bits, f"{name}_encoding": self.encoding}

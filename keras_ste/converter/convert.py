@@ -11,10 +11,12 @@ from typing import Any
 
 import keras
 
-from keras_ste.converter.graph import STE_OPS, Model, read_model
+from keras_ste.converter.errors import NotPackedError, VerificationError
+from keras_ste.converter.graph import MATMUL_OPS, STE_OPS, Model, read_model
 from keras_ste.converter.passes import run_passes
 from keras_ste.converter.report import Report, make_report
-from keras_ste.converter.trace import trace
+from keras_ste.converter.trace import float32_compute, trace
+from keras_ste.converter.verify import verify_file
 from keras_ste.converter.writer import write_model
 from keras_ste.layers.common import QuantizedLayer
 from keras_ste.version import __version__
@@ -54,7 +56,13 @@ class ConvertedModel:
 
 
 def convert(
-    model: keras.Model, *, input_signature: Any = None, strict: bool = False
+    model: keras.Model,
+    *,
+    input_signature: Any = None,
+    strict: bool = False,
+    verify: Any = None,
+    verify_layers: bool = False,
+    tolerance: float = 1e-4,
 ) -> ConvertedModel:
     """Converts a trained Keras model for TFLite, LiteRT and TFLite Micro.
 
@@ -71,6 +79,12 @@ def convert(
         is a size known only at run time). By default the shapes it was last built with and float32
         are taken, with any batch size; so it is needed where the inputs are integers.
       strict: makes it an error when a layer that was quantized in training is not packed.
+      verify: samples on which the file and the Keras model are run and compared: an array, a list of arrays
+        or a dictionary of them by the inputs' names, or a `tf.data.Dataset` or generator of batches. The
+        report then says how the outputs differ.
+      verify_layers: whether to compare the inputs and outputs of each packed layer too, codes bit for bit.
+      tolerance: what floats may differ by on these samples, times the largest magnitude of the tensor where
+        that is above 1. Integers and codes have to be equal (but for a tolerance of 1 or more).
 
     Returns:
       A `ConvertedModel`. Its signature `serving_default` has the model's names: those of the inputs,
@@ -80,7 +94,9 @@ def convert(
     Raises:
       TypeError: not a Keras 3 model, or not a signature.
       ValueError: the model has no weights yet, its inputs are not known, TFLite lacks an op that it
-        needs, or in strict mode a quantized layer was not packed.
+        needs, or the samples do not fit the model's inputs. `NotPackedError`, a ValueError: in strict mode a
+        quantized layer was not packed. `VerificationError`, a ValueError: a difference is above the
+        tolerance; the message names the layer or output, the sample and the values.
       RuntimeError: TensorFlow lost a quantized layer on the way.
 
     Example:
@@ -92,14 +108,16 @@ def convert(
       >>> [(row.op, row.layer) for row in converted.report.rows]
       [('SteQuantize', 'net/dense'), ('SteFullyConnected', 'net/dense')]
     """
-    content, layers, inputs, outputs = trace(model, input_signature)
-    graph = read_model(content)
+    traced = trace(model, input_signature)
+    layers = traced.rows
+    graph = read_model(traced.content)
     _check_emissions(graph, layers)
     unpacked = _unpacked(model, layers)
     if strict and unpacked:
         listed = "\n".join(f"  {layer} ({kind}): {reason}" for layer, kind, reason in unpacked)
-        raise ValueError(f"strict=True, but these quantized layers cannot be packed:\n{listed}")
-    _order_signature(graph, inputs, outputs)
+        raise NotPackedError(f"strict=True, but these quantized layers cannot be packed:\n{listed}")
+    _order_signature(graph, [spec.name for spec in traced.inputs], traced.outputs)
+    emitted = [op.outputs[0] for subgraph in graph.graphs for op in subgraph.select(*MATMUL_OPS)]
     for subgraph in graph.graphs:
         run_passes(subgraph)
     _check_custom_ops(graph)
@@ -107,7 +125,14 @@ def convert(
     text = json.dumps({"version": __version__, "layers": quantized}, ensure_ascii=False)
     graph.metadata[METADATA] = text.encode("utf-8")
     content = write_model(graph)
-    return ConvertedModel(content, make_report(graph.graphs, unpacked, len(content)))
+    report = make_report(graph.graphs, unpacked, len(content))
+    if verify is not None:
+        with float32_compute(model):
+            verification = verify_file(content, graph, traced, emitted, verify, tolerance, verify_layers)
+        if not verification.passed:
+            raise VerificationError(verification)
+        report = dataclasses.replace(report, verification=verification)
+    return ConvertedModel(content, report)
 
 
 def _check_emissions(graph: Model, layers: list[dict]) -> None:

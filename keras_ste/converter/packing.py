@@ -53,6 +53,27 @@ def pack_codes(weights: np.ndarray, codes: Codes) -> np.ndarray:
     return _pack_numbers(codes.numbers(weights), codes.bits)
 
 
+def unpack_codes(words: np.ndarray, channels: int, codes: Codes) -> np.ndarray:
+    """What packed codes are worth, less their zero point: `pack_codes` undone.
+
+    Args:
+      words: int32 `[..., bits * ceil(channels / 32)]`.
+      channels: their number.
+      codes: their code book.
+
+    Returns:
+      int32 `[..., channels]`.
+
+    Example:
+      >>> unpack_codes(np.array([10, 12], np.int32), 4, Codes(2, "bipolar")).tolist()
+      [-3, -1, 1, 3]
+    """
+    planes = words.reshape(*words.shape[:-1], codes.bits, words_of(channels)).astype("<i4").view(np.uint8)
+    bits = np.unpackbits(planes, axis=-1, count=channels, bitorder="little").astype(np.int32)
+    numbers = sum(bits[..., plane, :] << plane for plane in range(codes.bits))
+    return codes.values(numbers)
+
+
 def _pack_numbers(numbers: np.ndarray, bits: int) -> np.ndarray:
     return np.concatenate([pack_bits(numbers >> plane & 1 == 1) for plane in range(bits)], axis=-1)
 

@@ -14,6 +14,7 @@ import numpy as np
 from keras_ste.codes import Codes, codes_of
 from keras_ste.converter.graph import MATMUL_OPS, STE_OPS, Graph, Op, Tensor
 from keras_ste.converter.shapes import macs as ste_macs
+from keras_ste.converter.verify import Verification
 
 PACKED = "packed"
 
@@ -52,10 +53,16 @@ class Report:
     """The rows of a conversion, in running order; layers left in float come last.
 
     `str(report)` is a table. `to_dict()` and `to_json()` say the same for programs.
+
+    Attributes:
+      rows: one for each op, then one for each quantized layer that has none.
+      file_bytes: the file's size.
+      verification: how the file compares with the Keras model, where `convert(verify=...)` asked for it.
     """
 
     rows: tuple[Row, ...]
     file_bytes: int
+    verification: Verification | None = None
 
     @property
     def unpacked(self) -> tuple[tuple[str, str], ...]:
@@ -79,6 +86,7 @@ class Report:
             "macs": self.macs,
             "constant_bytes": sum(row.constant_bytes for row in self.rows),
             "file_bytes": self.file_bytes,
+            "verification": self.verification and self.verification.to_dict(),
         }
 
     def to_json(self, **options: Any) -> str:
@@ -98,6 +106,8 @@ class Report:
             elif self.rows[position - 1].reason:
                 text.append(f"    left as it is: {self.rows[position - 1].reason}")
         text.append(self._totals())
+        if self.verification is not None:
+            text.append(str(self.verification))
         return "\n".join(text)
 
     def _totals(self) -> str:

@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_ste.layers.export import export_scope
+from keras_ste.layers.export import export_scope, labelled_layers
 
 SIGNATURE = "serving_default"
 _OTHER_FLOATS = ("float16", "bfloat16", "float64")
 
 
-def trace(
-    model: keras.Model, input_signature: Any = None
-) -> tuple[bytes, list[dict], list[str], list[str]]:
+@dataclasses.dataclass(frozen=True)
+class Traced:
+    """What a trace gives.
+
+    Attributes:
+      content: TensorFlow's file.
+      rows: what the export scope recorded.
+      inputs: the specs of the inputs, named, in the order of the model's arguments.
+      outputs: the names of the outputs, in the order of the model's results.
+      layers: the quantized layers by the labels that rows and ops have of them.
+      serve: the model's call: of a tensor for each input, it gives the outputs by their names.
+    """
+
+    content: bytes
+    rows: list[dict]
+    inputs: list[tf.TensorSpec]
+    outputs: list[str]
+    layers: dict[str, keras.layers.Layer]
+    serve: Callable[..., dict[str, tf.Tensor]]
+
+
+def trace(model: keras.Model, input_signature: Any = None) -> Traced:
     """Runs the model's call once, symbolically, with its quantized layers emitting custom ops.
 
     Args:
@@ -28,10 +48,6 @@ def trace(
       input_signature: one spec for each argument of the model's call, or None to take them from the
         model. A spec is a `tf.TensorSpec`, `keras.InputSpec` or `keras.KerasTensor`, or a list, tuple
         or dictionary of them.
-
-    Returns:
-      The file, the rows that the export scope recorded, and the names of the inputs and of the outputs
-      in the order of the model's arguments and results.
 
     Raises:
       TypeError, ValueError: the model is no Keras 3 model, has no weights yet, or does not know its
@@ -63,8 +79,8 @@ def trace(
             converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
             converter.allow_custom_ops = True
             content = converter.convert()
-    names = [spec.name for spec in flat]
-    return content, list(rows), names, list(function.structured_outputs)
+        layers = labelled_layers()
+    return Traced(content, list(rows), flat, list(function.structured_outputs), layers, serve)
 
 
 def _check_model(model: keras.Model) -> None:

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_ste import quantizers
+from keras_ste.layers import observe
 
 
 def arguments_of(base: type, mixin: type | None = None) -> Callable:
@@ -204,6 +205,7 @@ class ProductLayer(QuantizedLayer):
         outputs = self._emit(inputs)
         if outputs is None:
             outputs = self._compute(inputs, training)
+        observe.note(self, inputs, outputs)
         return outputs if self.activation is None else self.activation(outputs)
 
     @property

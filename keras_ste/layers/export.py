@@ -89,6 +89,11 @@ class _Recorder:
             self.rows.append(row)
 
 
+def labelled_layers() -> dict[str, Any]:
+    """Within an export scope: the layers that were traced so far, by the label that rows and ops have of them."""
+    return {label: layer for layer, label in _recorder.get()._labels.values()}
+
+
 def emit_conv(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """Emits the convolution of a `QuantConv1D` or `QuantConv2D`, up to and including its bias.
 
