@@ -59,8 +59,7 @@ class Verification:
 
     def complaint(self) -> str:
         """What is wrong: the rows above the tolerance."""
-        lines = [f"on {self.samples} samples the file differs from the Keras model by more than the tolerance, "
-                 f"{self.tolerance:g}:"]  # fmt: skip
+        lines = [f"on {self.samples} samples the file differs from the Keras model by more than {self.tolerance:g}:"]
         if self.first_differing:
             lines.append(f"  the first differing layer: {self.first_differing}")
         lines += [f"  {row}" for row in self.outputs if row.exceeds]
@@ -69,8 +68,8 @@ class Verification:
         return "\n".join(lines)
 
     def __str__(self) -> str:
-        lines = [f"verified on {self.samples} samples, tolerance {self.tolerance:g}: "
-                 f"{'passed' if self.passed else 'FAILED'}"]  # fmt: skip
+        verdict = "passed" if self.passed else "FAILED"
+        lines = [f"verified on {self.samples} samples, tolerance {self.tolerance:g}: {verdict}"]
         lines += [f"  {row}" for row in (*self.outputs, *self.layers)]
         lines += [f"  {layer}: not compared, {reason}" for layer, reason in self.skipped]
         return "\n".join(lines)
