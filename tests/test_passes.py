@@ -9,7 +9,7 @@ from sketch import Sketch
 from tensorflow.lite.python import schema_py_generated as schema
 
 from keras_ste.converter.graph import read_model
-from keras_ste.converter.passes import PASSES, run_passes
+from keras_ste.converter.passes import PASSES, fuse
 from keras_ste.converter.passes.exact_shapes import exact_shapes
 from keras_ste.converter.passes.pack_weights import pack_weights
 from keras_ste.converter.passes.take_layer_names import take_layer_names
@@ -251,7 +251,7 @@ def test_what_cannot_be_thresholds_stays_and_says_why(behind, reason):
     y = sketch.dense(sketch.quantize(sketch.input("x", np.float32, 40)), signs(rng, 8, 40))
     outputs = behind(sketch, y)
     sketch.graph.outputs = list(outputs.values())
-    run_passes(sketch.graph)
+    fuse(sketch.graph)
     assert reason in notes(sketch)[1]
     assert sketch.graph.select("SteFullyConnected")[0].options["output"] == "float32"
 

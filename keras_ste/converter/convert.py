@@ -13,7 +13,8 @@ import keras
 
 from keras_ste.converter.errors import NotPackedError, VerificationError
 from keras_ste.converter.graph import MATMUL_OPS, STE_OPS, Model, read_model
-from keras_ste.converter.passes import run_passes
+from keras_ste.converter.integer import make_integer
+from keras_ste.converter.passes import finish, fuse
 from keras_ste.converter.report import Report, make_report
 from keras_ste.converter.trace import float32_compute, trace
 from keras_ste.converter.verify import verify_file
@@ -63,6 +64,9 @@ def convert(
     verify: Any = None,
     verify_layers: bool = False,
     tolerance: float = 1e-4,
+    representative_dataset: Any = None,
+    inference_input_type: Any = None,
+    inference_output_type: Any = None,
 ) -> ConvertedModel:
     """Converts a trained Keras model for TFLite, LiteRT and TFLite Micro.
 
@@ -85,6 +89,14 @@ def convert(
       verify_layers: whether to compare the inputs and outputs of each packed layer too, codes bit for bit.
       tolerance: what floats may differ by on these samples, times the largest magnitude of the tensor where
         that is above 1. Integers and codes have to be equal (but for a tolerance of 1 or more).
+      representative_dataset: samples as `verify` takes them, or, as in TFLiteConverter, a function that yields
+        lists of arrays, one for each input. Given these or one of the two types below, the whole model
+        becomes integer: what is computed in float between packed layers becomes int8, in TFLite's own
+        ops. Its ranges are those that the samples show; without them they have to follow from the model,
+        as those of pixels, packed sums and clamps do.
+      inference_input_type, inference_output_type: `"int8"` or `"uint8"` (or `tf.int8`, `tf.uint8`): the type of
+        the inputs and outputs that are floats, and of inputs that are 8-bit integers. `None` or
+        `"float32"` leaves them as they are.
 
     Returns:
       A `ConvertedModel`. Its signature `serving_default` has the model's names: those of the inputs,
@@ -92,11 +104,12 @@ def convert(
       `output_0`, `output_1`, ...
 
     Raises:
-      TypeError: not a Keras 3 model, or not a signature.
+      TypeError: not a Keras 3 model, not a signature, or no samples.
       ValueError: the model has no weights yet, its inputs are not known, TFLite lacks an op that it
-        needs, or the samples do not fit the model's inputs. `NotPackedError`, a ValueError: in strict mode a
-        quantized layer was not packed. `VerificationError`, a ValueError: a difference is above the
-        tolerance; the message names the layer or output, the sample and the values.
+        needs, or samples do not fit the model's inputs; of an integer model: an op has no int8 form, or a range
+        is not known. `NotPackedError`, a ValueError: in strict mode a quantized layer was not packed.
+        `VerificationError`, a ValueError: a difference is above the tolerance; the message names the layer
+        or output, the sample and the values.
       RuntimeError: TensorFlow lost a quantized layer on the way.
 
     Example:
@@ -108,6 +121,7 @@ def convert(
       >>> [(row.op, row.layer) for row in converted.report.rows]
       [('SteQuantize', 'net/dense'), ('SteFullyConnected', 'net/dense')]
     """
+    types = [_integer_type(given) for given in (inference_input_type, inference_output_type)]
     traced = trace(model, input_signature)
     layers = traced.rows
     graph = read_model(traced.content)
@@ -118,9 +132,12 @@ def convert(
         raise NotPackedError(f"strict=True, but these quantized layers cannot be packed:\n{listed}")
     _order_signature(graph, [spec.name for spec in traced.inputs], traced.outputs)
     emitted = [op.outputs[0] for subgraph in graph.graphs for op in subgraph.select(*MATMUL_OPS)]
-    for subgraph in graph.graphs:
-        run_passes(subgraph)
     _check_custom_ops(graph)
+    for subgraph in graph.graphs:
+        fuse(subgraph)
+    if representative_dataset is not None or types != [None, None]:
+        make_integer(graph, traced.inputs, *types, representative_dataset)
+    finish(graph)
     quantized = [layer for layer in layers if layer["quantized"]]
     text = json.dumps({"version": __version__, "layers": quantized}, ensure_ascii=False)
     graph.metadata[METADATA] = text.encode("utf-8")
@@ -133,6 +150,16 @@ def convert(
             raise VerificationError(verification)
         report = dataclasses.replace(report, verification=verification)
     return ConvertedModel(content, report)
+
+
+def _integer_type(given: Any) -> str | None:
+    """The name of an integer type of the model's ends, or None for float32."""
+    if given is None:
+        return None
+    name = getattr(given, "name", given)
+    if name not in ("float32", "int8", "uint8"):
+        raise ValueError(f'inference types are "int8", "uint8" and "float32", got {given!r}')
+    return None if name == "float32" else name
 
 
 def _check_emissions(graph: Model, layers: list[dict]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from keras_ste.converter.graph import Graph
+from keras_ste.converter.graph import Graph, Model
 from keras_ste.converter.passes.drop_dead_ops import drop_dead_ops
 from keras_ste.converter.passes.drop_identities import drop_identities
 from keras_ste.converter.passes.exact_shapes import exact_shapes
@@ -18,7 +18,7 @@ from keras_ste.converter.passes.static_reshape import static_reshape
 from keras_ste.converter.passes.take_integers import take_integers
 from keras_ste.converter.passes.take_layer_names import take_layer_names
 
-PASSES: tuple[Callable[[Graph], None], ...] = (
+FUSING: tuple[Callable[[Graph], None], ...] = (
     take_layer_names,
     place_inputs,
     drop_dead_ops,  # a dead reader would keep its input from being fused
@@ -31,12 +31,21 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
     fuse_thresholds,
     fold_output,
     drop_identities,
-    exact_shapes,
-    pack_weights,
 )
 
+# What the file needs, and the other passes cannot read.
+LAST: tuple[Callable[[Graph], None], ...] = (exact_shapes, pack_weights)
+PASSES = FUSING + LAST
 
-def run_passes(graph: Graph) -> None:
-    """Runs every pass on a graph."""
-    for run in PASSES:
+
+def fuse(graph: Graph) -> None:
+    """Runs the passes that make few ops of many."""
+    for run in FUSING:
         run(graph)
+
+
+def finish(model: Model) -> None:
+    """Runs the last passes on the graphs of a model, which can be written then."""
+    for graph in model.graphs:
+        for run in LAST:
+            run(graph)
