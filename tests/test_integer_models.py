@@ -306,8 +306,10 @@ def test_layers_of_8_bits_become_tflites_own():
         codes = np.clip(np.rint(x / np.float32(0.05)), -128, 127).astype(np.int8)
         output, step = run(converted, codes), details(converted)[1][1]
         assert np.abs(worth(converted, output) - model.predict(x, verbose=0)).max() <= 0.55 * step
-        assert np.array_equal(run_micro(converted, codes), output)
-        assert np.abs(run(converted, codes, reference=False).astype(int) - output).max() <= 1
+        # Runtimes multiply the three scales of a layer in another order, and XNNPACK does in floats.
+        for other in (run_micro(converted, codes), run(converted, codes, reference=False)):
+            differing = np.abs(other.astype(int) - output)
+            assert differing.max() <= 1 and differing.mean() < 0.01
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
