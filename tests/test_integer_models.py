@@ -309,7 +309,7 @@ def test_layers_of_8_bits_become_tflites_own():
         # Runtimes multiply the three scales of a layer in another order, and XNNPACK does in floats.
         for other in (run_micro(converted, codes), run(converted, codes, reference=False)):
             differing = np.abs(other.astype(int) - output)
-            assert differing.max() <= 1 and differing.mean() < 0.01
+            assert differing.max() <= 1 and differing.mean() < 0.05
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
