@@ -51,7 +51,7 @@ from keras_ste.layers import (
 from keras_ste.quantizers import Quantizer, QuantSpec, SteSign, XnorSign
 from keras_ste.version import __version__
 
-_MODULES = ("blocks", "models", "runtime", "training")
+_MODULES = ("blocks", "models", "optimization", "runtime", "training")
 _LAZY = {
     "ConvertedModel": "keras_ste.converter.convert",
     "convert": "keras_ste.converter.convert",
@@ -59,6 +59,7 @@ _LAZY = {
     "MicroInterpreter": "keras_ste.runtime.micro",
     "plot": "keras_ste.plotting",
     "plot_codes": "keras_ste.plotting",
+    "summary": "keras_ste.model_summary",
 }
 
 __all__ = [
@@ -101,11 +102,13 @@ __all__ = [
     "estimators",
     "layers",
     "models",
+    "optimization",
     "plot",
     "plot_codes",
     "quantizers",
     "runtime",
     "straight_through",
+    "summary",
     "training",
 ]
 

@@ -86,4 +86,8 @@ def _behind(values, scale, letters, outputs):
     if ones:
         scale = tf.squeeze(scale, ones)
     scale = tf.transpose(scale, sorted(range(len(kept)), key=lambda i: outputs.index(kept[i])))
-    return values, scale[tuple(slice(None) if letter in kept else tf.newaxis for letter in outputs)]
+    for axis, letter in enumerate(outputs):
+        if letter not in kept:
+            # Not by tf.newaxis: TFLite has no op for several of them behind axes of unknown size.
+            scale = tf.expand_dims(scale, axis)
+    return values, scale

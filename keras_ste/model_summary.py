@@ -1,0 +1,309 @@
+"""`summary`: what every layer of a model computes with, how large it is, and what its codes look like."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_ste.layers.common import QuantizedLayer
+from keras_ste.layers.rnn import QuantizedCell
+from keras_ste.quantizers import Quantizer
+
+FLOAT_BITS = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSummary:
+    """One layer that has weights, or multiplies.
+
+    Attributes:
+        layer: its path.
+        class_name: its class.
+        input: what its input is quantized to, `"1 bipolar"`, or the type it has.
+        kernel: what its kernels are quantized to, or their type; `""` where it has none.
+        weights: the number of its weights, those of its quantizers left out.
+        bytes: of the codes of its kernels, each kernel a whole number of bytes, and 4 for every other weight.
+        macs: multiply-adds for one example; an axis of unknown size counts as 1.
+        mac_width: bits of weight and input of a multiply-add: `"1x8"`.
+        ones: the share of the codes of its kernels that stand for -1 or +1; `None` without codes.
+        dead_channels: the output channels whose quantized weights are all 0.
+        channels: the output channels of its kernels.
+    """
+
+    layer: str
+    class_name: str
+    input: str = ""
+    kernel: str = ""
+    weights: int = 0
+    bytes: int = 0
+    macs: int = 0
+    mac_width: str = ""
+    ones: float | None = None
+    dead_channels: int = 0
+    channels: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The rows of a model, in the order of its layers. `str(summary)` is a table."""
+
+    name: str
+    rows: tuple[LayerSummary, ...]
+
+    @property
+    def weights(self) -> int:
+        """The number of weights, those of quantizers left out."""
+        return sum(row.weights for row in self.rows)
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of all weights, those of kernels packed."""
+        return sum(row.bytes for row in self.rows)
+
+    @property
+    def macs(self) -> dict[str, int]:
+        """Multiply-adds by width."""
+        total: Counter[str] = Counter()
+        for row in self.rows:
+            if row.macs:
+                total[row.mac_width] += row.macs
+        return dict(total)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Rows and totals as plain Python values."""
+        totals = {"weights": self.weights, "bytes": self.bytes, "macs": self.macs}
+        return {"name": self.name, "rows": [dataclasses.asdict(row) for row in self.rows], **totals}
+
+    def to_json(self, **options: Any) -> str:
+        """`to_dict()` as JSON; options are those of `json.dumps`."""
+        return json.dumps(self.to_dict(), **options)
+
+    def plot(self) -> Any:
+        """Draws bytes and multiply-adds of every layer, coloured by their width.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError('A summary is drawn by matplotlib: pip install "keras_ste[plot]"') from error
+        figure = Figure(figsize=(10, 1.5 + 0.25 * len(self.rows)), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        names = [row.layer for row in self.rows]
+        for axis, values, kinds, title in (
+            (left, [row.bytes for row in self.rows], [row.kernel or "float32" for row in self.rows], "bytes"),
+            (right, [row.macs for row in self.rows], [row.mac_width for row in self.rows], "multiply-adds"),
+        ):
+            places = np.arange(len(names))
+            for kind in dict.fromkeys(kinds):
+                chosen = [place for place in places if kinds[place] == kind]
+                if kind:
+                    axis.barh(chosen, [values[place] for place in chosen], label=kind)
+            axis.set_xlabel(title)
+            if axis.patches:
+                axis.legend()
+        left.set_yticks(np.arange(len(names)), names)
+        left.invert_yaxis()
+        return figure
+
+    def __str__(self) -> str:
+        header = ("layer", "class", "input", "kernel", "weights", "bytes", "MACs", "width", "±1", "dead channels")
+        lines = [header, *(_cells(row) for row in self.rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+        lines.insert(1, tuple("-" * width for width in widths))
+        text = []
+        for line in lines:
+            # Numbers from the fifth column on.
+            cells = (cell.rjust(w) if i > 3 else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths)))
+            text.append("  ".join(cells).rstrip())
+        macs = ", ".join(f"{count:,} {width}" for width, count in self.macs.items()) or "0"
+        return "\n".join([*text, f"total: {self.weights:,} weights, {self.bytes:,} bytes; MACs: {macs}"])
+
+
+def _cells(row):
+    dead = f"{row.dead_channels} of {row.channels}" if row.channels else ""
+    return (
+        row.layer,
+        row.class_name,
+        row.input,
+        row.kernel,
+        f"{row.weights:,}",
+        f"{row.bytes:,}",
+        f"{row.macs:,}" if row.macs else "",
+        row.mac_width,
+        "" if row.ones is None else f"{row.ones:.1%}",
+        dead,
+    )
+
+
+def summary(model: keras.Model) -> Summary:
+    """What the layers of a model compute with: widths, sizes, multiply-adds, and the state of their codes.
+
+    Args:
+        model: a built Keras 3 model, quantized or not. A layer that is used twice has one row; its
+            multiply-adds are those of the shape it was built for.
+
+    Returns:
+        A `Summary`: print it, or take `.rows`, `.to_json()`, `.plot()`.
+
+    Raises:
+        TypeError: not a Keras model.
+        ValueError: it has no weights yet.
+
+    >>> import keras_ste
+    >>> dense = keras_ste.QuantDense(10, kernel_quantizer="ste_sign", input_quantizer="ste_sign", name="dense")
+    >>> found = summary(keras.Sequential([keras.Input((64,)), dense], name="net"))
+    >>> (row,) = found.rows
+    >>> row.kernel, row.weights, row.bytes, row.macs, row.mac_width, row.ones
+    ('1 bipolar', 650, 120, 640, '1x1', 1.0)
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"summary takes a Keras 3 model. Received: {model!r} of type {type(model).__name__}.")
+    if not model.built:
+        raise ValueError(f"The model '{model.name}' has no weights yet: call it on data, or give it an Input.")
+    layers = {id(layer): layer for layer in model._flatten_layers()}.values()
+    layers = [layer for layer in layers if not isinstance(layer, Quantizer)]
+    steps = {id(layer.cell): _shape(layer)[1] or 1 for layer in layers if isinstance(layer, keras.layers.RNN)}
+    shapes = {}
+    for layer in layers:
+        if isinstance(layer, keras.layers.MultiHeadAttention) and _shape(layer, "query_shape"):
+            # Keras builds it for sequences of any length.
+            merged = _shape(layer._output_dense)[-2:]
+            shapes[id(layer._output_dense)] = [*_shape(layer, "query_shape")[:-1], *merged]
+    rows = (_row(layer, steps.get(id(layer), 1), shapes.get(id(layer)) or _shape(layer)) for layer in layers)
+    return Summary(model.name, tuple(row for row in rows if row.weights or row.macs))
+
+
+def _row(layer, steps, shape):
+    own = [*layer._trainable_variables, *layer._non_trainable_variables]
+    kernels = list(_kernels(layer))
+    packed = sum(-(-math.prod(kernel.shape) * bits // 8) for kernel, bits, _, _ in kernels)
+    numbers = sum(math.prod(variable.shape) for variable in own)
+    rest = numbers - sum(math.prod(kernel.shape) for kernel, *_ in kernels)
+    integers = [_integers(layer, argument, kernel) for kernel, _, argument, _ in kernels]
+    codes = [values for values in integers if values is not None]
+    dead = channels = 0
+    for (kernel, _, _, axes), values in zip(kernels, integers, strict=True):
+        if axes:
+            values = np.asarray(kernel) if values is None else values
+            summed = tuple(axis for axis in range(values.ndim) if axis not in axes)
+            alive = np.any(values != 0, axis=summed)
+            dead, channels = dead + int(np.sum(~alive)), channels + alive.size
+    macs = steps * _macs(layer, shape)
+    return LayerSummary(
+        layer=layer.path or layer.name,
+        class_name=type(layer).__name__,
+        input=_input(layer)[0] if macs or kernels else "",
+        kernel=", ".join(dict.fromkeys(_described(layer, argument) for _, _, argument, _ in kernels)),
+        weights=numbers,
+        bytes=packed + 4 * rest,
+        macs=macs,
+        mac_width=f"{max((bits for _, bits, _, _ in kernels), default=FLOAT_BITS)}x{_input(layer)[1]}" if macs else "",
+        ones=float(np.mean(np.concatenate([np.abs(c).ravel() == 1 for c in codes]))) if codes else None,
+        dead_channels=dead,
+        channels=channels,
+    )
+
+
+def _kernels(layer) -> Iterator[tuple[Any, int, str | None, set[int]]]:
+    """Of every kernel: the tensor, the bits of a weight, the argument of its quantizer, the axes of its channels."""
+    if isinstance(layer, QuantizedLayer):
+        for argument in layer.quantized_weights:
+            kernel = tf.convert_to_tensor(layer._weight(argument))
+            quantizer = getattr(layer, argument)
+            bits = quantizer.spec.bits if isinstance(quantizer, Quantizer) else FLOAT_BITS
+            axes = (-2, -1) if argument == "depthwise_quantizer" else layer.output_axes
+            yield kernel, bits, argument, {axis % len(kernel.shape) for axis in axes}
+        return
+    for name in ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "embeddings"):
+        variable = getattr(layer, name, None)
+        if isinstance(variable, keras.Variable) and any(variable is each for each in layer._trainable_variables):
+            yield variable, FLOAT_BITS, None, set()
+
+
+def _integers(layer, argument, kernel):
+    """The integers of a quantized kernel, `None` of another."""
+    if argument is None or not isinstance(getattr(layer, argument), Quantizer):
+        return None
+    return layer._factors(argument, kernel, False)[0].numpy()
+
+
+def _described(layer, argument):
+    quantizer = None if argument is None else getattr(layer, argument)
+    if quantizer is None:
+        return layer.dtype
+    return f"{quantizer.spec.bits} {quantizer.spec.encoding}" if isinstance(quantizer, Quantizer) else "function"
+
+
+def _input(layer):
+    """What the input is quantized to, and its bits."""
+    for argument in ("input_quantizer", "query_quantizer"):
+        quantizer = getattr(layer, argument, None)
+        if isinstance(quantizer, Quantizer):
+            return f"{quantizer.spec.bits} {quantizer.spec.encoding}", quantizer.spec.bits
+    tensors = layer._inbound_nodes[0].input_tensors if layer._inbound_nodes else ()
+    dtype = tf.as_dtype(tensors[0].dtype if tensors else layer.compute_dtype)
+    return dtype.name, 8 * dtype.size
+
+
+def _shape(layer, name="input_shape"):
+    """The shape that a layer was built for; what is unknown is 1."""
+    config = layer.get_build_config() or {}
+    shape = config.get(name) or config.get("shapes_dict", {}).get(name)
+    return None if shape is None else [size or 1 for size in shape]
+
+
+def _macs(layer, shape):
+    """Multiply-adds for one example of this shape; of a recurrent cell, for one step."""
+    if isinstance(layer, (QuantizedCell, keras.layers.LSTMCell, keras.layers.GRUCell)):
+        return math.prod(layer.kernel.shape) + math.prod(layer.recurrent_kernel.shape)
+    if isinstance(layer, (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)):
+        return _attention_macs(layer)
+    if shape is None:
+        return 0
+    if isinstance(layer, keras.layers.EinsumDense):
+        return _einsum_macs(layer.equation, shape, layer.kernel.shape)
+    if isinstance(layer, keras.layers.Dense):
+        return math.prod(shape[1:-1]) * math.prod(layer.kernel.shape)
+    if not hasattr(layer, "rank") or not hasattr(layer, "strides"):
+        return 0
+    transposed = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+    places = shape if isinstance(layer, transposed) else layer.compute_output_shape(tuple(shape))
+    places = places[1:-1] if layer.data_format == "channels_last" else places[2:]
+    kernels = [getattr(layer, name, None) for name in ("depthwise_kernel", "pointwise_kernel")]
+    if kernels[0] is None:
+        kernels = [layer.kernel]
+    return math.prod(places) * sum(math.prod(kernel.shape) for kernel in kernels)
+
+
+def _einsum_macs(equation, shape, kernel):
+    inputs, weights, outputs = equation.replace(" ", "").replace("->", ",").split(",")
+    elided = len(shape) - len(inputs.replace("...", ""))
+    # Digits are no letters of an equation.
+    sizes = dict(zip(inputs.replace("...", "".join(map(str, range(elided)))), shape, strict=True))
+    del sizes[next(iter(sizes))]
+    sizes.update(zip(weights, kernel, strict=True))
+    return math.prod(sizes.values())
+
+
+def _attention_macs(layer):
+    """Those of the two products of attention; the projections are layers of their own."""
+    query, value = _shape(layer, "query_shape"), _shape(layer, "value_shape")
+    if query is None:
+        return 0
+    value = value or query
+    heads = getattr(layer, "num_heads", None) or layer.num_query_heads
+    sizes = (layer.key_dim, layer.value_dim) if hasattr(layer, "key_dim") else (layer.head_dim, layer.head_dim)
+    return heads * math.prod(query[1:-1]) * math.prod(value[1:-1]) * sum(sizes)

@@ -1,0 +1,21 @@
+"""Makes an existing Keras 3 model binary or k-bit without rewriting it."""
+
+from keras_ste.optimization import schemes
+from keras_ste.optimization.annotate import quantize_annotate_layer
+from keras_ste.optimization.quantize import quantize_apply, quantize_model
+from keras_ste.optimization.report import QuantizationReport
+from keras_ste.optimization.schemes import LayerScheme, Rule, Scheme
+from keras_ste.optimization.sublayers import QuantizedSubclassedModel, QuantizedSublayers
+
+__all__ = [
+    "LayerScheme",
+    "QuantizationReport",
+    "QuantizedSubclassedModel",
+    "QuantizedSublayers",
+    "Rule",
+    "Scheme",
+    "quantize_annotate_layer",
+    "quantize_apply",
+    "quantize_model",
+    "schemes",
+]
