@@ -361,7 +361,7 @@ def test_what_is_merged_shares_a_scale():
     assert [len(layer._inbound_nodes) for layer in shared] == [2, 2]
     model(data("residual"), training=True)
     step = shared[1].quantizer.step.numpy()
-    probe = keras.Model(model.inputs, model.get_layer("concat").output)(data("residual"))
+    probe = keras.Model(model.inputs[0], model.get_layer("concat").output)(data("residual"))
     np.testing.assert_array_equal(probe / step, np.rint(probe / step))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_ste.layers import QuantActivation
 from keras_ste.optimization import graph, schemes
@@ -448,7 +449,7 @@ def copy_state(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
     store: dict[str, Any] = {}
     old.save_own_variables(store)
     if store:
-        new.load_own_variables({key: keras.ops.convert_to_numpy(value) for key, value in store.items()})
+        new.load_own_variables({key: tf.convert_to_tensor(value).numpy() for key, value in store.items()})
     parts, copies = ([part for part in each._layers if not isinstance(part, Quantizer)] for each in (old, new))
     if len(parts) != len(copies):
         raise RuntimeError(
