@@ -9,8 +9,6 @@ network is what its ops take one by one, each as a model of its own: what they t
 """
 
 import collections
-import os
-import sys
 
 import common
 import conv
@@ -18,14 +16,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter as LiteRtInterpreter
-from tensorflow.lite.python import schema_py_generated as schema
 
 import keras_ste
 from keras_ste import blocks
+from keras_ste.benchmarking.models import alone
+from keras_ste.benchmarking.running import invoker
 from keras_ste.blocks.common import batch_norm, projected
-
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "tests"))
-import single_op  # noqa: E402
+from keras_ste.converter.graph import read_model
 
 RATIO_TO_INT8 = 3.0
 RATIO_OF_THREADS = 1.7
@@ -34,7 +31,6 @@ BLOCKS = 4  # of each stage
 FILTERS = 64  # of the first stage, doubled from each to the next
 CLASSES = 1000
 IMAGE = (224, 224, 3)
-BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 
 
 def normalized_conv(x, filters, size, strides, relu, **quantizers):
@@ -109,28 +105,14 @@ def int8_twin(model):
     return converter.convert()
 
 
-def ops_alone(content):
-    """The name of each op of a model that has an input that is not constant, and a model of this op alone."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    model.signatureDefs = model.metadata = None
-    graph = model.subgraphs[0]
-    for op in list(graph.operators):
-        code = model.operatorCodes[op.opcodeIndex]
-        name = code.customCode.decode() if code.customCode else BUILTIN_NAMES[code.builtinCode]
-        graph.operators = [op]
-        graph.inputs = [i for i in op.inputs if i >= 0 and model.buffers[graph.tensors[i].buffer].data is None]
-        graph.outputs = list(op.outputs)
-        if graph.inputs:
-            yield name, single_op.pack(model)
-
-
-def print_ops(title, content, make_interpreter, rounds):
+def print_ops(title, content, rounds):
     """Where the time goes, by the ops' names."""
     seconds, count = collections.Counter(), collections.Counter()
-    for name, model in ops_alone(content):
-        interpreter = make_interpreter(model_content=model, num_threads=1)
-        seconds[name] += common.time_in_turn([conv.invoker(interpreter)], rounds, seconds_per_round=0.004)[0]
-        count[name] += 1
+    for op in read_model(content).graphs[0].ops:
+        model = alone(op)
+        if model is not None:
+            seconds[op.name] += common.time_in_turn([invoker(model)], rounds, seconds_per_round=0.004)[0]
+            count[op.name] += 1
     print(f"  {title}, ops alone: {1e3 * seconds.total():.2f} ms: "
           + ", ".join(f"{count[name]} {name} {1e3 * time:.2f}" for name, time in seconds.most_common()))
 
@@ -154,8 +136,8 @@ def compare(case, network, rounds, rows):
         rows.add(case, f"{name} ms", time)
     rows.add(case, "int8 / binary", ratio, at_least=RATIO_TO_INT8)
     rows.add(case, "one thread / two", threads, at_least=RATIO_OF_THREADS)
-    print_ops("binary", binary, keras_ste.Interpreter, rounds)
-    print_ops("int8", int8, LiteRtInterpreter, rounds)
+    print_ops("binary", binary, rounds)
+    print_ops("int8", int8, rounds)
 
 
 def main():

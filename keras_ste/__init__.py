@@ -54,7 +54,9 @@ from keras_ste.version import __version__
 _MODULES = ("blocks", "models", "optimization", "runtime", "training")
 _LAZY = {
     "ConvertedModel": "keras_ste.converter.convert",
+    "benchmark": "keras_ste.benchmarking",
     "convert": "keras_ste.converter.convert",
+    "inspect": "keras_ste.inspection",
     "Interpreter": "keras_ste.runtime.interpreter",
     "MicroInterpreter": "keras_ste.runtime.micro",
     "plot": "keras_ste.plotting",
@@ -97,9 +99,11 @@ __all__ = [
     "SteSign",
     "XnorSign",
     "__version__",
+    "benchmark",
     "blocks",
     "convert",
     "estimators",
+    "inspect",
     "layers",
     "models",
     "optimization",

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import pathlib
-import tempfile
 from typing import Any
 
 import keras
 
 from keras_ste.converter.errors import NotPackedError, VerificationError
+from keras_ste.converter.files import write_file
 from keras_ste.converter.graph import MATMUL_OPS, STE_OPS, Model, read_model
 from keras_ste.converter.integer import make_integer
+from keras_ste.converter.labels import METADATA as LABEL_METADATA
+from keras_ste.converter.labels import Labels
 from keras_ste.converter.passes import finish, fuse
 from keras_ste.converter.report import Report, make_report
 from keras_ste.converter.trace import float32_compute, trace
@@ -44,16 +45,7 @@ class ConvertedModel:
           FileNotFoundError: the folder of `path` does not exist.
           IsADirectoryError: `path` is a folder.
         """
-        path = pathlib.Path(path)
-        folder = path.parent
-        if not folder.is_dir():
-            raise FileNotFoundError(f"cannot save {path.name}: the folder '{folder}' does not exist")
-        if path.is_dir():
-            raise IsADirectoryError(f"cannot save to '{path}': it is a folder; add a file name")
-        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{path.name}.") as temporary:
-            partial = pathlib.Path(temporary, path.name)
-            partial.write_bytes(self.model_content)
-            os.replace(partial, path)
+        write_file(path, self.model_content)
 
 
 def convert(
@@ -67,6 +59,7 @@ def convert(
     representative_dataset: Any = None,
     inference_input_type: Any = None,
     inference_output_type: Any = None,
+    labels: Any = None,
 ) -> ConvertedModel:
     """Converts a trained Keras model for TFLite, LiteRT and TFLite Micro.
 
@@ -97,6 +90,8 @@ def convert(
       inference_input_type, inference_output_type: `"int8"` or `"uint8"` (or `tf.int8`, `tf.uint8`): the type of
         the inputs and outputs that are floats, and of inputs that are 8-bit integers. `None` or
         `"float32"` leaves them as they are.
+      labels: the names of the classes, which the file then carries: a list, the path of a text file with
+        one a line, or a dictionary of these by the outputs' names.
 
     Returns:
       A `ConvertedModel`. Its signature `serving_default` has the model's names: those of the inputs,
@@ -138,11 +133,14 @@ def convert(
     if representative_dataset is not None or types != [None, None]:
         make_integer(graph, traced.inputs, *types, representative_dataset)
     finish(graph)
-    quantized = [layer for layer in layers if layer["quantized"]]
-    text = json.dumps({"version": __version__, "layers": quantized}, ensure_ascii=False)
-    graph.metadata[METADATA] = text.encode("utf-8")
-    content = write_model(graph)
-    report = make_report(graph.graphs, unpacked, len(content))
+    graph.metadata[METADATA] = _metadata(graph, layers)
+    if labels is None:
+        content = write_model(graph)
+    else:
+        named = Labels(labels, graph)
+        graph.metadata[LABEL_METADATA] = named.metadata(model.name)
+        content = named.appended_to(write_model(graph))
+    report = make_report(graph.graphs, unpacked, len(content), layers)
     if verify is not None:
         with float32_compute(model):
             verification = verify_file(content, graph, traced, emitted, verify, tolerance, verify_layers)
@@ -160,6 +158,16 @@ def _integer_type(given: Any) -> str | None:
     if name not in ("float32", "int8", "uint8"):
         raise ValueError(f'inference types are "int8", "uint8" and "float32", got {given!r}')
     return None if name == "float32" else name
+
+
+def _metadata(graph: Model, layers: list[dict]) -> bytes:
+    """Who wrote the file, how its layers are quantized, and which op is which layer's."""
+    said = {
+        "version": __version__,
+        "layers": [layer for layer in layers if layer["quantized"]],
+        "ops": [[op.layer for op in subgraph.ops] for subgraph in graph.graphs],
+    }
+    return json.dumps(said, ensure_ascii=False).encode("utf-8")
 
 
 def _check_emissions(graph: Model, layers: list[dict]) -> None:

@@ -41,7 +41,9 @@ class Difference:
             return text + f"all {self.elements:,} equal"
         text += f"{self.differing:,} of {self.elements:,} differ, by {self.largest:.4g} at most"
         if self.exceeds:
-            text += f"; sample {self.sample} at {list(self.index)}: Keras {self.expected:.9g}, the file {self.found:.9g}"
+            text += (
+                f"; sample {self.sample} at {list(self.index)}: Keras {self.expected:.9g}, the file {self.found:.9g}"
+            )
         return text
 
     def then(self, other: Difference) -> Difference:

@@ -7,6 +7,7 @@ its values. Whatever no op, input or output refers to any more is left out when 
 from __future__ import annotations
 
 import dataclasses
+import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -221,9 +222,19 @@ def _read_op(raw: schema.OperatorT, codes: list[schema.OperatorCodeT], tensors: 
         intermediates=[tensors[index] for index in _indices(raw.intermediates)],
         raw=raw,
     )
-    if op.custom_name in STE_OPS:
-        op.options = flexbuffers.Loads(bytes(bytearray(raw.customOptions)))
+    if (op.custom_name or "").startswith(PREFIX):
+        op.options = _read_options(op.custom_name, raw.customOptions)
     return op
+
+
+def _read_options(name: str, content: np.ndarray | None) -> dict:
+    try:
+        options = flexbuffers.Loads(b"" if content is None else bytes(bytearray(content)))
+    except (IndexError, TypeError, ValueError, struct.error) as error:
+        raise ValueError(f"the options of {name} cannot be read: {error}") from error
+    if not isinstance(options, dict):
+        raise ValueError(f"the options of {name} are no map, but {type(options).__name__}")
+    return options
 
 
 def read_model(content: bytes) -> Model:

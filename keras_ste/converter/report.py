@@ -1,68 +1,47 @@
-"""What became of every layer and op: types, sizes, multiply-adds, and why something stayed in float."""
+"""What became of every layer and op: the report of a conversion, as text, JSON and a page for a browser."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import os
+import pathlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from keras_ste.codes import Codes, codes_of
-from keras_ste.converter.graph import MATMUL_OPS, STE_OPS, Graph, Op, Tensor
-from keras_ste.converter.shapes import macs as ste_macs
+from keras_ste.converter.files import write_file
+from keras_ste.converter.graph import STE_OPS, Graph
+from keras_ste.converter.html import report_page
+from keras_ste.converter.rows import Row, op_row
+from keras_ste.converter.table import text_table
 from keras_ste.converter.verify import Verification
 
-PACKED = "packed"
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One op of the converted model, or one layer that has no op of this package.
-
-    Attributes:
-      op: the op's name; for a layer that stayed in float, its class.
-      layer: path of the Keras layer, or None where it is not known.
-      input, output: types of the first input and output: `"packed 1-bit"` of signs, `"packed 3-bit unsigned"`,
-        `"float32"`, ...
-      packed: what is stored in bits: `"weights"`, `"output"`, both or nothing (`""`).
-      weight_bits: bits of one weight, 0 for an op without weights.
-      constant_bytes: bytes of the op's constants.
-      macs: multiply-adds for one run with a batch of one (or of the file's fixed size).
-      mac_width: bits of weight and input of a multiply-add: `"1x1"`, `"1x8"`, `"32x32"`, ...
-      reason: why a quantized layer, or the sign before one, was left as it is; else None.
-    """
-
-    op: str
-    layer: str | None
-    input: str = ""
-    output: str = ""
-    packed: str = ""
-    weight_bits: int = 0
-    constant_bytes: int = 0
-    macs: int = 0
-    mac_width: str = ""
-    reason: str | None = None
+_HEADER = ("op", "layer", "input", "output", "packed", "w bits", "bytes", "MACs", "width")
+_TIMES = ("predicted µs", "measured µs")
+_FIRST_NUMBER = 5
+_CODES = re.compile(r"(?:bipolar|unsigned|signed|ternary|lookup)(\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
     """The rows of a conversion, in running order; layers left in float come last.
 
-    `str(report)` is a table. `to_dict()` and `to_json()` say the same for programs.
+    `str(report)` is a table. `to_dict()` and `to_json()` say the same for programs, `to_html()` for a browser;
+    `save(path)` writes one of the three.
 
     Attributes:
       rows: one for each op, then one for each quantized layer that has none.
       file_bytes: the file's size.
       verification: how the file compares with the Keras model, where `convert(verify=...)` asked for it.
+      machine: where the times of the rows were measured, and how; None where they were not.
     """
 
     rows: tuple[Row, ...]
     file_bytes: int
     verification: Verification | None = None
+    machine: str | None = None
 
     @property
     def unpacked(self) -> tuple[tuple[str, str], ...]:
@@ -79,33 +58,58 @@ class Report:
                 total[row.mac_width] += row.macs
         return dict(total)
 
+    @property
+    def missed_sizes(self) -> tuple[Row, ...]:
+        """The rows whose packed weights take more than 1.02 times what their bits take."""
+        return tuple(row for row in self.rows if row.size is not None and row.size.verdict != "met")
+
     def to_dict(self) -> dict[str, Any]:
-        """Rows and totals as plain Python values."""
+        """Rows and totals as plain Python values. A time that was not measured is None."""
         return {
             "rows": [dataclasses.asdict(row) for row in self.rows],
             "macs": self.macs,
             "constant_bytes": sum(row.constant_bytes for row in self.rows),
             "file_bytes": self.file_bytes,
             "verification": self.verification and self.verification.to_dict(),
+            "machine": self.machine,
         }
 
     def to_json(self, **options: Any) -> str:
         """`to_dict()` as JSON; options are those of `json.dumps`."""
         return json.dumps(self.to_dict(), **options)
 
+    def to_html(self) -> str:
+        """A page that needs nothing but itself: the table, and charts of bytes, MACs by width and times."""
+        return report_page(self)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the report as the ending of the path says: `.html`, `.json`, or else as text.
+
+        Raises:
+          FileNotFoundError: the folder of `path` does not exist.
+          IsADirectoryError: `path` is a folder.
+        """
+        ending = pathlib.Path(path).suffix.lower()
+        if ending in (".html", ".htm"):
+            text = self.to_html()
+        else:
+            text = self.to_json(indent=1) if ending == ".json" else str(self)
+        write_file(path, (text + "\n").encode("utf-8"))
+
     def __str__(self) -> str:
-        header = ("op", "layer", "input", "output", "packed", "w bits", "bytes", "MACs", "width")
-        lines = [header] + [_cells(row) for row in self.rows]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-        text = []
-        for position, line in enumerate(lines):
-            cells = [_align(cell, widths[i], i) for i, cell in enumerate(line)]
-            text.append("  ".join(cells).rstrip())
-            if position == 0:
-                text.append("  ".join("-" * width for width in widths))
-            elif self.rows[position - 1].reason:
-                text.append(f"    left as it is: {self.rows[position - 1].reason}")
+        timed = any(row.measured_us is not None for row in self.rows)
+        header = _HEADER + (_TIMES if timed else ())
+        first, rule, *lines = text_table(header, [_cells(row, timed) for row in self.rows], _FIRST_NUMBER)
+        text = [first, rule]
+        for row, line in zip(self.rows, lines, strict=True):
+            text.append(line)
+            if row.reason:
+                text.append(f"    left as it is: {row.reason}")
+            if row.size is not None and row.size.reason:
+                text.append(f"    {row.size.ratio:.2f} times the bytes of its bits: {row.size.reason}")
         text.append(self._totals())
+        if self.machine is not None:
+            text.append(f"times: {self.machine}")
         if self.verification is not None:
             text.append(str(self.verification))
         return "\n".join(text)
@@ -116,15 +120,9 @@ class Report:
         return f"total: {self.file_bytes:,} bytes, {constants:,} of them constants; MACs: {macs}"
 
 
-_FIRST_NUMBER = 5  # columns from here on are aligned to the right
-
-
-def _align(cell: str, width: int, column: int) -> str:
-    return cell.rjust(width) if column >= _FIRST_NUMBER else cell.ljust(width)
-
-
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, timed: bool) -> tuple[str, ...]:
     numbers = (row.weight_bits, row.constant_bytes, row.macs)
+    times = (row.predicted_us, row.measured_us) if timed else ()
     return (
         row.op,
         row.layer or "",
@@ -133,78 +131,21 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.packed,
         *(f"{number:,}" if number else "" for number in numbers),
         row.mac_width,
+        *("unknown" if time is None else f"{time:,.1f}" for time in times),
     )
 
 
-def _codes(graph: Graph, tensor: Tensor) -> Codes | None:
-    """The codes of a packed tensor, `None` of any other."""
-    producer = graph.producer(tensor)
-    if producer is None or producer.name not in STE_OPS:
-        return None
-    if producer.name == "SteMaxPool2D":
-        return codes_of(producer.options, "input")
-    return codes_of(producer.options, "output") if producer.options.get("output", "packed") == "packed" else None
-
-
-def _type(graph: Graph, tensor: Tensor) -> str:
-    codes = _codes(graph, tensor)
-    if codes is None:
-        return tensor.type_name
-    encoding = "" if codes.bits == 1 and codes.encoding == "bipolar" else f" {codes.encoding}"
-    return f"{PACKED} {codes.bits}-bit{encoding}"
-
-
-def _bits(tensor: Tensor) -> int:
-    if tensor.type_name == "int4":
-        return 4
-    # Types without a numpy type are stored as bytes.
-    return 8 * (tensor.data.itemsize if tensor.constant else np.dtype(tensor.type_name).itemsize)
-
-
-def _builtin_macs(op: Op) -> int:
-    """Multiply-adds of the built-in ops that have weights."""
-    if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or op.input(1) is None:
-        return 0
-    filters, outputs = op.inputs[1].shape, math.prod(op.outputs[0].shape)
-    # A depthwise filter is [1, kh, kw, channels], the others are [channels, ...].
-    taps = filters[1:3] if op.name == "DEPTHWISE_CONV_2D" else filters[1:]
-    return outputs * math.prod(taps)
-
-
-def _row(graph: Graph, op: Op) -> Row:
-    constants = sum(t.data.nbytes for t in op.inputs if t is not None and t.constant)
-    data = [tensor for tensor in op.inputs if tensor is not None and not tensor.constant]
-    first = data[0] if data else None
-    input_type = "" if first is None else _type(graph, first)
-    output_type = _type(graph, op.outputs[0]) if op.outputs else ""
-    weight_bits, macs = 0, 0
-    if op.name in MATMUL_OPS:
-        weight_bits, macs = codes_of(op.options, "weight").bits, ste_macs(op)
-    elif macs := _builtin_macs(op):
-        weight_bits = _bits(op.inputs[1])
-    width = ""
-    if macs:
-        codes = _codes(graph, first)
-        input_bits = op.options.get("row_bits") or (_bits(first) if codes is None else codes.bits)
-        width = f"{weight_bits}x{input_bits}"
-    parts = (("weights", op.name in MATMUL_OPS), ("output", output_type.startswith(PACKED)))
-    packed = [name for name, is_so in parts if is_so]
-    return Row(
-        op=op.name,
-        layer=op.layer,
-        input=input_type,
-        output=output_type,
-        packed=", ".join(packed),
-        weight_bits=weight_bits,
-        constant_bytes=constants,
-        macs=macs,
-        mac_width=width,
-        reason=op.note,
-    )
+def quantizer_bits(layers: Sequence[dict]) -> dict[str, int]:
+    """Bits of the kernel's quantizer of each layer that has one kernel with a code book, from the export's rows."""
+    found = {layer["layer"]: _CODES.fullmatch(layer["kernel"]) for layer in layers}
+    return {layer: int(match[1]) for layer, match in found.items() if match}
 
 
 def make_report(
-    graphs: Sequence[Graph], unpacked: Sequence[tuple[str, str, str]], file_bytes: int
+    graphs: Sequence[Graph],
+    unpacked: Sequence[tuple[str, str, str]],
+    file_bytes: int,
+    layers: Sequence[dict] = (),
 ) -> Report:
     """The report of a converted model.
 
@@ -212,7 +153,9 @@ def make_report(
       graphs: its graphs, after all passes.
       unpacked: `(layer, class, reason)` of each layer quantized in training that has no op.
       file_bytes: size of the file.
+      layers: the rows that the export scope recorded.
     """
-    rows = [_row(graph, op) for graph in graphs for op in graph.ops]
+    bits = quantizer_bits(layers)
+    rows = [op_row(graph, op, bits.get(op.layer)) for graph in graphs for op in graph.ops]
     rows += [Row(op=class_name, layer=layer, reason=reason) for layer, class_name, reason in unpacked]
     return Report(tuple(rows), file_bytes)

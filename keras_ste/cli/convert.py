@@ -1,0 +1,47 @@
+"""`keras-ste convert`."""
+
+from __future__ import annotations
+
+import click
+
+from keras_ste.cli.arrays import as_data, read_arrays
+from keras_ste.cli.show import working
+
+MODEL = click.Path(exists=True, dir_okay=True)
+
+
+@click.command()
+@click.argument("model", type=MODEL)
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="The .tflite file to write.")
+@click.option("--strict", is_flag=True, help="Fail where a quantized layer would stay in float.")
+@click.option(
+    "--verify", metavar="DATA.npz", help="Run file and model on these arrays, named as the inputs, and compare."
+)
+@click.option("--verify-layers", is_flag=True, help="Compare layer by layer too.")
+@click.option("--tolerance", type=float, default=1e-4, show_default=True, help="What floats may differ by.")
+@click.option("--labels", type=click.Path(exists=True, dir_okay=False), help="A text file, one class a line.")
+@click.option("--report", type=click.Path(dir_okay=False), help="Write the report: .html, .json or .txt.")
+@click.option("--quiet", is_flag=True, help="Do not print the report.")
+def convert(model, output, strict, verify, verify_layers, tolerance, labels, report, quiet) -> None:
+    """Convert MODEL, a .keras file, to a .tflite file.
+
+    The file is written when all checks that were asked for have passed.
+    """
+    if verify_layers and not verify:
+        raise click.UsageError("--verify-layers needs --verify DATA.npz")
+    data = as_data(read_arrays(verify)) if verify else None
+    with working(f"loading {model}"):
+        import keras
+
+        import keras_ste
+
+        loaded = keras.saving.load_model(model, compile=False)
+    with working("converting"):
+        converted = keras_ste.convert(
+            loaded, strict=strict, verify=data, verify_layers=verify_layers, tolerance=tolerance, labels=labels
+        )
+    converted.save(output)
+    if report:
+        converted.report.save(report)
+    if not quiet:
+        click.echo(str(converted.report))

@@ -1,0 +1,144 @@
+"""What one op of a converted model is: types, sizes, multiply-adds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from keras_ste.codes import Codes, codes_of
+from keras_ste.converter.graph import (
+    MATMUL_OPS,
+    NUMPY_TYPES,
+    STE_OPS,
+    Graph,
+    Op,
+    Tensor,
+)
+from keras_ste.converter.shapes import macs as ste_macs
+from keras_ste.converter.sizes import SizeCheck, check_size
+
+PACKED = "packed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One op of the converted model, or one layer that has no op of this package.
+
+    Attributes:
+      op: the op's name; for a layer that stayed in float, its class.
+      layer: path of the Keras layer, or None where it is not known.
+      input, output: types of the first input and output: `"packed 1-bit"` of signs, `"packed 3-bit unsigned"`,
+        `"float32"`, ...
+      packed: what is stored in bits: `"weights"`, `"output"`, both or nothing (`""`).
+      weight_bits: bits of one weight, 0 for an op without weights.
+      constant_bytes: bytes of the op's constants.
+      macs: multiply-adds for one run with a batch of one (or of the file's fixed size).
+      mac_width: bits of weight and input of a multiply-add: `"1x1"`, `"1x8"`, `"32x32"`, ...
+      moved_bytes: bytes of all inputs, constants and outputs together, for such a run.
+      size: whether packed weights take what their bits take; None for other ops.
+      predicted_us, measured_us: how long it takes by itself, in microseconds, as `keras_ste.benchmark` predicts
+        and measures it; None where that is not known.
+      reason: why a quantized layer, or the sign before one, was left as it is; else None.
+    """
+
+    op: str
+    layer: str | None
+    input: str = ""
+    output: str = ""
+    packed: str = ""
+    weight_bits: int = 0
+    constant_bytes: int = 0
+    macs: int = 0
+    mac_width: str = ""
+    moved_bytes: int = 0
+    size: SizeCheck | None = None
+    predicted_us: float | None = None
+    measured_us: float | None = None
+    reason: str | None = None
+
+
+def _codes(graph: Graph, tensor: Tensor) -> Codes | None:
+    """The codes of a packed tensor, `None` of any other."""
+    producer = graph.producer(tensor)
+    if producer is None or producer.name not in STE_OPS:
+        return None
+    if producer.name == "SteMaxPool2D":
+        return codes_of(producer.options, "input")
+    return codes_of(producer.options, "output") if producer.options.get("output", "packed") == "packed" else None
+
+
+def _type(graph: Graph, tensor: Tensor) -> str:
+    codes = _codes(graph, tensor)
+    if codes is None:
+        return tensor.type_name
+    encoding = "" if codes.bits == 1 and codes.encoding == "bipolar" else f" {codes.encoding}"
+    return f"{PACKED} {codes.bits}-bit{encoding}"
+
+
+def _bits(tensor: Tensor) -> int:
+    if tensor.type_name == "int4":
+        return 4
+    # Types without a numpy type are stored as bytes.
+    return 8 * (tensor.data.itemsize if tensor.constant else np.dtype(tensor.type_name).itemsize)
+
+
+def _builtin_macs(op: Op) -> int:
+    """Multiply-adds of the built-in ops that have weights."""
+    if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or op.input(1) is None:
+        return 0
+    filters, outputs = op.inputs[1].shape, math.prod(op.outputs[0].shape)
+    # A depthwise filter is [1, kh, kw, channels], the others are [channels, ...].
+    taps = filters[1:3] if op.name == "DEPTHWISE_CONV_2D" else filters[1:]
+    return outputs * math.prod(taps)
+
+
+def _nbytes(tensor: Tensor) -> int:
+    """Bytes of a tensor, unknown sizes counted as 1; 0 where its type has no size."""
+    if tensor.constant:
+        return tensor.data.nbytes
+    if tensor.type not in NUMPY_TYPES:
+        return 0
+    return math.prod(tensor.shape) * np.dtype(NUMPY_TYPES[tensor.type]).itemsize
+
+
+def op_row(graph: Graph, op: Op, quantizer_bits: int | None = None) -> Row:
+    """The row of an op.
+
+    Args:
+      graph: the op's, packed.
+      op: the op.
+      quantizer_bits: bits of its kernel's quantizer, where they are known.
+    """
+    constants = sum(t.data.nbytes for t in op.inputs if t is not None and t.constant)
+    data = [tensor for tensor in op.inputs if tensor is not None and not tensor.constant]
+    first = data[0] if data else None
+    input_type = "" if first is None else _type(graph, first)
+    output_type = _type(graph, op.outputs[0]) if op.outputs else ""
+    weight_bits, macs = 0, 0
+    if op.name in MATMUL_OPS:
+        weight_bits, macs = codes_of(op.options, "weight").bits, ste_macs(op)
+    elif macs := _builtin_macs(op):
+        weight_bits = _bits(op.inputs[1])
+    width = ""
+    if macs:
+        codes = _codes(graph, first)
+        input_bits = op.options.get("row_bits") or (_bits(first) if codes is None else codes.bits)
+        width = f"{weight_bits}x{input_bits}"
+    parts = (("weights", op.name in MATMUL_OPS), ("output", output_type.startswith(PACKED)))
+    packed = [name for name, is_so in parts if is_so]
+    return Row(
+        op=op.name,
+        layer=op.layer,
+        input=input_type,
+        output=output_type,
+        packed=", ".join(packed),
+        weight_bits=weight_bits,
+        constant_bytes=constants,
+        macs=macs,
+        mac_width=width,
+        moved_bytes=sum(_nbytes(tensor) for tensor in (*op.inputs, *op.outputs) if tensor is not None),
+        size=check_size(op, quantizer_bits),
+        reason=op.note,
+    )
