@@ -68,6 +68,16 @@ def test_convert_writes_file_and_report(cli, folder):
     assert cli("convert", "packs.keras", "-o", "quiet.tflite", "--quiet")[:2] == (0, "")
 
 
+def test_int8_io_makes_inputs_and_outputs_int8(cli):
+    code, _, _ = cli(
+        "convert", "packs.keras", "-o", "out.tflite", "--int8-io", "--representative", "x.npz", "--verify", "x.npz",
+        "--tolerance", "1",
+    )  # fmt: skip
+    assert code == 0
+    signature = keras_ste.inspect("out.tflite").signatures["serving_default"]
+    assert [tensor.type for side in signature.values() for tensor in side.values()] == ["int8", "int8"]
+
+
 def test_a_check_that_fails_is_exit_code_1_and_writes_nothing(cli, monkeypatch):
     code, _, err = cli("convert", "loose.keras", "-o", "out.tflite", "--strict", "--report", "r.html")
     assert code == 1 and "strict=True, but these quantized layers cannot be packed" in err and "loose" in err

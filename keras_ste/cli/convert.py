@@ -14,6 +14,8 @@ MODEL = click.Path(exists=True, dir_okay=True)
 @click.argument("model", type=MODEL)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="The .tflite file to write.")
 @click.option("--strict", is_flag=True, help="Fail where a quantized layer would stay in float.")
+@click.option("--int8-io", is_flag=True, help="Make the whole model integer, its inputs and outputs int8.")
+@click.option("--representative", metavar="DATA.npz", help="Arrays that show the ranges of what becomes int8.")
 @click.option(
     "--verify", metavar="DATA.npz", help="Run file and model on these arrays, named as the inputs, and compare."
 )
@@ -22,14 +24,15 @@ MODEL = click.Path(exists=True, dir_okay=True)
 @click.option("--labels", type=click.Path(exists=True, dir_okay=False), help="A text file, one class a line.")
 @click.option("--report", type=click.Path(dir_okay=False), help="Write the report: .html, .json or .txt.")
 @click.option("--quiet", is_flag=True, help="Do not print the report.")
-def convert(model, output, strict, verify, verify_layers, tolerance, labels, report, quiet) -> None:
+def convert(model, output, strict, int8_io, representative, verify, verify_layers, tolerance, labels, report, quiet) -> None:
     """Convert MODEL, a .keras file, to a .tflite file.
 
     The file is written when all checks that were asked for have passed.
     """
     if verify_layers and not verify:
         raise click.UsageError("--verify-layers needs --verify DATA.npz")
-    data = as_data(read_arrays(verify)) if verify else None
+    data, samples = (as_data(read_arrays(path)) if path else None for path in (verify, representative))
+    ends = "int8" if int8_io else None
     with working(f"loading {model}"):
         import keras
 
@@ -38,7 +41,15 @@ def convert(model, output, strict, verify, verify_layers, tolerance, labels, rep
         loaded = keras.saving.load_model(model, compile=False)
     with working("converting"):
         converted = keras_ste.convert(
-            loaded, strict=strict, verify=data, verify_layers=verify_layers, tolerance=tolerance, labels=labels
+            loaded,
+            strict=strict,
+            representative_dataset=samples,
+            inference_input_type=ends,
+            inference_output_type=ends,
+            verify=data,
+            verify_layers=verify_layers,
+            tolerance=tolerance,
+            labels=labels,
         )
     converted.save(output)
     if report:
