@@ -11,6 +11,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 TYPES = {
     schema.TensorType.FLOAT32: np.float32,
     schema.TensorType.INT8: np.int8,
+    schema.TensorType.INT16: np.int16,
     schema.TensorType.INT32: np.int32,
     schema.TensorType.INT64: np.int64,
     schema.TensorType.UINT8: np.uint8,
@@ -114,17 +115,34 @@ def run(content, keep=False, **inputs):
     """
     model = parse(content)
     graph = model.subgraphs[0]
+    (signature,) = model.signatureDefs
+    assert {item.name.decode() for item in signature.inputs} == set(inputs)
+    values = _values(model, {item.tensorIndex: inputs[item.name.decode()] for item in signature.inputs})
+    outputs = {item.name.decode(): values[item.tensorIndex] for item in signature.outputs}
+    if not keep:
+        return outputs
+    return outputs, {graph.tensors[i].name.decode(): v for i, v in values.items() if i >= 0}
+
+
+def run_unnamed(content, inputs):
+    """Runs a model without a signature on arrays in the order of its inputs, and returns a list of its outputs."""
+    model = parse(content)
+    graph = model.subgraphs[0]
+    values = _values(model, dict(zip(graph.inputs, inputs, strict=True)))
+    return [values[index] for index in graph.outputs]
+
+
+def _values(model, fed):
+    """The value of every tensor by its index, from those of the inputs."""
+    graph = model.subgraphs[0]
     values = {-1: None}
     for index, tensor in enumerate(graph.tensors):
         data = model.buffers[tensor.buffer].data
         if data is not None and len(data):
             values[index] = np.array(data, np.uint8).view(TYPES[tensor.type]).reshape(tensor.shape)
-    (signature,) = model.signatureDefs
-    assert {item.name.decode() for item in signature.inputs} == set(inputs)
-    for item in signature.inputs:
-        array, tensor = inputs[item.name.decode()], graph.tensors[item.tensorIndex]
-        assert array.dtype == TYPES[tensor.type]
-        values[item.tensorIndex] = array
+    for index, array in fed.items():
+        assert array.dtype == TYPES[graph.tensors[index].type]
+        values[index] = array
     for op in graph.operators:
         name = _name(model.operatorCodes[op.opcodeIndex])
         result = _run_op(name, op, [values[index] for index in op.inputs])
@@ -135,7 +153,4 @@ def run(content, keep=False, **inputs):
         assert len(shape) == result.ndim, name
         assert all(want in (-1, got) for want, got in zip(shape, result.shape)), (name, shape, result.shape)
         values[output] = result
-    outputs = {item.name.decode(): values[item.tensorIndex] for item in signature.outputs}
-    if not keep:
-        return outputs
-    return outputs, {graph.tensors[i].name.decode(): v for i, v in values.items() if i >= 0}
+    return values
