@@ -7,8 +7,6 @@ import json
 import os
 from typing import Any
 
-import keras
-
 from keras_ste.converter.errors import NotPackedError, VerificationError
 from keras_ste.converter.files import write_file
 from keras_ste.converter.graph import MATMUL_OPS, STE_OPS, Model, read_model
@@ -17,10 +15,10 @@ from keras_ste.converter.labels import METADATA as LABEL_METADATA
 from keras_ste.converter.labels import Labels
 from keras_ste.converter.passes import finish, fuse
 from keras_ste.converter.report import Report, make_report
-from keras_ste.converter.trace import float32_compute, trace
+from keras_ste.converter.saved_model import read_saved_model, rows_of_ops
+from keras_ste.converter.trace import Traced, float32_compute, trace
 from keras_ste.converter.verify import verify_file
 from keras_ste.converter.writer import write_model
-from keras_ste.layers.common import QuantizedLayer
 from keras_ste.version import __version__
 
 METADATA = "keras_ste"
@@ -49,9 +47,10 @@ class ConvertedModel:
 
 
 def convert(
-    model: keras.Model,
+    model: Any,
     *,
     input_signature: Any = None,
+    signature_key: str | None = None,
     strict: bool = False,
     verify: Any = None,
     verify_layers: bool = False,
@@ -71,10 +70,12 @@ def convert(
     precision is converted to compute in float32.
 
     Args:
-      model: a built Keras 3 model: Sequential, functional, nested or subclassed.
+      model: a built model of Keras 3 or of tf_keras: Sequential, functional, nested or subclassed; or the path
+        of a SavedModel, best one of `keras_ste.export_saved_model`.
       input_signature: for a subclassed model, one `tf.TensorSpec` for each argument of its call (None
         is a size known only at run time). By default the shapes it was last built with and float32
         are taken, with any batch size; so it is needed where the inputs are integers.
+      signature_key: of a SavedModel, the signature to convert; by default `serving_default`, or the only one.
       strict: makes it an error when a layer that was quantized in training is not packed.
       verify: samples on which the file and the Keras model are run and compared: an array, a list of arrays
         or a dictionary of them by the inputs' names, or a `tf.data.Dataset` or generator of batches. The
@@ -99,7 +100,7 @@ def convert(
       `output_0`, `output_1`, ...
 
     Raises:
-      TypeError: not a Keras 3 model, not a signature, or no samples.
+      TypeError: not a Keras model, not a signature, or no samples.
       ValueError: the model has no weights yet, its inputs are not known, TFLite lacks an op that it
         needs, or samples do not fit the model's inputs; of an integer model: an op has no int8 form, or a range
         is not known. `NotPackedError`, a ValueError: in strict mode a quantized layer was not packed.
@@ -117,14 +118,19 @@ def convert(
       [('SteQuantize', 'net/dense'), ('SteFullyConnected', 'net/dense')]
     """
     types = [_integer_type(given) for given in (inference_input_type, inference_output_type)]
-    traced = trace(model, input_signature)
-    layers = traced.rows
-    graph = read_model(traced.content)
+    content, traced = _trace(model, input_signature, signature_key, verify)
+    graph = read_model(content)
+    layers = traced.rows or rows_of_ops(graph)
     _check_emissions(graph, layers)
-    unpacked = _unpacked(model, layers)
+    unpacked = _unpacked(layers, traced.unreached)
     if strict and unpacked:
         listed = "\n".join(f"  {layer} ({kind}): {reason}" for layer, kind, reason in unpacked)
         raise NotPackedError(f"strict=True, but these quantized layers cannot be packed:\n{listed}")
+    if strict and not layers and traced.serve is None:
+        raise NotPackedError(
+            "strict=True, but the SavedModel has no packed layers: save it with keras_ste.export_saved_model, or within "
+            "keras_ste.export_scope()"
+        )
     _order_signature(graph, [spec.name for spec in traced.inputs], traced.outputs)
     emitted = [op.outputs[0] for subgraph in graph.graphs for op in subgraph.select(*MATMUL_OPS)]
     _check_custom_ops(graph)
@@ -148,6 +154,19 @@ def convert(
             raise VerificationError(verification)
         report = dataclasses.replace(report, verification=verification)
     return ConvertedModel(content, report)
+
+
+def _trace(model: Any, input_signature: Any, signature_key: str | None, verify: Any) -> tuple[bytes, Traced]:
+    """TensorFlow's file of a model or of a SavedModel."""
+    if not isinstance(model, (str, os.PathLike)):
+        if signature_key is not None:
+            raise ValueError("signature_key names a signature of a SavedModel, and this is a model")
+        return trace(model, input_signature)
+    if input_signature is not None:
+        raise ValueError("a SavedModel has its signatures: input_signature is for models")
+    if verify is not None:
+        raise ValueError("verify compares with a Keras model, which a SavedModel is not")
+    return read_saved_model(model, signature_key)
 
 
 def _integer_type(given: Any) -> str | None:
@@ -195,20 +214,15 @@ def _check_custom_ops(graph: Model) -> None:
         raise ValueError(f"TFLite has no op for what the model computes outside of quantized layers: {listed}")
 
 
-def _unpacked(model: keras.Model, layers: list[dict]) -> list[tuple[str, str, str]]:
+def _unpacked(layers: list[dict], unreached: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
     """Layer, class and reason of each layer that was quantized in training and has no custom op."""
     unpacked = [
         (layer["layer"], layer["class_name"], layer["reason"])
         for layer in layers
         if layer["quantized"] and not layer["packed"]
     ]
-    reached = {layer["layer"] for layer in layers}
-    unpacked += [
-        (layer.path or layer.name, type(layer).__name__, "its call was not reached, or is not keras_ste's")
-        for layer in model._flatten_layers(include_self=False)
-        if isinstance(layer, QuantizedLayer) and layer.path not in reached
-    ]
-    return unpacked
+    reason = "its call was not reached, or is not keras_ste's"
+    return unpacked + [(layer, class_name, reason) for layer, class_name in unreached]
 
 
 def _order_signature(graph: Model, inputs: list[str], outputs: list[str]) -> None:

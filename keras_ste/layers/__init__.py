@@ -23,6 +23,7 @@ from keras_ste.layers.quant_lstm import QuantLSTM, QuantLSTMCell
 from keras_ste.layers.quant_multi_head_attention import QuantMultiHeadAttention
 from keras_ste.layers.quant_separable_conv1d import QuantSeparableConv1D
 from keras_ste.layers.quant_separable_conv2d import QuantSeparableConv2D
+from keras_ste.layers.quantized_call import quantized_call
 from keras_ste.layers.rprelu import RPReLU
 
 __all__ = [
@@ -52,4 +53,5 @@ __all__ = [
     "QuantSeparableConv1D",
     "QuantSeparableConv2D",
     "RPReLU",
+    "quantized_call",
 ]

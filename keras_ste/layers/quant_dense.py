@@ -10,8 +10,26 @@ from keras_ste.layers import export
 from keras_ste.layers.common import ProductLayer, arguments_of, quantized_weight
 
 
+class DenseProduct(ProductLayer):
+    """Mixed in before a fully connected layer."""
+
+    quantized_kernel = quantized_weight("kernel_quantizer")
+
+    def _emit(self, inputs):
+        return export.emit_dense(self, inputs)
+
+    def _operand(self, inputs, training):
+        x, scale = self._input_factors(inputs, training)
+        if scale is not None and scale.shape.rank and scale.shape[-1] != 1:
+            x, scale = x * scale, None
+        return x, scale
+
+    def _product(self, x, kernel):
+        return keras.ops.matmul(x, kernel)
+
+
 @keras.saving.register_keras_serializable(package="keras_ste")
-class QuantDense(ProductLayer, keras.layers.Dense):
+class QuantDense(DenseProduct, keras.layers.Dense):
     """`keras.layers.Dense` with a quantizer for its inputs and one for its kernel.
 
         y = activation((integers(x) · integers(kernel)) · scales + bias)
@@ -40,20 +58,6 @@ class QuantDense(ProductLayer, keras.layers.Dense):
     True
     """
 
-    quantized_kernel = quantized_weight("kernel_quantizer")
-
-    @arguments_of(keras.layers.Dense, ProductLayer)
+    @arguments_of(keras.layers.Dense, DenseProduct)
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-
-    def _emit(self, inputs):
-        return export.emit_dense(self, inputs)
-
-    def _operand(self, inputs, training):
-        x, scale = self._input_factors(inputs, training)
-        if scale is not None and scale.shape.rank and scale.shape[-1] != 1:
-            x, scale = x * scale, None
-        return x, scale
-
-    def _product(self, x, kernel):
-        return keras.ops.matmul(x, kernel)
