@@ -9,7 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_ste.converter.graph import STE_OPS, Model
+from keras_ste.codes import codes_of
+from keras_ste.converter.graph import MATMUL_OPS, Model, TensorType
 from keras_ste.converter.trace import SIGNATURE, Traced, lite_file, save_traced
 from keras_ste.version import __version__
 
@@ -98,10 +99,20 @@ def _notes(folder: str) -> dict[str, Any]:
 
 
 def rows_of_ops(graph: Model) -> list[dict[str, Any]]:
-    """What the ops of a graph say of their layers, where nobody has noted down more."""
+    """What the ops of products say of their layers, as the export scope's rows do, where nobody has noted down more."""
     rows = {}
-    for op in (op for subgraph in graph.graphs for op in subgraph.select(*STE_OPS)):
-        layer = op.options["layer"]
-        if layer not in rows or op.name != "SteQuantize":
-            rows[layer] = {"layer": layer, "quantized": True, "packed": True, "reason": None, "op": op.name}
+    for op in (op for subgraph in graph.graphs for op in subgraph.select(*MATMUL_OPS)):
+        codes = {name: codes_of(op.options, name) for name in ("input", "weight")}
+        kinds = {name: f"{each.encoding}{each.bits}" for name, each in codes.items()}
+        rows[op.options["layer"]] = {
+            "layer": op.options["layer"],
+            "class_name": op.name,
+            "quantized": True,
+            "packed": True,
+            "reason": None,
+            "op": op.name,
+            "input": kinds["input"] if op.inputs[0].type == TensorType.INT32 else op.inputs[0].type_name,
+            "kernel": kinds["weight"],
+            "weights": int(op.inputs[1].data.size),
+        }
     return list(rows.values())
