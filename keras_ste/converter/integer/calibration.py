@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ste.converter.graph import Model, Tensor, TensorType
-from keras_ste.converter.passes import finish
+from keras_ste.converter.passes.exact_shapes import exact_shapes
+from keras_ste.converter.passes.pack_weights import pack_weights
 from keras_ste.converter.samples import batches
 from keras_ste.converter.writer import write_model
 
@@ -63,7 +64,10 @@ def calibrate(model: Model, data: Any, inputs: Sequence[tf.TensorSpec]) -> dict[
     data = getattr(data, "input_gen", data)  # a tf.lite.RepresentativeDataset
     wanted = [t for t in model.graphs[0].tensors() if t.type == TensorType.FLOAT32 and not t.constant]
     copied, twins = copy.deepcopy((model, wanted))
-    finish(copied)
+    for graph in copied.graphs:
+        # No other pass: every tensor stays to be looked at.
+        exact_shapes(graph)
+        pack_weights(graph)
     index_of = {tensor: index for index, tensor in enumerate(copied.graphs[0].tensors())}
     (signature,) = model.signatures
     positions = [[spec.name for spec in inputs].index(name) for name in signature.inputs]
