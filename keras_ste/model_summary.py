@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_ste.layers.common import QuantizedLayer
 from keras_ste.layers.rnn import QuantizedCell
 from keras_ste.quantizers import Quantizer
+from keras_ste.tables import table
 
 FLOAT_BITS = 32
 
@@ -121,15 +122,8 @@ class Summary:
     def __str__(self) -> str:
         header = ("layer", "class", "input", "kernel", "weights", "bytes", "MACs", "width", "±1", "dead channels")
         lines = [header, *(_cells(row) for row in self.rows)]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-        lines.insert(1, tuple("-" * width for width in widths))
-        text = []
-        for line in lines:
-            # Numbers from the fifth column on.
-            cells = (cell.rjust(w) if i > 3 else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths)))
-            text.append("  ".join(cells).rstrip())
         macs = ", ".join(f"{count:,} {width}" for width, count in self.macs.items()) or "0"
-        return "\n".join([*text, f"total: {self.weights:,} weights, {self.bytes:,} bytes; MACs: {macs}"])
+        return "\n".join([table(lines, right=range(4, len(header))), f"total: {self.weights:,} weights, {self.bytes:,} bytes; MACs: {macs}"])
 
 
 def _cells(row):

@@ -46,7 +46,7 @@ def check_kernels(model, gradients):
     """Every kernel is quantized, and hears of the loss."""
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, QuantizedLayer)]
     for layer in layers:
-        for argument, weight in layer.quantized_weights.items():
+        for argument in layer.quantized_weights:
             kernel = tf.convert_to_tensor(layer._weight(argument))
             quantizer = getattr(layer, argument)
             integers, _ = quantizer.factors(kernel)

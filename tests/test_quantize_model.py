@@ -220,7 +220,7 @@ def test_gradients_reach_every_weight_and_no_kernel_is_float(name, scheme):
         if "_quantizer" in variable.path or "kernel" in variable.name:
             assert np.any(tf.convert_to_tensor(gradient)), variable.path
     for layer in quantized_layers(model):
-        for argument, weight in layer.quantized_weights.items():
+        for argument in layer.quantized_weights:
             quantizer = getattr(layer, argument)
             assert isinstance(quantizer, Quantizer), (layer.path, argument)
             kernel = tf.convert_to_tensor(layer._weight(argument))
@@ -273,7 +273,8 @@ def test_training_compiled_by_xla_is_the_training(scheme):
 
 
 def widths(model):
-    return {row.layer.split("/")[-1]: (row.weights, row.inputs) for row in model.quantization_report.rows if row.weights}
+    rows = model.quantization_report.rows
+    return {row.layer.split("/")[-1]: (row.weights, row.inputs) for row in rows if row.weights}
 
 
 def test_first_and_last_layers_have_8_bits_and_inputs_without_negatives_their_own_quantizer():

@@ -2,6 +2,8 @@
 
 from keras_ste.optimization import schemes
 from keras_ste.optimization.annotate import quantize_annotate_layer
+from keras_ste.optimization.calibration import calibrate
+from keras_ste.optimization.post_training import correct_bias, post_training_quantize, round_adaptively
 from keras_ste.optimization.quantize import quantize_apply, quantize_model
 from keras_ste.optimization.report import QuantizationReport
 from keras_ste.optimization.schemes import LayerScheme, Rule, Scheme
@@ -14,8 +16,12 @@ __all__ = [
     "QuantizedSublayers",
     "Rule",
     "Scheme",
+    "calibrate",
+    "correct_bias",
+    "post_training_quantize",
     "quantize_annotate_layer",
     "quantize_apply",
     "quantize_model",
+    "round_adaptively",
     "schemes",
 ]

@@ -6,6 +6,8 @@ import dataclasses
 import json
 from typing import Any
 
+from keras_ste.tables import table
+
 QUANTIZED, KEPT, IMPOSSIBLE = "quantized", "kept in float", "cannot be quantized"
 
 
@@ -62,25 +64,6 @@ class QuantizationReport:
 def _cells(row):
     becomes = row.counterpart if row.folded is None else f"{row.counterpart} (with {row.folded})"
     return (row.layer, row.class_name, row.status, row.weights, row.inputs, becomes, row.reason or "")
-
-
-def table(lines: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
-    """Lines of cells under the first one; the columns `right` are aligned there.
-
-    >>> print(table([("a", "bits"), ("bbb", "1")], right=(1,)))
-    a    bits
-    ---  ----
-    bbb     1
-    """
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    text = []
-    for line in [lines[0], tuple("-" * width for width in widths), *lines[1:]]:
-        cells = (
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        text.append("  ".join(cells).rstrip())
-    return "\n".join(text)
 
 
 def describe(quantizer: Any) -> str:

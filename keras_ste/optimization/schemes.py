@@ -12,13 +12,13 @@ import keras
 
 from keras_ste import quantizers
 from keras_ste.quantizers import (
+    TWN,
     BitnetActivation,
     BitnetTernary,
     DorefaActivation,
     DorefaWeight,
     Lsq,
     SteSign,
-    TWN,
     UniformQuantizer,
     XnorSign,
 )
