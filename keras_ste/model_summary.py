@@ -123,7 +123,8 @@ class Summary:
         header = ("layer", "class", "input", "kernel", "weights", "bytes", "MACs", "width", "±1", "dead channels")
         lines = [header, *(_cells(row) for row in self.rows)]
         macs = ", ".join(f"{count:,} {width}" for width, count in self.macs.items()) or "0"
-        return "\n".join([table(lines, right=range(4, len(header))), f"total: {self.weights:,} weights, {self.bytes:,} bytes; MACs: {macs}"])
+        total = f"total: {self.weights:,} weights, {self.bytes:,} bytes; MACs: {macs}"
+        return table(lines, right=range(4, len(header))) + "\n" + total
 
 
 def _cells(row):

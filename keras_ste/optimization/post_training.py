@@ -1,4 +1,4 @@
-"""Quantization after training, without training: calibrated steps, corrected biases, weights rounded for their layer."""
+"""Quantization without training: calibrated steps, corrected biases, weights rounded for their layer."""
 
 from __future__ import annotations
 
