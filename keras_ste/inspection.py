@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
 import os
+import struct
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -151,6 +154,11 @@ def inspect(model: str | os.PathLike | bytes) -> Inspection:
       [('SteQuantize', None), ('SteFullyConnected', 'met')]
     """
     content = model_bytes(model)
+    with _broken_files_refused():
+        return _inspect(content)
+
+
+def _inspect(content: bytes) -> Inspection:
     graph = read_checked(content)
     metadata = metadata_of(graph)
     bits = quantizer_bits(metadata["layers"]) if metadata else {}
@@ -166,6 +174,23 @@ def inspect(model: str | os.PathLike | bytes) -> Inspection:
         for signature in graph.signatures
     }
     return Inspection(len(content), tuple(ops), signatures, metadata, _labels(content))
+
+
+@contextlib.contextmanager
+def _broken_files_refused() -> Iterator[None]:
+    """Whatever a wrong number in a file leads to is a ValueError."""
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        TypeError,
+        struct.error,
+        zipfile.BadZipFile,
+    ) as error:
+        raise ValueError(f"the .tflite file is broken ({type(error).__name__}: {error})") from error
 
 
 def model_bytes(model: str | os.PathLike | bytes) -> bytes:
@@ -199,6 +224,11 @@ def read_checked(content: bytes) -> Model:
         )
     except ValueError as error:
         raise ValueError(f"these bytes are not a whole .tflite file: {error}") from error
+    with _broken_files_refused():
+        return _read(content)
+
+
+def _read(content: bytes) -> Model:
     graph = read_model(content)
     metadata = metadata_of(graph)
     layers = metadata.get("ops", []) if metadata else []

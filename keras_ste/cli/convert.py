@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from keras_ste.cli.arrays import as_data, read_arrays
 from keras_ste.cli.show import working
+from keras_ste.converter.files import checked_target
 
 MODEL = click.Path(exists=True, dir_okay=True)
 
@@ -24,13 +27,18 @@ MODEL = click.Path(exists=True, dir_okay=True)
 @click.option("--labels", type=click.Path(exists=True, dir_okay=False), help="A text file, one class a line.")
 @click.option("--report", type=click.Path(dir_okay=False), help="Write the report: .html, .json or .txt.")
 @click.option("--quiet", is_flag=True, help="Do not print the report.")
-def convert(model, output, strict, int8_io, representative, verify, verify_layers, tolerance, labels, report, quiet) -> None:
-    """Convert MODEL, a .keras file, to a .tflite file.
+def convert(
+    model, output, strict, int8_io, representative, verify, verify_layers, tolerance, labels, report, quiet
+) -> None:
+    """Convert MODEL, a .keras file or the folder of a SavedModel, to a .tflite file.
 
     The file is written when all checks that were asked for have passed.
     """
     if verify_layers and not verify:
         raise click.UsageError("--verify-layers needs --verify DATA.npz")
+    for path in (output, report):
+        if path:
+            checked_target(path)
     data, samples = (as_data(read_arrays(path)) if path else None for path in (verify, representative))
     ends = "int8" if int8_io else None
     with working(f"loading {model}"):
@@ -38,7 +46,7 @@ def convert(model, output, strict, int8_io, representative, verify, verify_layer
 
         import keras_ste
 
-        loaded = keras.saving.load_model(model, compile=False)
+        loaded = model if os.path.isdir(model) else keras.saving.load_model(model, compile=False)
     with working("converting"):
         converted = keras_ste.convert(
             loaded,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pathlib
 from typing import Any
 
 from keras_ste.converter.errors import NotPackedError, VerificationError
@@ -144,7 +145,8 @@ def convert(
         content = write_model(graph)
     else:
         named = Labels(labels, graph)
-        graph.metadata[LABEL_METADATA] = named.metadata(model.name)
+        name = pathlib.Path(model).name if isinstance(model, (str, os.PathLike)) else model.name
+        graph.metadata[LABEL_METADATA] = named.metadata(name)
         content = named.appended_to(write_model(graph))
     report = make_report(graph.graphs, unpacked, len(content), layers)
     if verify is not None:

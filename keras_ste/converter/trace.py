@@ -11,7 +11,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ste.converter.signature import OTHER_FLOATS, call_specs, name_inputs, output_names
+from keras_ste.converter.lambdas import check_lambdas
+from keras_ste.converter.signature import (
+    OTHER_FLOATS,
+    call_specs,
+    name_inputs,
+    output_names,
+)
 from keras_ste.layers.common import QuantizedLayer
 from keras_ste.layers.export import export_scope, labelled_layers
 
@@ -120,6 +126,7 @@ def _check_model(model: Any) -> None:
         raise ValueError(
             f"the model '{model.name}' has no weights yet: call it on data, or give it a keras.Input, before convert()"
         )
+    check_lambdas(model.submodules if is_tf_keras(model) else model._flatten_layers())
     if is_tf_keras(model):
         other = [layer for layer in model.submodules if getattr(layer, "compute_dtype", None) in OTHER_FLOATS]
         if other:
