@@ -9,6 +9,7 @@ import json
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -181,15 +182,7 @@ def _broken_files_refused() -> Iterator[None]:
     """Whatever a wrong number in a file leads to is a ValueError."""
     try:
         yield
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        MemoryError,
-        TypeError,
-        struct.error,
-        zipfile.BadZipFile,
-    ) as error:
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, struct.error) as error:
         raise ValueError(f"the .tflite file is broken ({type(error).__name__}: {error})") from error
 
 
@@ -247,7 +240,12 @@ def _read(content: bytes) -> Model:
 
 def metadata_of(graph: Model) -> dict[str, Any] | None:
     """What the package wrote about the file, None where it did not."""
-    return json.loads(graph.metadata[METADATA]) if METADATA in graph.metadata else None
+    if METADATA not in graph.metadata:
+        return None
+    try:
+        return json.loads(graph.metadata[METADATA])
+    except ValueError as error:
+        raise ValueError(f"the metadata '{METADATA}' cannot be read: {error}") from error
 
 
 def _op(graph: Graph, op: Op, subgraph: int, bits: dict[str, int]) -> OpInspection:
@@ -273,6 +271,9 @@ def _labels(content: bytes) -> dict[str, list[str]]:
     file = io.BytesIO(content)
     if not zipfile.is_zipfile(file):
         return {}
-    with zipfile.ZipFile(file) as archive:
-        names = [name for name in archive.namelist() if name.endswith(".txt")]
-        return {name: archive.read(name).decode("utf-8").splitlines() for name in names}
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".txt")]
+            return {name: archive.read(name).decode("utf-8").splitlines() for name in names}
+    except (EOFError, NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"the label files behind the model cannot be read: {error}") from error

@@ -19,6 +19,7 @@ import accuracy  # noqa: E402
 import code_ops  # noqa: E402
 import common  # noqa: E402
 import conv  # noqa: E402
+import conversion  # noqa: E402
 import fashion_data  # noqa: E402
 import networks  # noqa: E402
 import steps  # noqa: E402
@@ -174,3 +175,10 @@ def test_the_ops_of_a_network_are_counted_by_name(capsys):
 def test_a_network_and_its_int8_twin_have_the_same_weights(network):
     binary, twin = (sorted(tuple(v.shape) for v in network(quantized).variables) for quantized in (True, False))
     assert binary == twin
+
+
+def test_networks_whose_conversions_are_compared_have_the_same_layers():
+    counts = {name: conversion.resnet18(name, 4).count_params() for name in conversion.NETWORKS}
+    assert counts["binary"] == counts["float"] and counts["W2A2"] == counts["float"] + 16  # a learned range for each input
+    seconds, parameters = conversion.seconds_to_convert("binary", 4)
+    assert seconds > 0 and parameters == counts["binary"]

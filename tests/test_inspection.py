@@ -170,3 +170,15 @@ def test_what_is_no_model(tmp_path):
         keras_ste.inspect(tmp_path / "none.tflite")
     with pytest.raises(TypeError, match="path of a .tflite file or its bytes, got int"):
         keras_ste.inspect(3)
+
+
+@pytest.mark.parametrize("good", bad_models.GOOD, ids=lambda good: good.__name__)
+def test_outputs_are_packed_where_their_options_say_so(good):
+    node = good()
+    (op,) = keras_ste.inspect(node.model()).ops
+    kept = node.op in ("SteConcat", "SteMaxPool2D", "StePad", "SteShuffle")
+    bits = node.options.get("input_bits" if kept else "output_bits", 1)
+    if node.output.dtype == np.int32 and node.op != "SteNearest" and node.options.get("output", "packed") == "packed":
+        assert op.row.output.startswith(f"packed {bits}-bit") and "output" in op.row.packed
+    else:
+        assert op.row.output == np.dtype(node.output.dtype).name and "output" not in op.row.packed

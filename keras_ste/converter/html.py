@@ -40,7 +40,7 @@ def report_page(report: Report) -> str:
     """The page of a report."""
     constants = sum(row.constant_bytes for row in report.rows)
     parts = [
-        f"<h1>Converted model</h1><p>{report.file_bytes:,} bytes, {constants:,} of them constants. Written by "
+        f"<h1>Converted model</h1><p>{report.file_bytes:,} bytes, {constants:,} of them constants. Report of "
         f"keras_ste {escape(__version__)}.</p>",
         _section("Bytes of constants", _bytes(report.rows)),
         _section("Multiply-adds by width", _macs(report.rows)),

@@ -8,18 +8,13 @@ import math
 import numpy as np
 
 from keras_ste.codes import Codes, codes_of
-from keras_ste.converter.graph import (
-    MATMUL_OPS,
-    NUMPY_TYPES,
-    STE_OPS,
-    Graph,
-    Op,
-    Tensor,
-)
+from keras_ste.converter.graph import MATMUL_OPS, NUMPY_TYPES, PREFIX, Graph, Op, Tensor, TensorType
 from keras_ste.converter.shapes import macs as ste_macs
 from keras_ste.converter.sizes import SizeCheck, check_size
 
 PACKED = "packed"
+# What they put out has the codes of what they read.
+_KEEP_CODES = ("SteConcat", "SteMaxPool2D", "StePad", "SteShuffle")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +57,12 @@ class Row:
 def _codes(graph: Graph, tensor: Tensor) -> Codes | None:
     """The codes of a packed tensor, `None` of any other."""
     producer = graph.producer(tensor)
-    if producer is None or producer.name not in STE_OPS:
+    if producer is None or not producer.name.startswith(PREFIX) or tensor.type != TensorType.INT32:
         return None
-    if producer.name == "SteMaxPool2D":
+    if producer.name in _KEEP_CODES:
         return codes_of(producer.options, "input")
+    if producer.name == "SteNearest":
+        return None
     return codes_of(producer.options, "output") if producer.options.get("output", "packed") == "packed" else None
 
 
