@@ -66,6 +66,8 @@ def test_convert_writes_file_and_report(cli, folder):
     assert found.labels == {"labels.txt": ["a", "b", "c"]}
     assert pathlib.Path("r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert cli("convert", "packs.keras", "-o", "quiet.tflite", "--quiet")[:2] == (0, "")
+    code, out, _ = cli("convert", "packs.keras", "-o", "timed.tflite", "--time")
+    assert code == 0 and "measured µs" in out and "unknown" not in out
 
 
 def test_int8_io_makes_inputs_and_outputs_int8(cli):
@@ -76,6 +78,12 @@ def test_int8_io_makes_inputs_and_outputs_int8(cli):
     assert code == 0
     signature = keras_ste.inspect("out.tflite").signatures["serving_default"]
     assert [tensor.type for side in signature.values() for tensor in side.values()] == ["int8", "int8"]
+
+
+def test_a_saved_model_converts(cli, folder):
+    keras_ste.export_saved_model(keras.saving.load_model(folder / "packs.keras"), "saved")
+    assert cli("convert", "saved", "-o", "out.tflite", "--strict", "--labels", "labels.txt", "--quiet")[:2] == (0, "")
+    assert [row.op for row in keras_ste.inspect("out.tflite").rows].count("SteFullyConnected") == 2
 
 
 def test_a_check_that_fails_is_exit_code_1_and_writes_nothing(cli, monkeypatch):

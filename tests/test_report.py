@@ -90,6 +90,15 @@ def test_measured_times_are_in_the_report(converted):
     assert f"{report.rows[0].measured_us:,.1f}" in str(report) and "rates of reference ops" in str(report)
 
 
+def test_a_conversion_s_report_takes_times_of_its_file_only(converted):
+    timed = converted.report.with_times(keras_ste.benchmark(converted.model_content, rounds=1))
+    assert [row.measured_us is None for row in timed.rows] == [not row.input for row in timed.rows]
+    assert timed.verification == converted.report.verification and timed.rows[-1].reason
+    other = keras_ste.convert(keras.Sequential([keras.Input((4,)), keras.layers.ReLU()])).model_content
+    with pytest.raises(ValueError, match="a file with other ops"):
+        converted.report.with_times(keras_ste.benchmark(other, rounds=1))
+
+
 def test_it_is_saved_as_its_ending_says(converted, tmp_path):
     for name, start in (("r.html", "<!doctype html>"), ("r.json", "{"), ("r.txt", "op ")):
         converted.report.save(tmp_path / name)

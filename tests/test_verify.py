@@ -164,3 +164,21 @@ def test_differences_of_floats_and_integers():
     assert lost.exceeds and lost.differing == 5 and lost.largest == np.inf
     codes = difference("y", "output", np.array([[5000]]), np.array([[5001]]), 1e-4, 0)
     assert codes.exceeds and codes.largest == 1
+
+
+def test_layers_in_loops_are_named_as_not_compared():
+    cell = keras_ste.QuantDense(40, name="step", **SIGNS)
+    inputs = keras.Input((40,))
+    cell.build((None, 40))
+
+    class Loop(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.cell = cell
+
+        def call(self, x):
+            return tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, self.cell(y)), (0, x))[1]
+
+    model = keras.Model(inputs, Loop(name="loop")(inputs))
+    found = keras_ste.convert(model, verify=rows(4, 0), verify_layers=True).report.verification
+    assert found.passed and not found.layers and [reason for _, reason in found.skipped] == ["it runs in a loop"]

@@ -59,10 +59,7 @@ class Benchmark:
 
     def report(self) -> Report:
         """A report of the file with these times, for a browser: `benchmark(...).report().save("report.html")`."""
-        rows = [
-            dataclasses.replace(op.row, measured_us=op.measured_us, predicted_us=op.predicted_us) for op in self.ops
-        ]
-        return Report(tuple(rows), self.file_bytes, machine=self.machine)
+        return Report(tuple(op.row for op in self.ops), self.file_bytes).with_times(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain Python values."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import click
 
 from keras_ste.cli.arrays import as_data, read_arrays
-from keras_ste.cli.show import working
+from keras_ste.cli.show import progress, working
 from keras_ste.converter.files import checked_target
 
 MODEL = click.Path(exists=True, dir_okay=True)
@@ -26,9 +27,10 @@ MODEL = click.Path(exists=True, dir_okay=True)
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="What floats may differ by.")
 @click.option("--labels", type=click.Path(exists=True, dir_okay=False), help="A text file, one class a line.")
 @click.option("--report", type=click.Path(dir_okay=False), help="Write the report: .html, .json or .txt.")
+@click.option("--time", "timed", is_flag=True, help="Time the ops for the report.")
 @click.option("--quiet", is_flag=True, help="Do not print the report.")
 def convert(
-    model, output, strict, int8_io, representative, verify, verify_layers, tolerance, labels, report, quiet
+    model, output, strict, int8_io, representative, verify, verify_layers, tolerance, labels, report, timed, quiet
 ) -> None:
     """Convert MODEL, a .keras file or the folder of a SavedModel, to a .tflite file.
 
@@ -59,8 +61,12 @@ def convert(
             tolerance=tolerance,
             labels=labels,
         )
+    found = converted.report
+    if timed:
+        show = functools.partial(progress, what="timing the ops")
+        found = found.with_times(keras_ste.benchmark(converted.model_content, progress=show))
     converted.save(output)
     if report:
-        converted.report.save(report)
+        found.save(report)
     if not quiet:
-        click.echo(str(converted.report))
+        click.echo(str(found))

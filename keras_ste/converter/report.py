@@ -9,7 +9,7 @@ import pathlib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_ste.converter.files import write_file
 from keras_ste.converter.graph import STE_OPS, Graph
@@ -17,6 +17,9 @@ from keras_ste.converter.html import report_page
 from keras_ste.converter.rows import Row, op_row
 from keras_ste.converter.table import text_table
 from keras_ste.converter.verify import Verification
+
+if TYPE_CHECKING:
+    from keras_ste.benchmarking import Benchmark
 
 _HEADER = ("op", "layer", "input", "output", "packed", "w bits", "bytes", "MACs", "width")
 _TIMES = ("predicted µs", "measured µs")
@@ -62,6 +65,21 @@ class Report:
     def missed_sizes(self) -> tuple[Row, ...]:
         """The rows whose packed weights take more than 1.02 times what their bits take."""
         return tuple(row for row in self.rows if row.size is not None and row.size.verdict != "met")
+
+    def with_times(self, benchmark: Benchmark) -> Report:
+        """The report with the times that `keras_ste.benchmark` found of this file.
+
+        Raises:
+          ValueError: they are another file's.
+        """
+        count = len(benchmark.ops)  # of the main graph, whose rows come first
+        if [row.op for row in self.rows[:count]] != [time.row.op for time in benchmark.ops]:
+            raise ValueError("the times are those of a file with other ops")
+        timed = [
+            dataclasses.replace(row, measured_us=time.measured_us, predicted_us=time.predicted_us)
+            for row, time in zip(self.rows, benchmark.ops, strict=False)
+        ]
+        return dataclasses.replace(self, rows=(*timed, *self.rows[count:]), machine=benchmark.machine)
 
     def to_dict(self) -> dict[str, Any]:
         """Rows and totals as plain Python values. A time that was not measured is None."""
