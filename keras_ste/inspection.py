@@ -16,14 +16,11 @@ from typing import Any
 import numpy as np
 
 from keras_ste.converter.convert import METADATA
-from keras_ste.converter.graph import PREFIX, Graph, Model, Op, Tensor, read_model
+from keras_ste.converter.graph import LATEST_VERSION, PREFIX, Graph, Model, Op, Tensor, read_model
 from keras_ste.converter.report import quantizer_bits
 from keras_ste.converter.rows import Row, op_row
 from keras_ste.converter.table import text_table
 from keras_ste.runtime.native import litert
-
-VERSIONS = (1, 2)
-
 
 @dataclasses.dataclass(frozen=True)
 class TensorRow:
@@ -229,11 +226,11 @@ def _read(content: bytes) -> Model:
         for op, layer in zip(subgraph.ops, names):
             op.layer = layer
     for op in (op for subgraph in graph.graphs for op in subgraph.ops):
-        version = op.options.get("version", VERSIONS[0])
-        if (op.custom_name or "").startswith(PREFIX) and version not in VERSIONS:
+        version = op.options.get("version")
+        if (op.custom_name or "").startswith(PREFIX) and version not in range(1, LATEST_VERSION + 1):
             raise ValueError(
-                f"{op.name} has the version {version}; this keras_ste knows {' and '.join(map(str, VERSIONS))}: the "
-                "file was written by a later one"
+                f"{op.name} has the version {version}; this keras_ste knows versions up to {LATEST_VERSION}: was the file "
+                "written by a later one?"
             )
     return graph
 

@@ -22,6 +22,8 @@ ActivationFunctionType = schema.ActivationFunctionType
 MATMUL_OPS = ("SteConv2D", "SteDepthwiseConv2D", "SteFullyConnected", "SteTransposeConv2D")
 STE_OPS = ("SteQuantize", *MATMUL_OPS, "SteMaxPool2D")
 PREFIX = "Ste"
+# The last version of the ops' options in docs/ops.md.
+LATEST_VERSION = 2
 
 NUMPY_TYPES = {
     TensorType.FLOAT16: np.float16,
