@@ -13,6 +13,7 @@ from keras_ste.layers.common import QuantizedLayer
 from keras_ste.layers.rnn import QuantizedRNN
 from keras_ste.optimization.schemes import LayerScheme
 from keras_ste.quantizers import BitnetActivation
+from keras_ste.training import Gradual
 
 COUNTERPARTS: dict[type, type] = {
     keras.layers.Dense: layers.QuantDense,
@@ -96,9 +97,10 @@ def quantized_arguments(
             continue
         # A state, or what is between two convolutions, may be negative whatever comes in.
         arguments[name] = fresh(inputs if name == "input_quantizer" else scheme.inputs)
-        if isinstance(arguments[name], BitnetActivation) and issubclass(cls, layers.QuantEinsumDense):
+        tokens = arguments[name].quantizer if isinstance(arguments[name], Gradual) else arguments[name]
+        if isinstance(tokens, BitnetActivation) and issubclass(cls, layers.QuantEinsumDense):
             # A token is all that is added up for it.
-            arguments[name].axis = _summed_axes(layer)
+            tokens.axis = _summed_axes(layer)
     weights = ("kernel_quantizer",) if attention else tuple(cls.quantized_weights)
     for name in weights:
         arguments[name] = fresh(scheme.weights, _output_axis(layer, cls, name))
@@ -144,6 +146,8 @@ def fresh(value: Any, output_axis: int | None = None) -> Any:
     if not isinstance(value, quantizers.Quantizer):
         return value
     config = value.get_config()
+    if isinstance(value, Gradual):
+        config["quantizer"] = fresh(value.quantizer, output_axis)
     if output_axis is not None and config.get("scale_axis") is not None:
         config["scale_axis"] = output_axis
     return type(value).from_config(config)

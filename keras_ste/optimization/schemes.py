@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ from keras_ste.quantizers import (
     UniformQuantizer,
     XnorSign,
 )
+from keras_ste.training import Gradual
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +182,21 @@ class Scheme:
         """The same scheme with other fields: `scheme.replace(last=None)`."""
         return dataclasses.replace(self, **fields)
 
+    def gradual(self, strength: float = 0.0) -> Scheme:
+        """The same scheme with each quantizer in a `keras_ste.training.Gradual`, which callbacks blend in.
+
+        `GradualQuantization`, `ProgressiveQuantization` and `TwoStageTraining` move its strength from 0 to 1.
+
+        >>> lsq(4, 4).gradual().default.weights.strength.numpy()
+        np.float32(0.0)
+        """
+        wrap = functools.partial(_gradual, strength=strength)
+        given = self.default
+        default = (lambda layer: wrap(given(layer))) if callable(given) else wrap(given)
+        rules = tuple(Rule(rule.match, wrap(rule.layer)) for rule in self.rules)
+        ends = {field: wrap(getattr(self, field)) for field in ("first", "last", "embeddings")}
+        return self.replace(default=default, rules=rules, **ends)
+
     def of_layer(
         self, layer: keras.layers.Layer, path: str, first: bool = False, last: bool = False
     ) -> LayerScheme | None:
@@ -196,6 +213,20 @@ class Scheme:
         found = self.default(layer)
         _check_layer_scheme(f"What the scheme {self.name!r} says of layer '{path}'", found)
         return found
+
+
+def _gradual(layer, strength):
+    """A layer scheme whose quantizers are blended in."""
+
+    def wrapped(quantizer):
+        return Gradual(quantizer, strength) if isinstance(quantizer, quantizers.Quantizer) else quantizer
+
+    if layer is None:
+        return None
+    arguments = {name: wrapped(value) for name, value in layer.arguments.items()}
+    return LayerScheme(
+        wrapped(layer.weights), wrapped(layer.inputs), wrapped(layer.nonnegative_inputs), arguments
+    )
 
 
 def _check_layer_scheme(what, value):

@@ -355,6 +355,21 @@ class RoundedCodes(IntegerCodes):
         drawn = seed is not None and rounding in RANDOM
         self._generator = keras.random.SeedGenerator(seed) if drawn else None
 
+    def set_bits(self, bits: int) -> None:
+        """Gives the codes another width; a learned step goes with it, so that the range stays.
+
+        What has been traced keeps the old width: trace it anew.
+
+        Raises:
+            ValueError: a width that is out of the quantizer's range.
+        """
+        before = self.high
+        self.bits = check_bits(self, bits, *((2, 16) if self.signed else (1, 15)))
+        self.low, self.high = code_range(self.bits, self.signed, self.narrow_range)
+        step = getattr(self, "step", None)
+        if step is not None:
+            step.assign(step * (before / self.high))
+
     def _rounded(self, x, scale, training, **arguments):
         """`to_integers`; nothing is drawn outside of training."""
         rounding = self.rounding if training or self.rounding not in RANDOM else "nearest"

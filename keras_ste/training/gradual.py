@@ -62,9 +62,12 @@ class Gradual(VariableQuantizer):
         integers, scale = self.quantizer.factors(x, training=training)
         strength = tf.cast(tf.convert_to_tensor(self.strength), x.dtype)
         unscaled = x if scale is None else tf.math.divide_no_nan(x, scale)
+        return self._blend(x, unscaled, integers, strength, training), scale
+
+    def _blend(self, x, unscaled, integers, strength, training):
+        """What stands between the unscaled x, at strength 0, and the integers."""
         # A product with a weight of 0 is 0, of an infinite x too.
-        blend = tf.math.multiply_no_nan(unscaled, 1 - strength) + tf.math.multiply_no_nan(integers, strength)
-        return blend, scale
+        return tf.math.multiply_no_nan(unscaled, 1 - strength) + tf.math.multiply_no_nan(integers, strength)
 
     def encode(self, x: Any) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         strength = self._strength_now()
@@ -88,6 +91,70 @@ class Gradual(VariableQuantizer):
             "strength": self.initial_strength,
             **super().get_config(),
         }
+
+
+CHOICES = ("largest", "random")
+
+
+@keras.saving.register_keras_serializable(package="keras_ste")
+class Partial(Gradual):
+    """A quantizer for a share λ of the values: `q(x)` for those that are chosen, x itself for the others.
+
+    As `Gradual`, of which it is one: the same callbacks move its `strength` λ, and at λ = 1 it is exactly q.
+
+    * `choice="largest"`: the λ n values of the greatest |x|, which are chosen anew in every step: A. Zhou et al.,
+      *Incremental Network Quantization*, arXiv:1702.03044; there, what has been chosen is not trained any more, here it
+      goes on by q's surrogate.
+    * `choice="random"`: in training each index of the last axis (of a kernel, the output channels) with the
+      probability λ, in every step; outside of training all. Y. Dong et al., *Learning Accurate Low-Bit Deep Neural
+      Networks with Stochastic Quantization*, arXiv:1708.01001, with their constant probability.
+
+    Args:
+        quantizer, strength: as for `Gradual`.
+        choice: `"largest"` or `"random"`.
+        seed: of the random choice; `None` draws from Keras's global generator.
+        name: by default `"partial"`.
+
+    Raises:
+        TypeError, ValueError: as for `Gradual`, and another `choice`.
+
+    >>> q = Partial("ste_sign", strength=0.5)
+    >>> q(tf.constant([0.5, -2.0, 0.25, 3.0])).numpy().tolist()
+    [0.5, -1.0, 0.25, 1.0]
+    """
+
+    def __init__(
+        self,
+        quantizer: Any,
+        strength: float = 0.0,
+        choice: str = "largest",
+        seed: int | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(quantizer, strength, name=name)
+        if choice not in CHOICES:
+            raise ValueError(f"Partial's choice must be one of {', '.join(CHOICES)}. Received: {choice!r}.")
+        self.choice = choice
+        self.seed = seed
+        self._generator = keras.random.SeedGenerator(seed) if choice == "random" else None
+
+    def _blend(self, x, unscaled, integers, strength, training):
+        return tf.where(self._chosen(x, strength, training), integers, unscaled)
+
+    def _chosen(self, x, strength, training):
+        if self.choice == "random":
+            if not training:
+                return tf.ones_like(x, tf.bool)
+            shape = tf.concat([tf.ones(x.shape.rank - 1, tf.int32), tf.shape(x)[-1:]], 0)
+            draws = keras.random.uniform(tuple(tf.unstack(shape, x.shape.rank)), seed=self._generator)
+            return tf.broadcast_to(tf.cast(draws, x.dtype) < strength, tf.shape(x))
+        sizes = tf.sort(tf.reshape(tf.abs(tf.stop_gradient(x)), [-1]), direction="DESCENDING")
+        count = tf.cast(tf.round(strength * tf.cast(tf.size(x), x.dtype)), tf.int32)
+        least = tf.gather(sizes, tf.maximum(count - 1, 0))
+        return (tf.abs(x) >= least) & (count > 0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"choice": self.choice, "seed": self.seed, **super().get_config()}
 
 
 def gradual_quantizers(model: keras.Model) -> list[Gradual]:
