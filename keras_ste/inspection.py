@@ -22,6 +22,7 @@ from keras_ste.converter.rows import Row, op_row
 from keras_ste.converter.table import text_table
 from keras_ste.runtime.native import litert
 
+
 @dataclasses.dataclass(frozen=True)
 class TensorRow:
     """A tensor of an op. Sizes that are known only at run time are -1 in its shape."""

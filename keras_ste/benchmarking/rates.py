@@ -76,6 +76,11 @@ class Rates:
         return median_seconds([invoker(content, self._num_threads)], ROUNDS, seconds_per_round=0.005)[0]
 
 
+def _kind(op: Op) -> str:
+    """The op of this package that is of the same kind."""
+    return _BUILTIN.get(op.name, op.name)
+
+
 def _rows(op: Op) -> int:
     return min(MOST_ROWS, math.prod(op.outputs[0].shape[:-1]))
 
@@ -93,16 +98,16 @@ def _key(op: Op) -> tuple | None:
         kind = (op.inputs[0].type,)
     else:
         return None
-    return (op.name, *kind, _rows(op) if op.name.upper().endswith(("CONNECTED",)) else 1)
+    return (op.name, *kind, _rows(op) if _kind(op) == "SteFullyConnected" else 1)
 
 
 def _reference(op: Op) -> Op:
     """An op of this package of the same kind and widths, and of the reference's size."""
-    name = _BUILTIN.get(op.name, op.name)
-    taken = ("version", "input_zero_point", "row_bits", "row_epsilon")
+    name = _kind(op)
+    taken = ("input_zero_point", "row_bits", "row_epsilon")
     coded = [f"{side}_{what}" for side in ("weight", "input") for what in ("bits", "encoding")]
     options = {key: op.options[key] for key in (*taken, *coded) if key in op.options}
-    options = {"version": 1, **options, "output": "float32"}
+    options |= {"version": min(op.options.get("version", 1), 2), "output": "float32"}
     if name == "SteFullyConnected":
         channels, weights, places = UNITS, (UNITS, UNITS), (_rows(op),)
         options |= {"units": UNITS, "channels": UNITS, "pixels": 1, "input_axes": 1}
