@@ -106,3 +106,11 @@ def test_it_is_saved_as_its_ending_says(converted, tmp_path):
     with pytest.raises(FileNotFoundError, match="the folder '.*none' does not exist"):
         converted.report.save(tmp_path / "none" / "r.html")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "r.json", "r.txt"]
+
+
+def test_products_of_two_inputs_and_transposed_convolutions_have_multiply_adds():
+    a, b = keras.Input((5, 7), name="a"), keras.Input((7, 3), name="b")
+    image = keras.layers.Conv2DTranspose(4, 3, strides=2)(keras.layers.Reshape((5, 7, 1))(a))
+    report = keras_ste.convert(keras.Model([a, b], [keras.ops.matmul(a, b), image])).report
+    macs = {row.op: (row.macs, row.mac_width) for row in report.rows if row.macs}
+    assert macs == {"BATCH_MATMUL": (5 * 7 * 3, "32x32"), "TRANSPOSE_CONV": (5 * 7 * 9 * 4, "32x32")}

@@ -82,7 +82,12 @@ def _bits(tensor: Tensor) -> int:
 
 
 def _builtin_macs(op: Op) -> int:
-    """Multiply-adds of the built-in ops that have weights."""
+    """Multiply-adds of the built-in ops that multiply matrices."""
+    if op.name == "BATCH_MATMUL":
+        axis = -2 if getattr(op.raw.builtinOptions, "adjX", False) else -1
+        return math.prod(op.outputs[0].shape) * op.inputs[0].shape[axis]
+    if op.name == "TRANSPOSE_CONV":  # each input meets the whole filter
+        return math.prod(op.inputs[2].shape) * math.prod(op.inputs[1].shape[:3])
     if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or op.input(1) is None:
         return 0
     filters, outputs = op.inputs[1].shape, math.prod(op.outputs[0].shape)
