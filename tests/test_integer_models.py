@@ -405,6 +405,53 @@ def test_accuracy_on_fashion_mnist_is_that_of_the_float_file():
     assert np.abs(run_micro(converted, inputs[:20]).astype(int) - run(converted, inputs[:20])).max() <= 1
 
 
+def test_a_block_of_a_binary_network():
+    """Its RPReLU is a comparison with zero, a product and a choice."""
+    rng = np.random.default_rng(0)
+    inputs = keras.Input((8, 8, 4))
+    x = QuantConv2D(4, 3, padding="same", **SIGN)(keras_ste.LearnableBias()(inputs))
+    x = keras.layers.Add()([keras.layers.BatchNormalization()(x), inputs])
+    model = shaken(keras.Model(inputs, keras_ste.RPReLU()(x)), rng)
+    x = rng.normal(size=(20, 8, 8, 4)).astype(np.float32)
+    converted = keras_ste.convert(
+        model, representative_dataset=x, inference_input_type="int8", inference_output_type="int8"
+    )
+    assert not computed_floats(converted)
+    _, scale, zero_point = details(converted)[0]
+    codes = np.clip(np.rint(x / scale) + zero_point, -128, 127).astype(np.int8)
+    numbers = np.float32(scale) * (codes.astype(np.float32) - zero_point)
+    error = worth(converted, run(converted, codes)) - model.predict(numbers, verbose=0)
+    assert np.abs(error).max() < 3 * details(converted)[1][1]
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8"])
+def test_several_inputs_and_outputs(kind):
+    rng = np.random.default_rng(0)
+    a, b = keras.Input((6, 6, 4), name="z"), keras.Input((6, 6, 4), dtype="uint8", name="a")
+    x = keras.layers.Add()([a, keras.layers.Rescaling(1 / 255)(b)])
+    packed = QuantConv2D(5, 3, name="packed", **SIGN)(x)
+    model = keras.Model([a, b], [packed, keras.layers.Dense(3, name="dense")(keras.layers.Flatten()(packed))])
+    arrays = {"z": rng.normal(size=(20, 6, 6, 4)).astype(np.float32), "a": pixels(rng, 20, 6, 6, 4)}
+    converted = keras_ste.convert(
+        model, representative_dataset=arrays, inference_input_type=kind, inference_output_type=kind
+    )
+    assert not computed_floats(converted)
+    runner = keras_ste.Interpreter(model_content=converted.model_content).get_signature_runner()
+    ends = {**runner.get_input_details(), **runner.get_output_details()}
+    assert set(ends) == {"z", "a", "packed", "dense"}
+    assert {detail["dtype"] for detail in ends.values()} == {BYTES[kind][0]}
+    assert ends["a"]["quantization"] == (1.0, BYTES[kind][1])
+    limits = np.iinfo(BYTES[kind][0])
+    scale, zero_point = ends["z"]["quantization"]
+    z = np.clip(np.rint(arrays["z"] / scale) + zero_point, limits.min, limits.max).astype(limits.dtype)
+    found = runner(z=z, a=as_bytes(arrays["a"], kind))
+    expected = dict(zip(("packed", "dense"), model.predict([arrays["z"], arrays["a"]], verbose=0), strict=True))
+    for name, output in found.items():
+        scale, zero_point = ends[name]["quantization"]
+        error = np.abs(scale * (output.astype(float) - zero_point) - expected[name])
+        assert np.median(error) < 0.1 * np.ptp(expected[name]), name
+
+
 def doubled(x):
     """x, doubled three times in a loop."""
     return tf.while_loop(lambda i, x: i < 3, lambda i, x: (i + 1, 2 * x), [0, x])[1]
@@ -445,6 +492,12 @@ def dense(*layers, shape=(4,), **options):
             {"representative_dataset": [np.ones((1, 4), np.float32)], "inference_input_type": "int8"},
             ValueError,
             "scales each row of its input at run time",
+        ),
+        (
+            lambda: dense(keras.layers.Lambda(lambda x: keras.ops.where(x > 200.0, x, 0.5 * x))),
+            {"representative_dataset": np.full((1, 4), 300, np.float32)},
+            ValueError,
+            "range is too wide",
         ),
         (
             lambda: dense(keras.layers.Lambda(doubled)),

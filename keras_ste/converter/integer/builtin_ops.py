@@ -42,10 +42,12 @@ _WEIGHTS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": None, "TRAN
 
 # Ops that compute: each tensor has a scale of its own.
 _COMPUTING = frozenset((
-    "ABS", "ADD", "ARG_MAX", "ARG_MIN", "BATCH_MATMUL", "ELU", "EQUAL", "GELU", "GREATER", "GREATER_EQUAL",
-    "HARD_SWISH", "LEAKY_RELU", "LESS", "LESS_EQUAL", "MEAN", "MUL", "NOT_EQUAL", "PRELU", "RELU", "RELU6", "RSQRT",
-    "SHAPE", "SQUARED_DIFFERENCE", "SUB", "SUM", *FIXED_OUTPUTS,
+    "ABS", "ADD", "ARG_MAX", "ARG_MIN", "BATCH_MATMUL", "ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "MEAN", "MUL", "PRELU",
+    "RELU", "RELU6", "RSQRT", "SHAPE", "SQUARED_DIFFERENCE", "SUB", "SUM", *FIXED_OUTPUTS,
 ))  # fmt: skip
+
+# Their kernels abort where a scale is 1 or more.
+_COMPARING = frozenset(("EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL"))
 
 # The first version of each op that has int8, where that is not the first.
 _VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4} | dict.fromkeys(
@@ -66,7 +68,7 @@ def weights_and_bias(op: Op) -> tuple[int, int] | None:
 
 def has_int8(op: Op) -> bool:
     """Whether TFLite and this package know the op in int8."""
-    return op.name in MOVING or op.name in _WEIGHTS or op.name in _COMPUTING
+    return op.name in MOVING or op.name in _WEIGHTS or op.name in _COMPUTING or op.name in _COMPARING
 
 
 def requantize(source: Tensor, target: Tensor) -> Op:
@@ -89,7 +91,10 @@ def quantize_constants(op: Op, parameters: dict[Tensor, Parameters]) -> None:
 
     Args:
       op: the op, whose other tensors of floats become int8.
-      parameters: theirs.
+      parameters: theirs; those of the constants are put in.
+
+    Raises:
+      ValueError: the op has no int8 form for these tensors.
     """
     op.version = max(op.version, _VERSIONS.get(op.name, 1))
     if op.name in _WEIGHTS:
@@ -97,9 +102,14 @@ def quantize_constants(op: Op, parameters: dict[Tensor, Parameters]) -> None:
         return
     for index, tensor in enumerate(op.inputs):
         if tensor is not None and tensor.constant and tensor.type == TensorType.FLOAT32:
-            own = parameters_of_range(tensor.data.min(initial=0), tensor.data.max(initial=0))
             moved = op.name in MOVING and op.outputs[0] in parameters
-            op.inputs[index] = integer_constant(tensor, parameters[op.outputs[0]] if moved else own)
+            own = parameters_of_range(tensor.data.min(initial=0), tensor.data.max(initial=0))
+            chosen = parameters[op.outputs[0]] if moved else own
+            op.inputs[index] = integer_constant(tensor, chosen)
+            parameters[op.inputs[index]] = chosen
+    coarse = [t for t in op.inputs if op.name in _COMPARING and t in parameters and parameters[t].scale >= 1]
+    if coarse:
+        raise ValueError(f"{op} compares '{coarse[0].name}', whose range is too wide for TFLite's comparison of int8")
 
 
 def _quantize_weights(op: Op, parameters: dict[Tensor, Parameters]) -> None:
