@@ -72,6 +72,7 @@ CASES = {
         {"filters": 4, "kernel_size": 3, "dilation_rate": 2, "padding": "causal", **BINARY},
         ((3, 7, 2),),
         unknown=(1,),
+        converted="packed",
     ),
     "conv1d_scaled": Case(
         layers.QuantConv1D,
@@ -143,6 +144,7 @@ CASES = {
         {"filters": 4, "kernel_size": 3, "input_quantizer": SIGN, **SEPARABLE},
         ((3, 6, 2),),
         unknown=(1,),
+        converted="packed",
     ),
     "separable2d": Case(
         layers.QuantSeparableConv2D,
@@ -150,6 +152,7 @@ CASES = {
         ((3, 6, 5, 2),),
         unknown=(1, 2),
         exact=False,
+        converted="packed",
     ),
     "transposed1d": Case(
         layers.QuantConv1DTranspose,
@@ -207,6 +210,7 @@ CASES = {
         ((3, 4),),
         unknown=(1,),
         indices=7,
+        converted="packed",
     ),
     "lstm": Case(
         layers.QuantLSTM,
@@ -221,6 +225,7 @@ CASES = {
         {"units": 4, "unroll": True, **BINARY, "recurrent_quantizer": SIGN, **NO_QR},
         ((3, 5, 6),),
         exact=False,
+        converted="packed",
     ),
     "gru_reset_before": Case(
         layers.QuantGRU,

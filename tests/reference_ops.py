@@ -74,6 +74,8 @@ def _same_padding(size, kernel, stride, dilation):
 
 def _windows(x, kernel, stride, dilation, padding, fill):
     """Yields (row, column, values of that place of every window), axes of x: N, H, W, C."""
+    if padding == "causal":
+        x = np.pad(x, [(0, 0), *[((kernel[i] - 1) * dilation[i], 0) for i in range(2)], (0, 0)], constant_values=fill)
     if padding == "same":
         pads = [_same_padding(x.shape[1 + i], kernel[i], stride[i], dilation[i]) for i in range(2)]
         x = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=fill)
@@ -254,9 +256,14 @@ def transpose_conv2d(inputs, options):
             places = places[:, :, column : column + size[1] - kernel[1] + 1 : stride[1]]
             for channel in range(options["channels"]):
                 places += x[..., channel, np.newaxis] * weights[:, row, column, channel].astype(x.dtype)
+    extra = [options.get(f"extra_{axis}", 0) for axis in "hw"]
+    first, end = [0, 0], [size[i] + extra[i] for i in range(2)]
     if options["padding"] == "same":
-        first = [(kernel[i] - stride[i]) // 2 for i in range(2)]
-        sums = sums[:, first[0] : first[0] + x.shape[1] * stride[0], first[1] : first[1] + x.shape[2] * stride[1]]
+        first = [max(kernel[i] - stride[i] - extra[i], 0) // 2 for i in range(2)]
+        end = [first[i] + x.shape[1 + i] * stride[i] + extra[i] for i in range(2)]
+    # Behind the last place that an input adds to stand zeros.
+    more = [(0, max(end[i] - size[i], 0)) for i in range(2)]
+    sums = np.pad(sums, [(0, 0), *more, (0, 0)])[:, first[0] : end[0], first[1] : end[1]]
     return _finish(sums, inputs, options)
 
 

@@ -17,6 +17,9 @@ from keras_ste import (
     QuantDepthwiseConv1D,
     QuantDepthwiseConv2D,
     QuantEinsumDense,
+    QuantEmbedding,
+    QuantSeparableConv1D,
+    QuantSeparableConv2D,
 )
 from keras_ste.codes import Codes, codes_of, float_thresholds
 from keras_ste.converter.graph import read_model
@@ -72,39 +75,76 @@ channel_counts = st.sampled_from([1, 3, 33])
 PIXELS = {"uint8": (0, 256), "int8": (-128, 128), "float32": (-128, 128)}
 
 
-def shape_of(rank, channels):
-    return (*(7, 6)[:rank], channels)
+def shape_of(rank, channels, data_format="channels_last"):
+    size = (8, 7)[:rank]
+    return (*size, channels) if data_format == "channels_last" else (channels, *size)
+
+
+def layouts(draw):
+    return {"data_format": draw(st.sampled_from(["channels_last", "channels_last", "channels_first"]))}
+
+
+def steps(draw):
+    """Strides or a dilation: TensorFlow has no convolution of both."""
+    return {draw(st.sampled_from(["strides", "strides", "dilation_rate"])): draw(sizes)}
 
 
 @st.composite
 def convolutions(draw, rank):
     groups = draw(st.sampled_from([1, 1, 3]))
-    padding = draw(paddings)
+    padding = draw(st.sampled_from(["same", "valid", "causal"]) if rank == 1 else paddings)
     cls = QuantConv1D if rank == 1 else QuantConv2D
-    options = {"padding": padding, "groups": groups, "pad_values": draw(st.integers(0, 1)) if padding == "same" else 0}
-    options |= {"filters": groups * draw(st.sampled_from([1, 11])), "kernel_size": draw(sizes), "strides": draw(sizes)}
-    return lambda **quantizers: cls(**options, **quantizers), shape_of(rank, groups * draw(channel_counts)), -1
+    pad_values = 0 if padding == "valid" else draw(st.integers(0, 1))
+    options = {"padding": padding, "groups": groups, "pad_values": pad_values, **steps(draw)}
+    options |= {"filters": groups * draw(st.sampled_from([1, 11])), "kernel_size": draw(sizes), **layouts(draw)}
+    shape = shape_of(rank, groups * draw(channel_counts), options["data_format"])
+    return lambda **quantizers: cls(**options, **quantizers), shape, -1
 
 
 @st.composite
 def depthwise(draw, rank):
     cls = QuantDepthwiseConv1D if rank == 1 else QuantDepthwiseConv2D
-    options = {"padding": draw(paddings), "kernel_size": draw(sizes), "strides": draw(sizes)}
+    options = {"padding": draw(paddings), "kernel_size": draw(sizes), **steps(draw), **layouts(draw)}
     options["depth_multiplier"] = draw(sizes)
 
     def make(kernel_quantizer, **quantizers):
         return cls(**options, depthwise_quantizer=kernel_quantizer, **quantizers)
 
-    return make, shape_of(rank, draw(channel_counts)), -2
+    return make, shape_of(rank, draw(channel_counts), options["data_format"]), -2
+
+
+@st.composite
+def separables(draw, rank):
+    cls = QuantSeparableConv1D if rank == 1 else QuantSeparableConv2D
+    options = {"padding": draw(paddings), "kernel_size": draw(sizes), **steps(draw), **layouts(draw)}
+    options |= {"depth_multiplier": draw(sizes), "filters": draw(st.sampled_from([1, 5, 33]))}
+    between, pointwise = draw(static_inputs), draw(kernels)
+
+    def make(kernel_quantizer, **quantizers):
+        return cls(
+            **options,
+            depthwise_quantizer=kernel_quantizer,
+            intermediate_quantizer=between(),
+            pointwise_quantizer=pointwise(-1),
+            **quantizers,
+        )
+
+    return make, shape_of(rank, draw(channel_counts), options["data_format"]), -2
 
 
 @st.composite
 def transposed(draw, rank):
     cls = QuantConv1DTranspose if rank == 1 else QuantConv2DTranspose
     strides = draw(sizes)
-    options = {"padding": draw(paddings), "strides": strides, "kernel_size": strides + draw(st.integers(0, 2))}
+    kernel = strides + draw(st.integers(0, 2))
+    options = {"padding": draw(paddings), "strides": strides, "kernel_size": kernel, **layouts(draw)}
+    if strides > 1:
+        # With "same" padding the output has to have as many windows as the input has places.
+        least = 1 - kernel % 2 if options["padding"] == "same" else 0
+        options["output_padding"] = draw(st.one_of(st.none(), st.integers(least, strides - 1)))
     options["filters"] = draw(st.sampled_from([1, 5]))
-    return lambda **quantizers: cls(**options, **quantizers), shape_of(rank, draw(channel_counts)), -2
+    shape = shape_of(rank, draw(channel_counts), options["data_format"])
+    return lambda **quantizers: cls(**options, **quantizers), shape, -2
 
 
 @st.composite
@@ -127,6 +167,7 @@ def einsums(draw):
 LAYERS = {
     "convolution": st.integers(1, 2).flatmap(convolutions),
     "depthwise": st.integers(1, 2).flatmap(depthwise),
+    "separable": st.integers(1, 2).flatmap(separables),
     "transposed": st.integers(1, 2).flatmap(transposed),
     "dense": denses(),
     "einsum": einsums(),
@@ -176,6 +217,89 @@ def test_random_layers_equal_keras_bit_for_bit(kind, data, kernel, quantizer, dt
     model = model_of(shape, dtype, [layer], seed)
     converted = keras_ste.convert(model, strict=True)
     x = examples(shape, dtype, seed)
+    np.testing.assert_array_equal(run(converted, x), model(x))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 2, "strides": 3},
+        {"kernel_size": 2, "strides": 3, "padding": "same"},
+        {"kernel_size": 1, "strides": (2, 1), "output_padding": (1, 0)},
+        {"kernel_size": 3, "dilation_rate": 2},
+        {"kernel_size": 2, "dilation_rate": 3, "padding": "same", "data_format": "channels_first"},
+    ],
+)
+def test_transposed_kernels_with_holes(options):
+    layer = QuantConv2DTranspose(5, input_quantizer=UniformQuantizer(3, 0.7), kernel_quantizer="ste_sign", **options)
+    model = model_of((4, 5, 6), "float32", [layer], 0)
+    converted = keras_ste.convert(model, strict=True)
+    x = examples((4, 5, 6), "float32", 0)
+    np.testing.assert_array_equal(run(converted, x), model(x))
+
+
+def test_what_transposed_kernels_with_holes_cannot():
+    bits = {"kernel_quantizer": DorefaWeight(8)}
+    for options, reason in [
+        ({"kernel_size": 3, "dilation_rate": 2, **bits}, "8 bits do not hold, with the zeros between its places"),
+        ({"kernel_size": 2, "strides": 4, "padding": "same", "output_padding": 3, **bits}, "leave output_padding out"),
+    ]:
+        layer = QuantConv2DTranspose(2, **options)
+        with pytest.raises(ValueError, match=reason):
+            keras_ste.convert(model_of((4, 5, 3), "float32", [layer], 0), strict=True)
+
+
+@hypothesis.settings(max_examples=12, phases=GENERATE)
+@hypothesis.given(kernels, st.sampled_from([None, 0, 1]), channel_counts, st.integers(0, 2**31))
+def test_tables_of_embeddings_are_packed_and_equal_bit_for_bit(kernel, axis, channels, seed):
+    keras.utils.set_random_seed(seed)
+    layer = QuantEmbedding(50, channels, embeddings_quantizer=kernel(axis))
+    model = model_of((5,), "int32", [layer], seed)
+    converted = keras_ste.convert(model, strict=True)
+    x = np.random.default_rng(seed).integers(0, 50, (3, 5), np.int32)
+    np.testing.assert_array_equal(run(converted, x), model(x))
+    table, restored = converted.report.rows[:2]
+    assert (table.op, restored.op) == ("GATHER", "SteDequantize")
+    if restored.input.startswith("packed"):
+        bits = int(restored.input.split()[1][0])
+        assert table.constant_bytes == 50 * 4 * bits * -(-channels // 32)
+    else:
+        assert restored.input in ("int8", "uint8") and table.constant_bytes == 50 * channels
+
+
+def test_a_sequence_has_no_axis_of_height_between_layers():
+    def layer(cls, *arguments):
+        return cls(*arguments, kernel_quantizer=TWN(), input_quantizer=UniformQuantizer(2, 0.7))
+
+    layers = [
+        layer(QuantDense, 40),
+        keras.layers.ReLU(),
+        layer(QuantConv1D, 33, 3),
+        keras.layers.BatchNormalization(),
+        keras.layers.MaxPooling1D(2),
+        keras.layers.LeakyReLU(0.25),
+        QuantSeparableConv1D(
+            5,
+            3,
+            depthwise_quantizer=TWN(),
+            pointwise_quantizer=TWN(),
+            input_quantizer=N2uq(),
+            intermediate_quantizer=UniformQuantizer(4, 2.0),
+        ),
+        layer(QuantDense, 3),
+    ]
+    model = model_of((20, 9), "float32", layers, 0)
+    converted = keras_ste.convert(model, strict=True)
+    assert [row.op for row in converted.report.rows if row.op != "RESHAPE"] == [
+        "SteQuantize",
+        "SteFullyConnected",
+        "SteConv2D",
+        "SteMaxPool2D",
+        "SteDepthwiseConv2D",
+        "SteConv2D",
+        "SteFullyConnected",
+    ]
+    x = examples((20, 9), "float32", 0)
     np.testing.assert_array_equal(run(converted, x), model(x))
 
 

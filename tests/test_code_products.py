@@ -172,6 +172,8 @@ def transposed_nodes(draw, kind):
     for axis in "hw":
         options[f"kernel_{axis}"] = draw(st.integers(1, 4))
         options[f"stride_{axis}"] = draw(st.integers(1, min(options[f"kernel_{axis}"], 3)))
+        most = options[f"stride_{axis}"] - 1
+        options |= {f"extra_{axis}": draw(st.integers(-most, most))} if draw(st.booleans()) else {}
     return transpose_conv2d_node(np.random.default_rng(draw(SEEDS)), kind, tuple(shape), options)
 
 

@@ -53,7 +53,7 @@ def random_integer_outputs(draw, rng, channels, reach):
 def windows(draw):
     """Options without those of codes and outputs, and a shape of images without their channels."""
     options = {"version": 2, "channels": draw(CHANNELS), "depth_multiplier": draw(st.sampled_from([1, 1, 2, 3]))}
-    options |= {"padding": draw(st.sampled_from(["same", "valid"])), "pad_value": draw(st.integers(0, 1))}
+    options |= {"padding": draw(st.sampled_from(["same", "valid", "causal"])), "pad_value": draw(st.integers(0, 1))}
     shape = [draw(st.integers(1, 3))]
     for axis, longest in (("h", 4), ("w", 12)):
         options[f"kernel_{axis}"], options[f"stride_{axis}"] = draw(st.integers(1, 4)), draw(st.integers(1, 3))

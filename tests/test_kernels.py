@@ -120,11 +120,11 @@ def convolutions(draw):
         "dilation_h": draw(st.integers(1, 3)),
         "dilation_w": draw(st.integers(1, 3)),
         "groups": groups,
-        "padding": draw(st.sampled_from(["same", "valid"])),
+        "padding": draw(st.sampled_from(["same", "valid", "causal"])),
     }
-    options["pad_value"] = draw(st.integers(0, 1)) if options["padding"] == "same" else 0
+    options["pad_value"] = draw(st.integers(0, 1)) if options["padding"] != "valid" else 0
     reach = [(options[f"kernel_{a}"] - 1) * options[f"dilation_{a}"] + 1 for a in "hw"]
-    smallest = [1, 1] if options["padding"] == "same" else reach
+    smallest = reach if options["padding"] == "valid" else [1, 1]
     size = [s + draw(st.integers(0, 9)) for s in smallest]
     return options, (draw(st.sampled_from([1, 2, 5])), *size, options["channels"])
 

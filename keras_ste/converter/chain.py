@@ -168,8 +168,12 @@ def output_steps(op: Op) -> list[Step]:
             if not np.isfinite(tensor.data).all():
                 raise NotFusable(f"the scale or bias of {op.name} has an infinite value or a NaN")
             steps.append(Step(function, tensor.data))
-    low, high = op.options.get("activation_min"), op.options.get("activation_max")
-    return steps + _clamp(low, high)
+    return steps + float_clamp(op)
+
+
+def float_clamp(op: Op) -> list[Step]:
+    """The clamp of an op's float32 output."""
+    return _clamp(op.options.get("activation_min"), op.options.get("activation_max"))
 
 
 def evaluate(steps: Sequence[Step], values: np.ndarray) -> np.ndarray:

@@ -20,7 +20,9 @@ ActivationFunctionType = schema.ActivationFunctionType
 
 # The ops whose options this package reads and writes.
 MATMUL_OPS = ("SteConv2D", "SteDepthwiseConv2D", "SteFullyConnected", "SteTransposeConv2D")
-STE_OPS = ("SteQuantize", *MATMUL_OPS, "SteMaxPool2D")
+# Those that put out the codes that they read.
+CODE_MOVES = ("SteMaxPool2D", "SteConcat", "StePad", "SteShuffle")
+STE_OPS = ("SteQuantize", "SteDequantize", *MATMUL_OPS, *CODE_MOVES, "SteAdd", "SteAveragePool2D", "SteNearest")
 PREFIX = "Ste"
 # The last version of the ops' options in docs/ops.md.
 LATEST_VERSION = 2
@@ -125,6 +127,14 @@ class Op:
 def ste_op(name: str, inputs: list[Tensor | None], outputs: list[Tensor], options: dict) -> Op:
     """An op of this package."""
     return Op(BuiltinOperator.CUSTOM, inputs, outputs, custom_name=name, options=options)
+
+
+def reshape_op(source: Tensor, result: Tensor) -> Op:
+    """A RESHAPE to the shape of `result`, of which at most one size is unknown. Micro runs it on any type."""
+    options = schema.ReshapeOptionsT(newShape=np.array(result.signature, np.int32))
+    raw = schema.OperatorT(builtinOptionsType=schema.BuiltinOptions.ReshapeOptions, builtinOptions=options)
+    shape = constant_tensor(f"{result.name}/shape", np.array(result.signature, np.int32))
+    return Op(BuiltinOperator.RESHAPE, [source, shape], [result], raw=raw)
 
 
 @dataclasses.dataclass(eq=False)

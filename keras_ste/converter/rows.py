@@ -8,13 +8,12 @@ import math
 import numpy as np
 
 from keras_ste.codes import Codes, codes_of
-from keras_ste.converter.graph import MATMUL_OPS, NUMPY_TYPES, PREFIX, Graph, Op, Tensor, TensorType
+from keras_ste.converter.graph import CODE_MOVES, MATMUL_OPS, NUMPY_TYPES, PREFIX, Graph, Op, Tensor, TensorType
 from keras_ste.converter.shapes import macs as ste_macs
 from keras_ste.converter.sizes import SizeCheck, check_size
 
 PACKED = "packed"
 # What they put out has the codes of what they read.
-_KEEP_CODES = ("SteConcat", "SteMaxPool2D", "StePad", "SteShuffle")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +55,19 @@ class Row:
 
 def _codes(graph: Graph, tensor: Tensor) -> Codes | None:
     """The codes of a packed tensor, `None` of any other."""
-    producer = graph.producer(tensor)
-    if producer is None or not producer.name.startswith(PREFIX) or tensor.type != TensorType.INT32:
+    if tensor.type != TensorType.INT32:
         return None
-    if producer.name in _KEEP_CODES:
-        return codes_of(producer.options, "input")
+    producer = graph.producer(tensor)
+    if producer is not None and producer.name == "RESHAPE":
+        return _codes(graph, producer.inputs[0])
+    if producer is None or not producer.name.startswith(PREFIX):
+        # Of a table: its reader knows.
+        readers = [op for op in graph.consumers(tensor) if op.name == "SteDequantize"]
+        return codes_of(readers[0].options, "input") if readers else None
     if producer.name == "SteNearest":
         return None
+    if producer.name in CODE_MOVES:
+        return codes_of(producer.options, "input")
     return codes_of(producer.options, "output") if producer.options.get("output", "packed") == "packed" else None
 
 

@@ -13,7 +13,7 @@ def _window(size: int, kernel: int, stride: int, dilation: int, padding: str) ->
     """Places of a window along one axis."""
     if size < 0:
         return -1
-    if padding == "same":
+    if padding != "valid":
         return -(-size // stride)
     return (size - (kernel - 1) * dilation - 1) // stride + 1
 
@@ -39,7 +39,7 @@ def _transpose_conv(op: Op) -> tuple[int, ...]:
     for i, axis in enumerate("hw"):
         stride, size = o[f"stride_{axis}"], sizes[i]
         more = o[f"kernel_{axis}"] - stride if o["padding"] == "valid" else 0
-        sizes[i] = -1 if size < 0 else size * stride + more
+        sizes[i] = -1 if size < 0 else size * stride + more + o.get(f"extra_{axis}", 0)
     return n, *sizes, _channels(op, o["filters"])
 
 
@@ -52,6 +52,10 @@ def _quantize(op: Op) -> tuple[int, ...]:
     return *op.inputs[0].signature[:-1], _channels(op, op.options["channels"])
 
 
+def _dequantize(op: Op) -> tuple[int, ...]:
+    return *op.inputs[0].signature[:-1], op.options["channels"]
+
+
 def _max_pool(op: Op) -> tuple[int, ...]:
     o = op.options
     n, h, w, c = op.inputs[0].signature
@@ -60,10 +64,43 @@ def _max_pool(op: Op) -> tuple[int, ...]:
     return n, h, w, c
 
 
+def _average_pool(op: Op) -> tuple[int, ...]:
+    return *_max_pool(op)[:-1], _channels(op, op.options["channels"])
+
+
+def _same(op: Op) -> tuple[int, ...]:
+    return op.inputs[0].signature
+
+
+def _pad(op: Op) -> tuple[int, ...]:
+    n, h, w, c = op.inputs[0].signature
+    h, w = (
+        -1 if size < 0 else size + op.options[f"pad_{before}"] + op.options[f"pad_{behind}"]
+        for size, before, behind in ((h, "top", "bottom"), (w, "left", "right"))
+    )
+    return n, h, w, c
+
+
+def _concat(op: Op) -> tuple[int, ...]:
+    channels = sum(op.options[f"channels_{i}"] for i in range(len(op.inputs)))
+    return *op.inputs[0].signature[:-1], codes_of(op.options, "input").bits * words_of(channels)
+
+
+def _nearest(op: Op) -> tuple[int, ...]:
+    return op.inputs[0].signature[:-1]
+
+
 _RULES = {
+    "SteAdd": _quantize,
+    "SteAveragePool2D": _average_pool,
+    "SteConcat": _concat,
+    "SteNearest": _nearest,
+    "StePad": _pad,
+    "SteShuffle": _same,
     "SteConv2D": _conv,
     "SteDepthwiseConv2D": _conv,
     "SteFullyConnected": _fully_connected,
+    "SteDequantize": _dequantize,
     "SteMaxPool2D": _max_pool,
     "SteQuantize": _quantize,
     "SteTransposeConv2D": _transpose_conv,

@@ -85,22 +85,24 @@ def _codes_between(low, high, spec):
     return Codes(bits, "unsigned", -low)
 
 
-def quantized_input(quantizer: Any, rank: int, channels: int) -> QuantizedInput:
+def quantized_input(quantizer: Any, rank: int, channels: int, axis: int = -1) -> QuantizedInput:
     """How the codes of a quantizer are made whose scale is no matter of its input.
 
     Args:
         quantizer: a `Quantizer`, built for inputs of so many axes.
         rank: their number.
-        channels: the size of the last one.
+        channels: the size of the one along which each number may be quantized in its own way.
+        axis: that axis.
 
     Raises:
         NoCodes: it gives no integers times one scale, or its codes are no steps of one number each.
     """
 
     def integers_and_scale(x):
-        # Along the first axis different values, along the last one the channels.
-        lead = (len(x), *[1] * (rank - 2))
-        everywhere = np.broadcast_to(x, (len(x), channels)).reshape(*lead, channels)
+        # Along the first axis different values.
+        sizes = [len(x), *[1] * (rank - 1)]
+        sizes[axis] = channels
+        everywhere = np.broadcast_to(x, (len(x), channels)).reshape(sizes)
         integers, scale = quantizer.factors(tf.constant(everywhere))
         if integers.shape.num_elements() != len(x) * channels:
             raise NoCodes("one code for each place, not for each channel")

@@ -154,10 +154,11 @@ class SeparableConvolution(QuantizedConvolution):
         "depthwise_quantizer": "depthwise_kernel",
         "pointwise_quantizer": "pointwise_kernel",
     }
-    not_packed = "there is no custom op for two convolutions at once: a depthwise layer and one of size 1 have two"
-
     quantized_depthwise_kernel = quantized_weight("depthwise_quantizer")
     quantized_pointwise_kernel = quantized_weight("pointwise_quantizer")
+
+    def _emit(self, inputs):
+        return export.emit_separable(self, inputs)
 
     def _build_quantizers(self, shapes):
         # The image between the two convolutions has the output's size and channels of its own.
@@ -166,11 +167,14 @@ class SeparableConvolution(QuantizedConvolution):
         super()._build_quantizers({**shapes, "intermediate_quantizer": shape})
 
     def _compute(self, inputs, training):
+        return self._pointwise(self._depthwise(inputs, training), training)
+
+    def _depthwise(self, inputs, training):
         x, x_scale = self._operand(inputs, training)
         kernel, kernel_scale = self._weight_factors(
             "depthwise_quantizer", self.depthwise_kernel, training, (-2, -1)
         )
-        between = keras.ops.depthwise_conv(
+        outputs = keras.ops.depthwise_conv(
             x,
             kernel,
             strides=self.strides,
@@ -178,7 +182,9 @@ class SeparableConvolution(QuantizedConvolution):
             dilation_rate=self.dilation_rate,
             data_format=self.data_format,
         )
-        between = self._scaled(between, kernel_scale, x_scale)
+        return self._scaled(outputs, kernel_scale, x_scale)
+
+    def _pointwise(self, between, training):
         z, z_scale = self._operand(between, training, "intermediate_quantizer")
         kernel, kernel_scale = self._weight_factors(
             "pointwise_quantizer", self.pointwise_kernel, training

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
-import json
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -20,12 +19,22 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ste.codes import Codes
-from keras_ste.layers.code_books import NoCodes, QuantizedInput, code_book, quantized_input
+from keras_ste.layers.code_books import NoCodes, code_book
+from keras_ste.layers.composites import composite, leading, size
+from keras_ste.layers.plans import (
+    Plan,
+    Product,
+    has_values,
+    input_of,
+    integers_of,
+    obstacle,
+    only_product,
+    plan_of,
+    plan_without_values,
+    quantizer_obstacle,
+    small_type,
+)
 from keras_ste.quantizers import BitnetActivation, Quantizer
-from keras_ste.quantizers.common import widened
-
-# Sums of integers stay below it in the ops.
-MOST_SUM = 2**30
 
 _recorder: contextvars.ContextVar[_Recorder | None] = contextvars.ContextVar(
     "keras_ste_export", default=None
@@ -99,31 +108,28 @@ def emit_conv(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
 
     Args:
         layer: the layer, built. A sequence is taken as an image of height 1.
-        inputs: its inputs, `(batch, height, width, channels)` or `(batch, width, channels)`.
+        inputs: its inputs, `(batch, height, width, channels)` or `(batch, width, channels)`; or the
+            channels behind the batch, where the layer has them there.
 
     Returns:
         The float32 result, or `None` where the layer has to compute it itself.
     """
     if not _exporting():
         return None
-    reason = _image_obstacle(layer, inputs)
-    label, plan = _record(layer, inputs, "SteConv2D", reason)
-    if plan is None:
+    product = _image_product(layer, inputs)
+    label, plans = _record(layer, inputs, "SteConv2D", _image_obstacle(layer, inputs), [product])
+    if plans is None:
         return None
+    (plan,) = plans
     options = {
-        "version": plan.version,
         "channels": layer.kernel.shape[-2] * layer.groups,
         "filters": layer.filters,
         **_window(layer),
         "groups": layer.groups,
         "padding": layer.padding,
         "pad_value": layer.pad_values,
-        "output": "float32",
-        **plan.options,
-        "layer": label,
     }
-    weights = _as_image(layer, plan.weights, 0).transpose(3, 0, 1, 2)
-    return _emit_image("SteConv2D", layer, inputs, plan, options, weights, _places)
+    return _emit_conv(layer, inputs, plan, options, label)
 
 
 def emit_depthwise(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
@@ -138,23 +144,65 @@ def emit_depthwise(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """
     if not _exporting():
         return None
-    label, plan = _record(layer, inputs, "SteDepthwiseConv2D", _image_obstacle(layer, inputs))
-    if plan is None:
+    product = _image_product(layer, inputs)
+    label, plans = _record(layer, inputs, "SteDepthwiseConv2D", _image_obstacle(layer, inputs), [product])
+    return None if plans is None else _emit_depthwise(layer, inputs, *plans, label)
+
+
+def emit_separable(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """Emits the two convolutions of a `QuantSeparableConv1D` or `QuantSeparableConv2D`, and the bias.
+
+    Args:
+        layer: the layer, built. A sequence is taken as an image of height 1.
+        inputs: its inputs, as of `emit_conv`.
+
+    Returns:
+        The float32 result, or `None` where the layer has to compute it itself.
+    """
+    if not _exporting():
         return None
+    axis = _channels_axis(layer)
+    between = inputs.shape.as_list()
+    between[axis] = layer.pointwise_kernel.shape[-2]
+    products = [
+        Product(
+            inputs.shape,
+            inputs.dtype,
+            "depthwise_quantizer",
+            output_axes=(-2, -1),
+            channels_axis=axis,
+            image=True,
+        ),
+        Product(
+            tf.TensorShape(between),
+            tf.float32,
+            "pointwise_quantizer",
+            "intermediate_quantizer",
+            bias=lambda: layer.bias,
+            channels_axis=axis,
+            image=True,
+        ),
+    ]
+    op = "SteConv2D" if products[0].plain(layer) else "SteDepthwiseConv2D"
+    label, plans = _record(layer, inputs, op, _image_obstacle(layer, inputs), products)
+    if plans is None:
+        return None
+    depthwise, pointwise = plans
+    if depthwise is None:
+        between = layer._depthwise(inputs, False)
+    else:
+        between = _emit_depthwise(layer, inputs, depthwise, label)
+    if pointwise is None:
+        return layer._pointwise(between, False)
     options = {
-        "version": 2,
-        "channels": layer.kernel.shape[-2],
-        "depth_multiplier": layer.depth_multiplier,
-        **_window(layer),
-        "padding": layer.padding,
-        "pad_value": layer.pad_values,
-        "output": "float32",
-        **plan.options_of_version_2,
-        "layer": label,
+        "channels": layer.pointwise_kernel.shape[-2],
+        "filters": layer.filters,
+        **{f"{what}_{axis}": 1 for what in ("kernel", "stride", "dilation") for axis in "hw"},
+        "groups": 1,
+        "padding": "valid",
+        "pad_value": 0,
     }
-    weights = _as_image(layer, plan.weights, 0)
-    weights = weights.reshape(*weights.shape[:2], -1).transpose(2, 0, 1)
-    return _emit_image("SteDepthwiseConv2D", layer, inputs, plan, options, weights, _places)
+    return _emit_conv(layer, between, pointwise, options, label)
 
 
 def emit_transposed(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
@@ -169,22 +217,26 @@ def emit_transposed(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """
     if not _exporting():
         return None
+    reach = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
+    sizes = [max(pair) for pair in zip(reach, layer.strides, strict=True)]
     reason = _image_obstacle(layer, inputs)
-    if any(stride > size for stride, size in zip(layer.strides, layer.kernel_size, strict=True)):
-        reason = reason or "its strides are greater than its kernel"
-    elif layer.output_padding is not None:
-        reason = reason or "its output_padding has no custom op"
-    elif any(dilation > 1 for dilation in layer.dilation_rate):
-        reason = reason or "its dilation_rate has no custom op"
-    label, plan = _record(layer, inputs, "SteTransposeConv2D", reason)
-    if plan is None:
+    if layer.padding == "same" and layer.output_padding is not None and sizes != reach:
+        reason = reason or "it has an output_padding, and strides greater than its kernel: leave output_padding out"
+    product = _image_product(layer, inputs, spread=lambda weights: _spread(weights, sizes, layer.dilation_rate))
+    label, plans = _record(layer, inputs, "SteTransposeConv2D", reason, [product])
+    if plans is None:
         return None
-    window = {key: size for key, size in _window(layer).items() if not key.startswith("dilation")}
+    (plan,) = plans
+    sizes = (1,) * (2 - layer.rank) + tuple(sizes)
+    window = {key: value for key, value in _window(layer).items() if key.startswith("stride")}
     options = {
         "version": 2,
         "channels": layer.kernel.shape[-1],
         "filters": layer.filters,
+        "kernel_h": sizes[0],
+        "kernel_w": sizes[1],
         **window,
+        **_extra_places(layer, sizes, window),
         "padding": layer.padding,
         "output": "float32",
         **plan.options_of_version_2,
@@ -194,15 +246,42 @@ def emit_transposed(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     return _emit_image("SteTransposeConv2D", layer, inputs, plan, options, weights, _transposed_places)
 
 
+def _spread(weights, sizes, dilation):
+    """A kernel with zeros where its dilation leaves places out, and behind it up to these sizes."""
+    spread = np.zeros([*sizes, *weights.shape[len(sizes) :]], weights.dtype)
+    spread[tuple(slice(0, (k - 1) * d + 1, d) for k, d in zip(weights.shape, dilation))] = weights
+    return spread
+
+
+def _extra_places(layer, sizes, window):
+    """Options: how many places more than by its padding the output has along each axis, where it is not 0."""
+    probe = [None, *[9] * layer.rank, layer.kernel.shape[-1]]
+    if layer.data_format == "channels_first":
+        probe = [None, probe[-1], *probe[1:-1]]
+    outputs = layer.compute_output_shape(probe)
+    outputs = outputs[1:-1] if layer.data_format == "channels_last" else outputs[2:]
+    extra = {}
+    for axis, name in enumerate("hw"[2 - layer.rank :], 2 - layer.rank):
+        options = {"padding": layer.padding, f"kernel_{name}": sizes[axis], **window}
+        more = outputs[axis - 2 + layer.rank] - _transposed_places(9, options, name)
+        extra |= {f"extra_{name}": more} if more else {}
+    return extra
+
+
+def _image_product(layer, inputs, **more):
+    """The product of a layer of images or sequences that has one."""
+    return only_product(layer, inputs, channels_axis=_channels_axis(layer), image=True, **more)
+
+
+def _channels_axis(layer):
+    return -1 if layer.data_format == "channels_last" else 1
+
+
 def _image_obstacle(layer, inputs):
     """Why the ops on images do not take the layer's image or sequence, or None."""
-    if layer.data_format != "channels_last":
-        return f"data_format={layer.data_format!r}: only channels_last has a custom op"
     if inputs.shape.rank != layer.rank + 2:
         axes = inputs.shape.rank or "an unknown number of"
         return f"the input has {axes} axes, not {layer.rank + 2}"
-    if layer.padding == "causal":
-        return "padding='causal': only same and valid have a custom op"
     return None
 
 
@@ -211,9 +290,9 @@ def _window(layer):
     height = (1,) * (2 - layer.rank)
     kinds = {"kernel": layer.kernel_size, "stride": layer.strides, "dilation": layer.dilation_rate}
     return {
-        f"{kind}_{axis}": size
+        f"{kind}_{axis}": length
         for kind, sizes in kinds.items()
-        for axis, size in zip("hw", (*height, *sizes), strict=True)
+        for axis, length in zip("hw", (*height, *sizes), strict=True)
     }
 
 
@@ -222,18 +301,42 @@ def _as_image(layer, array, axis):
     return array if layer.rank == 2 else np.expand_dims(array, axis)
 
 
-def _places(size, o, axis):
+def _places(length, o, axis):
     """The places of a window along one axis."""
     if o["padding"] == "valid":
-        size = size - (o[f"kernel_{axis}"] - 1) * o[f"dilation_{axis}"]
-    return -(-size // o[f"stride_{axis}"])
+        length = length - (o[f"kernel_{axis}"] - 1) * o[f"dilation_{axis}"]
+    return -(-length // o[f"stride_{axis}"])
 
 
-def _transposed_places(size, o, axis):
+def _transposed_places(length, o, axis):
     """The places that a transposed convolution adds to along one axis."""
-    if o["padding"] == "valid":
-        return (size - 1) * o[f"stride_{axis}"] + o[f"kernel_{axis}"]
-    return size * o[f"stride_{axis}"]
+    places = length * o[f"stride_{axis}"] + o.get(f"extra_{axis}", 0)
+    return places + (o[f"kernel_{axis}"] - o[f"stride_{axis}"] if o["padding"] == "valid" else 0)
+
+
+def _emit_conv(layer, inputs, plan, options, label):
+    """A SteConv2D with a plan's weights."""
+    options = {"version": plan.version, **options, "output": "float32", **plan.options, "layer": label}
+    weights = _as_image(layer, plan.weights, 0).transpose(3, 0, 1, 2)
+    return _emit_image("SteConv2D", layer, inputs, plan, options, weights, _places)
+
+
+def _emit_depthwise(layer, inputs, plan, label):
+    """A SteDepthwiseConv2D with a plan's weights."""
+    options = {
+        "version": 2,
+        "channels": plan.weights.shape[-2],
+        "depth_multiplier": plan.weights.shape[-1],
+        **_window(layer),
+        "padding": layer.padding,
+        "pad_value": getattr(layer, "pad_values", 0),
+        "output": "float32",
+        **plan.options_of_version_2,
+        "layer": label,
+    }
+    weights = _as_image(layer, plan.weights, 0)
+    weights = weights.reshape(*weights.shape[:2], -1).transpose(2, 0, 1)
+    return _emit_image("SteDepthwiseConv2D", layer, inputs, plan, options, weights, _places)
 
 
 def _emit_image(name, layer, inputs, plan, options, weights, places):
@@ -241,14 +344,20 @@ def _emit_image(name, layer, inputs, plan, options, weights, places):
     units = len(plan.bias)
 
     def body(x, filters, multiplier, bias):
-        return tf.zeros([_size(x, 0), *(places(_size(x, axis), options, "hw"[axis - 1]) for axis in (1, 2)), units])
+        return tf.zeros([size(x, 0), *(places(size(x, axis), options, "hw"[axis - 1]) for axis in (1, 2)), units])
 
-    inputs = plan.argument(layer, inputs)
+    inputs = plan.argument(inputs)
+    first = layer.data_format == "channels_first"
+    axes = list(range(layer.rank + 2))
+    if first:
+        inputs = tf.transpose(inputs, [0, *axes[2:], 1])
     if layer.rank == 1:
         inputs = tf.expand_dims(inputs, 1)
     x = plan.emit_input(inputs, options)
-    outputs = _composite(name, options, body, x, weights, plan.multiplier, plan.bias)
-    return tf.squeeze(outputs, 1) if layer.rank == 1 else outputs
+    outputs = composite(name, options, body, x, weights, plan.multiplier, plan.bias)
+    if layer.rank == 1:
+        outputs = tf.squeeze(outputs, 1)
+    return tf.transpose(outputs, [0, axes[-1], *axes[1:-1]]) if first else outputs
 
 
 def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
@@ -264,10 +373,11 @@ def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     if not _exporting():
         return None
     reason = None if inputs.shape.rank else "the number of axes of the input is unknown"
-    label, plan = _record(layer, inputs, "SteFullyConnected", reason)
-    if plan is None:
+    label, plans = _record(layer, inputs, "SteFullyConnected", reason, [only_product(layer, inputs)])
+    if plans is None:
         return None
-    return _fully_connected(plan, plan.argument(layer, inputs), label)
+    (plan,) = plans
+    return _fully_connected(plan, plan.argument(inputs), label)
 
 
 def emit_einsum(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
@@ -294,14 +404,15 @@ def emit_einsum(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
             reason = "its bias changes along an axis that is no output channel"
         elif len(summed) > 1 and isinstance(layer.input_quantizer, BitnetActivation):
             reason = "its input_quantizer has several scales for what is added up"
-    label, plan = _record(layer, inputs, "SteFullyConnected", reason)
-    if plan is None:
+    label, plans = _record(layer, inputs, "SteFullyConnected", reason, [only_product(layer, inputs)])
+    if plans is None:
         return None
-    leading = [_size(inputs, axis) for axis in range(len(free))]
+    (plan,) = plans
+    lead = [size(inputs, axis) for axis in range(len(free))]
     channels = math.prod(layer.kernel.shape[: len(summed)])
-    inputs = plan.argument(layer, inputs)
-    outputs = _fully_connected(plan, tf.reshape(inputs, [*leading, channels]), label)
-    return tf.reshape(outputs, [*leading, *layer.kernel.shape[len(summed) :]])
+    inputs = plan.argument(inputs)
+    outputs = _fully_connected(plan, tf.reshape(inputs, [*lead, channels]), label)
+    return tf.reshape(outputs, [*lead, *layer.kernel.shape[len(summed) :]])
 
 
 def _fully_connected(plan, inputs, label):
@@ -320,10 +431,129 @@ def _fully_connected(plan, inputs, label):
     }
 
     def body(x, filters, multiplier, bias):
-        return tf.zeros([_size(x, axis) for axis in range(x.shape.rank - 1)] + [units])
+        return tf.zeros(leading(x) + [units])
 
     x = plan.emit_input(inputs, options)
-    return _composite("SteFullyConnected", options, body, x, weights.transpose(), plan.multiplier, plan.bias)
+    return composite("SteFullyConnected", options, body, x, weights.transpose(), plan.multiplier, plan.bias)
+
+
+def emit_table(layer: Any, indices: tf.Tensor) -> tf.Tensor | None:
+    """Emits the look-up of a `QuantEmbedding`: codes are gathered, and then what they are worth.
+
+    Args:
+        layer: the layer, built.
+        indices: integers of any shape.
+
+    Returns:
+        The float32 result, or `None` where the layer has to compute it itself.
+    """
+    if not _exporting():
+        return None
+    product = Product(indices.shape, indices.dtype, "embeddings_quantizer", None, output_axes=(-2, -1))
+    reason, table = obstacle(layer, product), None
+    if reason is None:
+        with tf.init_scope():
+            table, reason = _table(layer)
+    label = _add_row(layer, indices.dtype, "SteDequantize", reason)
+    if table is None:
+        return None
+    integers, codes, by_column, by_row = table
+    channels = integers.shape[1]
+    options = {"version": 2, "channels": channels, **codes.options("input"), "layer": label}
+    rows = tf.gather(integers, indices)
+    constants = [] if by_column is None else [by_column]
+    if constants:
+        options["place"] = 2  # behind the table of an op that has one
+    values = composite("SteDequantize", options, lambda x, *constants: tf.cast(x, tf.float32), rows, *constants)
+    return values if by_row is None else values * tf.gather(by_row, indices)
+
+
+def _table(layer):
+    """`(integers, codes, scale of each column or None, scale of each row or None)` and `None`, or `None` and why not."""
+    if not has_values(layer):
+        return (np.ones(layer.embeddings.shape, np.int8), Codes(), None, None), None
+    integers, scale = integers_of(layer, "embeddings_quantizer")
+    try:
+        codes = code_book(integers, layer.embeddings_quantizer.spec)
+    except NoCodes as why:
+        return None, f"its embeddings_quantizer gives {why}"
+    integers = integers.astype(np.uint8 if codes == Codes(8, "unsigned") else small_type(integers))
+    scale = None if scale is None else np.broadcast_to(scale.numpy(), np.broadcast_shapes(scale.shape, (1, 1)))
+    if scale is None or scale.shape[0] == 1:
+        return (integers, codes, None if scale is None else scale[0], None), None
+    if scale.shape[1] == 1:
+        return (integers, codes, None, scale), None
+    return None, "the scale of its embeddings_quantizer changes along both axes"
+
+
+@dataclasses.dataclass(frozen=True)
+class CellProduct:
+    """The op of a product of a recurrent cell, in place of its weights."""
+
+    plan: Plan
+    label: str
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """The product with a scale behind it."""
+        return _fully_connected(self.plan, self.plan.argument(x), self.label)
+
+    def split(self, first: int) -> tuple[CellProduct, CellProduct]:
+        """That of the first output channels, and that of the others."""
+        columns = ((0, first), (first, len(self.plan.bias)))
+        return tuple(CellProduct(self.plan.columns(*pair), self.label) for pair in columns)
+
+
+def emit_cell(layer: Any, inputs: tf.Tensor) -> list[CellProduct | None] | None:
+    """Emits the products of a recurrent cell: of its inputs with the kernel, and of its state with the recurrent one.
+
+    Args:
+        layer: the cell, built.
+        inputs: what it is given at one time step, `(batch, features)`.
+
+    Returns:
+        An op for each, `None` for one that is not quantized; or `None` where the cell has to compute both itself.
+    """
+    if not _exporting():
+        return None
+    state = tf.TensorShape([inputs.shape[0], layer.units])
+    products = [
+        Product(inputs.shape, inputs.dtype, "kernel_quantizer"),
+        Product(state, tf.float32, "recurrent_quantizer", "state_quantizer"),
+    ]
+    label, plans = _record(layer, inputs, "SteFullyConnected", None, products)
+    if plans is None:
+        return None
+    return [None if plan is None else CellProduct(plan, label) for plan in plans]
+
+
+def emit_activation(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """Emits a `QuantActivation`: its inputs become codes, and those what they are worth.
+
+    Args:
+        layer: the layer, built.
+        inputs: its inputs, of one axis or more.
+
+    Returns:
+        The float32 result, or `None` where the layer has to compute it itself.
+    """
+    if not _exporting():
+        return None
+    reason = "it has no quantizer" if layer.quantizer is None else quantizer_obstacle(layer, "quantizer")
+    if reason is None and layer.compute_dtype != "float32":
+        reason = f"it computes in {layer.compute_dtype}, not in float32"
+    if reason is None and not inputs.shape.rank:
+        reason = "the number of axes of its input is unknown, or there are none"
+    if reason is None:
+        with tf.init_scope():
+            try:
+                source = input_of(layer.quantizer, "quantizer", inputs.shape)
+            except NoCodes as why:
+                reason = str(why)
+    label = _add_row(layer, inputs.dtype, "SteDequantize", reason)
+    if reason is not None:
+        return None
+    shape = {"channels": inputs.shape[-1], "layer": label}
+    return source.restore(source.emit(source.argument(layer.quantizer, inputs), shape), shape)
 
 
 def leave_in_float(layer: Any, inputs: tf.Tensor, reason: str) -> None:
@@ -332,7 +562,7 @@ def leave_in_float(layer: Any, inputs: tf.Tensor, reason: str) -> None:
     Args:
         layer: the layer, built.
         inputs: its inputs.
-        reason: why it is not packed.
+        reason: why it is not packed, and what to change.
     """
     if _exporting():
         _add_row(layer, inputs.dtype, "", reason)
@@ -343,23 +573,27 @@ def _exporting():
     return _recorder.get() is not None and not tf.executing_eagerly()
 
 
-def _record(layer, inputs, op, reason):
-    """Adds the layer's row. Returns its label, and the plan of its product, `None` where it has no op.
+def _record(layer, inputs, op, reason, products):
+    """Adds the layer's row. Returns its label, and the plans of its products, `None` where it has no op.
 
+    Of several products one that is not quantized at all has `None` for a plan, and the layer computes it.
     A layer whose kernel was made in this trace is traced again, with values: that trace adds the row.
     """
-    plan = None
-    reason = reason or _obstacle(layer)
+    plans = None
+    quantized = [product for product in products if len(products) == 1 or not product.plain(layer)]
+    for product in quantized or products:
+        reason = reason or obstacle(layer, product)
     if reason is None:
         # Out of the graph that is being traced: these are values, not computations.
         with tf.init_scope():
-            if not _has_values(layer):
-                return _recorder.get().label(layer), _plan_without_values(layer, inputs)
+            make = plan_of if has_values(layer) else plan_without_values
             try:
-                plan = _plan(layer, inputs)
-            except NoCodes as obstacle:
-                reason = str(obstacle)
-    return _add_row(layer, inputs.dtype, op, reason), plan
+                plans = [make(layer, product) if product in quantized else None for product in products]
+            except NoCodes as why:
+                reason = str(why)
+            if make is plan_without_values:
+                return _recorder.get().label(layer), plans
+    return _add_row(layer, inputs.dtype, op, reason), plans
 
 
 def _add_row(layer, dtype, op, reason):
@@ -373,7 +607,7 @@ def _add_row(layer, dtype, op, reason):
         "packed": reason is None,
         "reason": reason,
         "op": op,
-        "input": _describe(getattr(layer, "input_quantizer", None), dtype),
+        "input": _describe(getattr(layer, "input_quantizer", getattr(layer, "quantizer", None)), dtype),
         "kernel": ", ".join(_describe(getattr(layer, name), layer.dtype) for name in weights),
         "weights": sum(math.prod(layer._weight(name).shape) for name in weights),
     }
@@ -387,278 +621,3 @@ def _describe(quantizer, dtype):
     if not isinstance(quantizer, Quantizer):
         return "custom"
     return f"{quantizer.spec.encoding}{quantizer.spec.bits}"
-
-
-def _obstacle(layer):
-    """Why the layer cannot be packed, as far as its arguments say, or None."""
-    (weights,) = layer.quantized_weights
-    if getattr(layer, weights) is None:
-        return "its kernel is not quantized"
-    for argument in (weights, "input_quantizer"):
-        quantizer = getattr(layer, argument)
-        if quantizer is not None and not isinstance(quantizer, Quantizer):
-            name = getattr(quantizer, "__name__", type(quantizer).__name__)
-            return f"its {argument} {name} is a plain function, which has no code book"
-    quantizer = layer.input_quantizer
-    if quantizer is not None and quantizer.spec.dynamic_scale and not _quantizes_rows(layer):
-        return "its input_quantizer has a scale that is computed from the input"
-    axis, axes = getattr(layer, weights).spec.scale_axis, len(layer.kernel.shape)
-    if axis is not None and axis % axes not in {output % axes for output in layer.output_axes}:
-        return f"the scale of its {weights} changes within an output channel"
-    if layer.compute_dtype != "float32":
-        return f"it computes in {layer.compute_dtype}, not in float32"
-    return None
-
-
-def _quantizes_rows(layer):
-    """Whether the input is quantized at run time by what its last axis holds, as one op can that has no image."""
-    quantizer = layer.input_quantizer
-    return isinstance(quantizer, BitnetActivation) and quantizer.axis in (-1, (-1,)) and not hasattr(layer, "rank")
-
-
-class _Signs:
-    """An input that is signs, of what the quantizer's `sign_argument` says."""
-
-    codes, scale, options = Codes(), np.float32(1), {}
-
-    def emit(self, x, consumer):
-        options = {"version": 1, "bits": 1, "encoding": "bipolar", "channels": consumer["channels"]}
-        return _composite("SteQuantize", options | {"layer": consumer["layer"]}, _packed_like(consumer, 1), x)
-
-
-class _Unquantized:
-    """An input as it is: float32, int8 or uint8."""
-
-    options: dict[str, Any] = {}
-    scale = np.float32(1)
-
-    def __init__(self, dtype):
-        self.codes = {tf.int8: Codes(8, "signed"), tf.uint8: Codes(8, "unsigned")}.get(dtype)
-
-    def emit(self, x, consumer):
-        return x if self.codes is not None else tf.cast(x, tf.float32)
-
-
-class _Rows:
-    """An input that the product quantizes itself, each row by its largest absolute value."""
-
-    scale = np.float32(1)
-
-    def __init__(self, quantizer):
-        self.codes = Codes(quantizer.bits, "signed")
-        self.options = {"row_bits": quantizer.bits, "row_epsilon": float(np.float32(quantizer.epsilon))}
-
-    def emit(self, x, consumer):
-        return tf.cast(x, tf.float32)
-
-
-class _Quantized:
-    """An input that SteQuantize turns into codes."""
-
-    def __init__(self, how: QuantizedInput):
-        self.how, self.codes, self.scale = how, how.codes, how.scale
-        self.options = how.codes.options("input") if how.packed else {}
-
-    def emit(self, x, consumer):
-        how, codes, channels = self.how, self.codes, consumer["channels"]
-        options = {"version": 2, "channels": channels, "output": "packed" if how.packed else "int8"}
-        if how.packed:
-            options |= codes.options("output")
-        if how.multiplier is None:
-            # Of a flattened map the channels come again with every place.
-            columns = how.thresholds.shape[1]
-            thresholds = np.tile(how.thresholds, (1, 1 if columns == 1 else channels // columns))
-            place, constant = 3, thresholds if codes.bits > 1 else thresholds[0]
-        else:
-            place, constant = 1, how.multiplier.reshape(1)
-            options["output_zero_point"] = codes.zero_point
-            options["output_min"], options["output_max"] = how.low + codes.zero_point, how.high + codes.zero_point
-        options |= {"place": place, "layer": consumer["layer"]}
-        if how.packed:
-            body = _packed_like(consumer, codes.bits)
-        else:
-            body = lambda x, constant: tf.zeros(_leading(x) + [channels], tf.int8)  # noqa: E731
-        return _composite("SteQuantize", options, body, tf.cast(x, tf.float32), constant)
-
-
-def _leading(x):
-    return [_size(x, axis) for axis in range(x.shape.rank - 1)]
-
-
-def _packed_like(consumer, bits):
-    words = bits * -(-consumer["channels"] // 32)
-    return lambda x, *constants: tf.zeros(_leading(x) + [words], tf.int32)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    """What the op of a product is made of.
-
-    Attributes:
-        input: how the input is quantized.
-        codes: the weights'.
-        weights: what they are worth, integers as the kernel lies.
-        multiplier, bias: float32, one for each output channel; a multiplier of one number counts
-            for all.
-    """
-
-    input: Any
-    codes: Codes
-    weights: np.ndarray
-    multiplier: np.ndarray
-    bias: np.ndarray
-
-    @property
-    def version(self) -> int:
-        packed = "input_bits" in self.input.options and not self.input.codes.signs
-        return 2 if packed or "row_bits" in self.input.options or not self.codes.signs else 1
-
-    @property
-    def options(self) -> dict[str, Any]:
-        everything = self.options_of_version_2
-        return everything if self.version == 2 else {"input_zero_point": everything["input_zero_point"]}
-
-    @property
-    def options_of_version_2(self) -> dict[str, Any]:
-        read = self.input.codes if isinstance(self.input, _Quantized) else Codes()
-        return {"input_zero_point": read.zero_point, **self.codes.options("weight"), **self.input.options}
-
-    def argument(self, layer, inputs):
-        """What is quantized of the inputs."""
-        if isinstance(self.input, _Signs):
-            return layer.input_quantizer.sign_argument(tf.cast(inputs, tf.float32))
-        return inputs
-
-    def emit_input(self, x, consumer):
-        """The input as the op of a product takes it, which has these options."""
-        return self.input.emit(x, consumer)
-
-
-def _plan(layer, inputs):
-    """The plan of a layer's product.
-
-    Raises:
-        NoCodes: it has none; says why.
-    """
-    (argument,) = layer.quantized_weights
-    integers, scale = _kernel(layer, argument)
-    try:
-        codes = code_book(integers, getattr(layer, argument).spec)
-    except NoCodes as obstacle:
-        raise NoCodes(f"its {argument} gives {obstacle}") from None
-    source = _input(layer, inputs)
-    largest = 0 if source.codes is None else source.codes.largest
-    outputs = {axis % integers.ndim for axis in layer.output_axes}
-    added = tuple(axis for axis in range(integers.ndim) if axis not in outputs)
-    if max(largest, 1) * np.abs(integers).sum(added).max() >= MOST_SUM:
-        raise NoCodes(f"its sums may reach {MOST_SUM}")
-    weights = integers.astype(np.int8 if max(integers.max(), -1 - integers.min()) < 128 else np.int16)
-    return _Plan(source, codes, weights, _multiplier(layer, scale, source), _bias(layer))
-
-
-def _plan_without_values(layer, inputs):
-    """A plan of the right shapes."""
-    ones = np.ones(math.prod(layer.kernel.shape[axis] for axis in layer.output_axes), np.float32)
-    return _Plan(_Unquantized(inputs.dtype), Codes(), np.ones(layer.kernel.shape, np.int8), ones, ones)
-
-
-def _has_values(layer):
-    """Whether the kernel was made before this trace."""
-    return tf.convert_to_tensor(layer.kernel).shape == layer.kernel.shape
-
-
-def _kernel(layer, argument):
-    """The kernel's integers, as floats, and its scale, float32, `None` for 1."""
-    kernel = tf.convert_to_tensor(layer._weight(argument))
-    if not tf.reduce_all(tf.math.is_finite(kernel)):
-        raise ValueError(
-            f"the kernel of layer '{layer.name}' has a NaN or an infinite value, which no code stands for"
-        )
-    # The scale of a 16-bit kernel is computed, and used, in float32.
-    integers, scale = layer._factors(argument, widened(kernel), training=False)
-    outputs = {axis % kernel.shape.rank for axis in layer.output_axes}
-    sizes = [] if scale is None else enumerate(scale.shape)
-    if any(size != 1 for axis, size in sizes if axis not in outputs):
-        raise NoCodes(f"the scale of its {argument} changes within an output channel")
-    return integers.numpy(), None if scale is None else tf.cast(scale, tf.float32)
-
-
-def _input(layer, inputs):
-    """How the op gets the input: one of the four classes above."""
-    quantizer = layer.input_quantizer
-    if quantizer is None:
-        return _Unquantized(inputs.dtype)
-    if _quantizes_rows(layer):
-        return _Rows(quantizer)
-    if _is_signs(quantizer, inputs.shape):
-        return _Signs()
-    if inputs.shape[-1] is None:
-        raise NoCodes("the number of channels of its input is unknown")
-    try:
-        return _Quantized(quantized_input(quantizer, inputs.shape.rank, inputs.shape[-1]))
-    except NoCodes as obstacle:
-        raise NoCodes(f"its input_quantizer gives {obstacle}") from None
-
-
-def _is_signs(quantizer, shape):
-    """Whether the quantizer says what it is the sign of, and is."""
-    # Here, what it makes of a sample.
-    probe = np.random.default_rng(0).normal(size=[size or 1 for size in shape]).astype(np.float32)
-    probe.flat[::4] = 0
-    argument = quantizer.sign_argument(tf.constant(probe))
-    if argument is None:
-        return False
-    integers, scale = quantizer.factors(tf.constant(probe))
-    return scale is None and np.array_equal(integers, np.where(argument >= 0, 1, -1))
-
-
-def _multiplier(layer, scale, source):
-    """What the sums are multiplied by: both scales, joined as the layer joins them."""
-    sizes = layer.kernel.shape
-    axes = {axis % len(sizes) for axis in layer.output_axes}
-    scale = tf.ones([]) if scale is None else scale
-    if isinstance(source, _Rows) and scale.shape.num_elements() == 1:
-        # The op joins it with the scale of each row.
-        return scale.numpy().reshape(1)
-    each = tf.broadcast_to(scale, [size if axis in axes else 1 for axis, size in enumerate(sizes)])
-    return each.numpy().reshape(-1) * source.scale
-
-
-def _bias(layer):
-    """The bias of each output channel."""
-    sizes = layer.kernel.shape
-    axes = {axis % len(sizes) for axis in layer.output_axes}
-    outputs = [size for axis, size in enumerate(sizes) if axis in axes]
-    bias = layer._added_bias
-    bias = tf.zeros(outputs) if bias is None else tf.cast(bias, tf.float32)
-    if bias.shape.num_elements() == math.prod(outputs):
-        return bias.numpy().reshape(-1)
-    return tf.broadcast_to(bias, outputs).numpy().reshape(-1)
-
-
-def _composite(name, options, body, *arguments):
-    """Calls a function that TensorFlow's converter replaces by the custom op `name`.
-
-    Args:
-        name: the custom op's.
-        options: integers, floats and strings; they become the op's options.
-        body: what is called; only the shape and dtype of its result matter.
-        arguments: tensors, and numpy arrays that become constants.
-    """
-    implements = f'name: "{name}" attr {{ key: "tfl_fusable_op" value {{ b: true }} }}'
-    for key, value in options.items():
-        if isinstance(value, str):
-            value = f"s: {json.dumps(value, ensure_ascii=False)}"
-        elif isinstance(value, float):
-            value = f"f: {value:.9g}"
-        else:
-            value = f"i: {int(value)}"
-        implements += f' attr {{ key: "{key}" value {{ {value} }} }}'
-    function = tf.function(body, experimental_implements=implements, autograph=False)
-    return function(*(tf.convert_to_tensor(argument) for argument in arguments))
-
-
-def _size(x, axis):
-    """The size of an axis: an integer where it is known."""
-    size = x.shape[axis]
-    return tf.shape(x)[axis] if size is None else size

@@ -16,7 +16,8 @@ class QuantActivation(QuantizedLayer, keras.layers.Layer):
     """Quantizes what it is given: `y = q(x)`.
 
     Before a layer that multiplies, that layer's own `input_quantizer` is better: it multiplies the
-    integers, which the converter can pack.
+    integers, which the converter can pack. For what is pooled, added, joined or padded before it is multiplied,
+    this layer keeps codes on the device where numbers would be.
 
     Args:
         quantizer: its name, a config dict, a `Quantizer`, or a callable (see
@@ -35,8 +36,6 @@ class QuantActivation(QuantizedLayer, keras.layers.Layer):
 
     quantized_tensors = ("quantizer",)
     quantized_weights = {}
-    not_packed = "only what a packed layer takes as its input is quantized by a custom op"
-
     def __init__(self, quantizer: Any, **kwargs: Any):
         super().__init__(quantizer=quantizer, **kwargs)
         self.supports_masking = True
@@ -45,7 +44,9 @@ class QuantActivation(QuantizedLayer, keras.layers.Layer):
         self._build_quantizers({"quantizer": input_shape})
 
     def call(self, inputs, training=None):
-        export.leave_in_float(self, inputs, self.not_packed)
+        emitted = export.emit_activation(self, inputs)
+        if emitted is not None:
+            return emitted
         return self._quantized("quantizer", tf.cast(inputs, self.compute_dtype), training)
 
     def compute_output_shape(self, input_shape):

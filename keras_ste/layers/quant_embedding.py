@@ -36,8 +36,6 @@ class QuantEmbedding(QuantizedLayer, keras.layers.Embedding):
 
     quantized_tensors = ()
     quantized_weights = {"embeddings_quantizer": "embeddings"}
-    not_packed = "there is no custom op for tables"
-
     quantized_embeddings = quantized_weight("embeddings_quantizer")
 
     @arguments_of(keras.layers.Embedding)
@@ -48,8 +46,10 @@ class QuantEmbedding(QuantizedLayer, keras.layers.Embedding):
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        export.leave_in_float(self, inputs, self.not_packed)
         if inputs.dtype not in (tf.int32, tf.int64):
             inputs = tf.cast(inputs, tf.int32)
+        emitted = export.emit_table(self, inputs)
+        if emitted is not None:
+            return emitted
         table = self._quantized("embeddings_quantizer", self.embeddings, training)
         return keras.ops.take(tf.cast(table, self.compute_dtype), inputs, axis=0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_ste.layers import export
 from keras_ste.layers.common import arguments_of
 from keras_ste.layers.rnn import QuantizedCell, QuantizedRNN
 
@@ -70,8 +71,10 @@ class QuantGRUCell(QuantizedCell, keras.layers.GRUCell):
 
     def _split(self, recurrent, masks):
         """Weights and masks of the two gates, and those of the candidate."""
-        integers, scale = recurrent
         size = 2 * self.units
+        if isinstance(recurrent, export.CellProduct):
+            return tuple((part, None) for part in recurrent.split(size))
+        integers, scale = recurrent
         # One number is the scale of both parts.
         scales = (scale, scale) if scale is None or scale.shape[0] == 1 else (scale[:size], scale[size:])
         parts = [(integers[:, :size], scales[0]), (integers[:, size:], scales[1])]

@@ -15,8 +15,6 @@ from keras_ste import quantizers
 from keras_ste.layers import export
 from keras_ste.layers.common import QuantizedLayer, quantized_weight
 
-NOT_PACKED = "there is no custom op for recurrent layers"
-
 
 class QuantizedCell(QuantizedLayer):
     """Mixed in before a Keras cell: quantizes what enters its two products."""
@@ -53,9 +51,10 @@ class QuantizedCell(QuantizedLayer):
         )
 
     def _begin_step(self, inputs, training):
-        """Kernel and recurrent kernel, each as `(integers, scale or None)`."""
-        export.leave_in_float(self, inputs, NOT_PACKED)
-        return self._sequence.weights or self._factors_of_weights(training)
+        """Kernel and recurrent kernel, each as `(integers, scale or None)`, or its custom op."""
+        factors = self._sequence.weights or self._factors_of_weights(training)
+        emitted = export.emit_cell(self, inputs) or (None, None)
+        return tuple(op or weight for op, weight in zip(emitted, factors, strict=True))
 
     def _product(self, argument, x, weight, masks, training):
         """The product of quantized numbers, with the scales behind it.
@@ -63,10 +62,12 @@ class QuantizedCell(QuantizedLayer):
         Args:
             argument: the quantizer's, for `x`.
             x: inputs or state, `(batch, features)`.
-            weight: `(integers, scale or None)`.
+            weight: `(integers, scale or None)`, or the custom op of the product.
             masks: dropout: `None`, a mask, or one for each gate.
             training: passed on to the quantizer.
         """
+        if isinstance(weight, export.CellProduct):
+            return weight(x)
         x, x_scale = self._input_factors(x, training, argument)
         if x_scale is not None and x_scale.shape.rank and x_scale.shape[-1] != 1:
             x, x_scale = x * x_scale, None
@@ -79,9 +80,12 @@ class QuantizedCell(QuantizedLayer):
             outputs = keras.ops.concatenate([keras.ops.matmul(x * m, part) for m, part in parts], axis=1)
         else:
             outputs = keras.ops.matmul(x * masks, integers)
-        for factor in (scale, x_scale):
-            if factor is not None:
-                outputs = outputs * factor
+        scales = [factor for factor in (scale, x_scale) if factor is not None]
+        if len(scales) == 2 and outputs.dtype.size >= 4 and any(each.shape.num_elements() == 1 for each in scales):
+            # As in the layers of one product, and in the op of the device.
+            scales = [scales[0] * scales[1]]
+        for factor in scales:
+            outputs = outputs * factor
         return outputs
 
     def _dropout_masks(self, inputs, state, training):

@@ -22,9 +22,12 @@ struct TapRange {
   int32_t end;
 };
 
-// Sets `out` and `before` from the other fields, as TensorFlow does. Returns false where there is no window position,
-// or where a number would overflow.
-bool PlaceWindows(bool same_padding, Axis* axis);
+// What stands around the image: nothing; as much as TensorFlow's "SAME"; all that a window needs, before it.
+enum class Padding { kValid, kSame, kCausal };
+
+// Sets `out` and `before` from the other fields, as TensorFlow and Keras do. Returns false where there is no window
+// position, or where a number would overflow.
+bool PlaceWindows(Padding padding, Axis* axis);
 
 // The taps of window `position` that lie inside the image.
 static inline TapRange TapsInside(const Axis& axis, int32_t position) {

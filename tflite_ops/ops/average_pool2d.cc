@@ -41,7 +41,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   p.h.stride = options.Int("stride_h", 1, kMost);
   p.w.stride = options.Int("stride_w", 1, kMost);
   p.h.dilation = p.w.dilation = 1;
-  const bool same = ReadSamePadding(&options);
+  const Padding padding = ReadSamePadding(&options) ? Padding::kSame : Padding::kValid;
   if (!options.ok()) return false;
 
   Checks checks(kName, kRoles, inputs, count, error);
@@ -49,7 +49,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   p.batch = inputs[0].dims[0];
   p.h.in = inputs[0].dims[1];
   p.w.in = inputs[0].dims[2];
-  if (!PlaceWindows(same, &p.h) || !PlaceWindows(same, &p.w)) {
+  if (!PlaceWindows(padding, &p.h) || !PlaceWindows(padding, &p.w)) {
     return checks.Fail(0, "an image at least as large as the pooling window");
   }
   if (MostPlaces(p) > kMostPoolPlaces) return checks.Fail("a window has more than 2^21 places");

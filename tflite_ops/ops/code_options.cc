@@ -5,7 +5,7 @@
 namespace keras_ste {
 namespace {
 
-constexpr const char* kPaddings[] = {"valid", "same"};
+constexpr const char* kPaddings[] = {"valid", "same", "causal"};
 constexpr const char* kEncodingNames[kEncodings] = {"bipolar", "unsigned", "signed", "ternary"};
 constexpr const char* kOutputNames[] = {"float32", "packed", "int32", "int8", "int16"};
 constexpr int32_t kMostZeroPoint = 255;  // what the largest code is worth
@@ -110,6 +110,8 @@ bool CheckQuantized(const Tensor* inputs, int32_t first, Checks* checks, const O
 }  // namespace
 
 int32_t ReadVersion(Options* options) { return options->Int("version", 1, 2); }
+
+Padding ReadPadding(Options* options) { return static_cast<Padding>(options->OneOf("padding", kPaddings, 3)); }
 
 bool ReadSamePadding(Options* options) { return options->OneOf("padding", kPaddings, 2) == 1; }
 

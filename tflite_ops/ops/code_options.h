@@ -3,6 +3,7 @@
 #define KERAS_STE_OPS_CODE_OPTIONS_H_
 
 #include "kernels/codes.h"
+#include "kernels/geometry.h"
 #include "kernels/numbers.h"
 #include "kernels/outputs.h"
 #include "ops/checks.h"
@@ -14,7 +15,9 @@ namespace keras_ste {
 // Option "version": 1, all of whose codes have one bit, or 2.
 int32_t ReadVersion(Options* options);
 
-// "same" or "valid".
+// "valid", "same" or "causal".
+Padding ReadPadding(Options* options);
+// "valid" or "same".
 bool ReadSamePadding(Options* options);
 
 // Options "<name>_bits" and "<name>_encoding"; where they are absent, one bipolar bit. Version 1 has none.

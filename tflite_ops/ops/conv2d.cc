@@ -18,7 +18,7 @@ int32_t MostGroupWords(const Conv& c) {
   return most;
 }
 
-bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, bool* same, Error* error) {
+bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, Padding* padding, Error* error) {
   Options options(kName, bytes, size, error);
   const int32_t version = ReadVersion(&options);
   c->channels = options.Int("channels", 1, kMost);
@@ -30,7 +30,7 @@ bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, bool* same, Error* 
   c->h.dilation = options.Int("dilation_h", 1, kMost);
   c->w.dilation = options.Int("dilation_w", 1, kMost);
   c->groups = options.Int("groups", 1, kMost);
-  *same = ReadSamePadding(&options);
+  *padding = ReadPadding(&options);
   c->pad_value = options.Int("pad_value", 0, 1);
   ReadCodeOptions(version, filters, &options, c);
   return options.ok();
@@ -40,8 +40,8 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
              void* memory, Output* output, Error* error) {
   ConvState* state = static_cast<ConvState*>(memory);
   Conv& c = state->conv;
-  bool same = false;
-  if (!ReadOptions(bytes, size, &c, &same, error)) return false;
+  Padding padding = Padding::kValid;
+  if (!ReadOptions(bytes, size, &c, &padding, error)) return false;
 
   Checks checks(kName, kConvRoles, inputs, count, error);
   if (!checks.Count(2, 5) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
@@ -56,7 +56,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (c.channels % c.groups != 0 || Filters(c) % c.groups != 0) {
     return checks.Fail("channels and filters must be multiples of groups");
   }
-  if (!PlaceWindows(same, &c.h) || !PlaceWindows(same, &c.w)) {
+  if (!PlaceWindows(padding, &c.h) || !PlaceWindows(padding, &c.w)) {
     return checks.Fail(0, "an image at least as large as the dilated kernel");
   }
   int32_t products = 0;

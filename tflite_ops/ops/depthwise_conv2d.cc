@@ -25,7 +25,7 @@ static_assert(sizeof(State) <= kStateBytes, "kStateBytes is too small");
 
 const State& StateOf(const void* state) { return *static_cast<const State*>(state); }
 
-bool ReadOptions(const uint8_t* bytes, size_t size, Depthwise* d, bool* same, Error* error) {
+bool ReadOptions(const uint8_t* bytes, size_t size, Depthwise* d, Padding* padding, Error* error) {
   Options options(kName, bytes, size, error);
   const int32_t version = options.Int("version", 2, 2);
   d->input = ReadNumbers("input", version, &options);
@@ -37,7 +37,7 @@ bool ReadOptions(const uint8_t* bytes, size_t size, Depthwise* d, bool* same, Er
   d->w.stride = options.Int("stride_w", 1, kMost);
   d->h.dilation = options.Int("dilation_h", 1, kMost);
   d->w.dilation = options.Int("dilation_w", 1, kMost);
-  *same = ReadSamePadding(&options);
+  *padding = ReadPadding(&options);
   d->pad_with_one = options.Int("pad_value", 0, 1) == 1;
   d->weights = ReadCodes("weight", version, &options);
   d->outputs = ReadOutputs(version, &options);
@@ -59,8 +59,8 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   State* state = static_cast<State*>(memory);
   *state = {};
   Depthwise& d = state->depthwise;
-  bool same = false;
-  if (!ReadOptions(bytes, size, &d, &same, error)) return false;
+  Padding padding = Padding::kValid;
+  if (!ReadOptions(bytes, size, &d, &padding, error)) return false;
 
   Checks checks(kName, kRoles, inputs, count, error);
   if (!checks.Count(2, 5) || !CheckNumbers(inputs, kInput, true, &checks, &d.input)) return false;
@@ -68,7 +68,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   d.batch = inputs[kInput].dims[0];
   d.h.in = inputs[kInput].dims[1];
   d.w.in = inputs[kInput].dims[2];
-  if (!PlaceWindows(same, &d.h) || !PlaceWindows(same, &d.w)) {
+  if (!PlaceWindows(padding, &d.h) || !PlaceWindows(padding, &d.w)) {
     return checks.Fail(kInput, "an image at least as large as the dilated kernel");
   }
   if (!CheckSizes(&checks, &d)) return false;

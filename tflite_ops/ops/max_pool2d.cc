@@ -28,7 +28,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   p.h.stride = options.Int("stride_h", 1, kMost);
   p.w.stride = options.Int("stride_w", 1, kMost);
   p.h.dilation = p.w.dilation = 1;
-  const bool same = ReadSamePadding(&options);
+  const Padding padding = ReadSamePadding(&options) ? Padding::kSame : Padding::kValid;
   if (!options.ok()) return false;
 
   Checks checks(kName, kRoles, inputs, count, error);
@@ -41,7 +41,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   const int32_t expected[4] = {p.batch, p.h.in, p.w.in, p.codes.bits * p.words};
   if (!checks.HasShape(0, 4, expected)) return false;
   if (count > 1 && inputs[1].present && !checks.IsConstant(1, Type::kInt32, 1, &p.words)) return false;
-  if (!PlaceWindows(same, &p.h) || !PlaceWindows(same, &p.w)) {
+  if (!PlaceWindows(padding, &p.h) || !PlaceWindows(padding, &p.w)) {
     return checks.Fail(0, "an image at least as large as the pooling window");
   }
   output->type = Type::kInt32;

@@ -15,8 +15,9 @@ constexpr int32_t kMost = 1 << 24;    // of channels, filters and kernel
 constexpr int32_t kMostStride = 64;
 
 // One axis of the whole: output place i meets input place (i + before - tap) / stride where that is a whole number.
+// `extra` places of the output, or so many fewer, are there at its end.
 struct TransposedAxis {
-  int32_t in, out, kernel, stride, before;
+  int32_t in, out, kernel, stride, before, extra;
 };
 
 struct State {
@@ -69,11 +70,12 @@ void ForEachPart(const void* state, const Visit& visit) {
 }
 
 bool PlaceAxis(bool same, TransposedAxis* a) {
-  const int64_t out = same ? static_cast<int64_t>(a->in) * a->stride
-                           : static_cast<int64_t>(a->in - 1) * a->stride + a->kernel;
+  const int64_t places = static_cast<int64_t>(a->in) * a->stride + a->extra;
+  const int64_t out = same ? places : places - a->stride + a->kernel;
+  const int32_t cut = a->kernel - a->stride - a->extra;
   a->out = static_cast<int32_t>(out);
-  a->before = same ? (a->kernel - a->stride) / 2 : 0;
-  return out <= INT32_MAX / 2;
+  a->before = same && cut > 0 ? cut / 2 : 0;
+  return out >= 1 && out <= INT32_MAX / 2;
 }
 
 bool ReadOptions(const uint8_t* bytes, size_t size, State* s, bool* same, Error* error) {
@@ -86,6 +88,8 @@ bool ReadOptions(const uint8_t* bytes, size_t size, State* s, bool* same, Error*
   s->w.kernel = options.Int("kernel_w", 1, kMost);
   s->h.stride = options.Int("stride_h", 1, kMostStride);
   s->w.stride = options.Int("stride_w", 1, kMostStride);
+  s->h.extra = options.IntOr("extra_h", 1 - s->h.stride, s->h.stride - 1, 0);
+  s->w.extra = options.IntOr("extra_w", 1 - s->w.stride, s->w.stride - 1, 0);
   *same = ReadSamePadding(&options);
   ReadCodeOptions(version, filters, &options, &c);
   options.Require(s->h.kernel >= s->h.stride, "stride_h", "is greater than kernel_h");
@@ -129,7 +133,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (Packed(c) && !Multiply(c.inputs.bits, WordsOf(c.channels), &stride)) return checks.Fail("too many channels");
   const int32_t expected[4] = {c.batch, s->h.in, s->w.in, PixelStride(c)};
   if (!checks.HasShape(0, 4, expected)) return false;
-  if (!PlaceAxis(same, &s->h) || !PlaceAxis(same, &s->w)) return checks.Fail("the output has 2^31 elements or more");
+  if (!PlaceAxis(same, &s->h) || !PlaceAxis(same, &s->w)) return checks.Fail("the output has no elements, or 2^31 or more");
   int32_t products = 0;
   if (!Multiply(s->h.kernel, s->w.kernel, &products) || !Multiply(products, c.channels, &products)) {
     return checks.Fail("the kernel has 2^31 weights or more");

@@ -50,6 +50,11 @@ WindowCase Window(bool same, bool enormous, bool dilated, Random* random) {
   return w;
 }
 
+// Of a convolution whose image may be smaller than its window where it is padded.
+const char* PaddingOf(bool padded, Random* random) {
+  return !padded ? "valid" : random->OneIn(3) ? "causal" : "same";
+}
+
 struct CodesCase {
   int32_t bits;
   const char* encoding;
@@ -232,7 +237,7 @@ OpCase GoodConv2D(const Op* op, bool enormous, Random* random) {
                   {"kernel_w", int64_t{w.kernel}}, {"stride_h", int64_t{h.stride}},
                   {"stride_w", int64_t{w.stride}}, {"dilation_h", int64_t{h.dilation}},
                   {"dilation_w", int64_t{w.dilation}}, {"groups", int64_t{groups}},
-                  {"padding", same ? "same" : "valid"}, {"pad_value", same ? random->Between(0, 1) : int64_t{0}}};
+                  {"padding", PaddingOf(same, random)}, {"pad_value", same ? random->Between(0, 1) : int64_t{0}}};
   const ProductCodes codes = AddCodes(packed, &node, random);
   const int32_t batch = Size(enormous, 3, random);
   const int32_t pixel = packed ? codes.inputs.bits * Words(channels) : channels;
@@ -266,6 +271,11 @@ OpCase GoodTransposeConv2D(const Op* op, bool enormous, Random* random) {
                   {"padding", random->OneIn(2) ? "same" : "valid"}};
   ProductCodes codes = AddCodes(packed, &node, random);
   node.options[0] = {"version", int64_t{2}};
+  for (int32_t axis = 0; axis < 2; ++axis) {
+    if (random->OneIn(3)) {
+      node.options.emplace_back(axis == 0 ? "extra_h" : "extra_w", random->Between(1 - stride[axis], stride[axis] - 1));
+    }
+  }
   const int32_t pixel = packed ? codes.inputs.bits * Words(channels) : channels;
   const int32_t batch = Size(enormous, 3, random), h = Size(enormous, 6, random), w = Size(enormous, 6, random);
   node.inputs.push_back(Make("input", type, {batch, h, w, pixel}, false));
@@ -364,7 +374,7 @@ OpCase GoodDepthwiseConv2D(const Op* op, bool enormous, Random* random) {
                   {"kernel_h", int64_t{h.kernel}},  {"kernel_w", int64_t{w.kernel}},
                   {"stride_h", int64_t{h.stride}},  {"stride_w", int64_t{w.stride}},
                   {"dilation_h", int64_t{h.dilation}}, {"dilation_w", int64_t{w.dilation}},
-                  {"padding", same ? "same" : "valid"}, {"pad_value", random->Between(0, 1)}};
+                  {"padding", PaddingOf(same, random)}, {"pad_value", random->Between(0, 1)}};
   const std::vector<int32_t> dims = {Size(enormous, 3, random), h.in, w.in, channels};
   if (random->OneIn(4)) {  // bits with bits to bits
     node.inputs.push_back(Make("input", Type::kInt32, {dims[0], h.in, w.in, Words(channels)}, false));

@@ -79,6 +79,22 @@ def _product(op: Op) -> Bound:
     return _sorted(evaluate(steps, -sums), evaluate(steps, sums))
 
 
+def _of_codes(op: Op, multiplier: int, index: int = 0, name: str = "input") -> Bound:
+    """What codes are worth, times a multiplier."""
+    codes, factors = input_codes(op, index, name), op.input(multiplier)
+    if codes is None:
+        return UNKNOWN
+    worths = codes.worths[[codes.encoding == "ternary", -1]].astype(np.float32)
+    factors = np.ones(1, np.float32) if factors is None else factors.data
+    return _sorted(*(worth * factors for worth in worths))
+
+
+def _sum_of_codes(op: Op) -> Bound:
+    a, b = _of_codes(op, 2, 0, "a"), _of_codes(op, 3, 1, "b")
+    low, high = op.options.get("activation_min", -np.inf), op.options.get("activation_max", np.inf)
+    return np.clip(a[0] + b[0], low, high), np.clip(a[1] + b[1], low, high)
+
+
 def _constant(tensor: Tensor) -> Bound:
     values = tensor.data.reshape(-1, tensor.data.shape[-1]) if tensor.data.ndim else tensor.data.reshape(1, 1)
     return values.min(0), values.max(0)
@@ -105,6 +121,12 @@ def _without_activation(op: Op, bounds: list[Bound]) -> Bound:
         return _pair(*_INTEGERS[op.inputs[0].type])
     if op.name in MATMUL_OPS and op.options["output"] == "float32":
         return _product(op)
+    if op.name == "SteDequantize":
+        return _of_codes(op, 2) if op.input(1) is None else UNKNOWN
+    if op.name == "SteAveragePool2D":
+        return _of_codes(op, 1)
+    if op.name == "SteAdd":
+        return _sum_of_codes(op)
     if op.name in _WITHIN_CHANNELS:
         return bounds[0]
     if op.name in _WITHIN_ALL:

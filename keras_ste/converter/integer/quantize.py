@@ -15,7 +15,7 @@ from keras_ste.converter.integer.calibration import calibrate
 from keras_ste.converter.integer.choose import choose_parameters
 from keras_ste.converter.integer.fold_chains import fold_chains
 from keras_ste.converter.integer.parameters import HIGHEST, LOWEST, Parameters, describe, set_integer
-from keras_ste.converter.integer.ste_ops import as_builtin, int8_codes, put_int8, read_int8
+from keras_ste.converter.integer.ste_ops import as_builtin, int8_codes, put_int8, put_rounded, read_int8, rounds
 
 _INTEGER_KINDS = {"int8": TensorType.INT8, "uint8": TensorType.UINT8}
 
@@ -89,6 +89,8 @@ def _rewrite_ste(graph: Graph, op: Op, parameters: dict[Tensor, Parameters]) -> 
         describe(result, codes.parameters.scale, codes.parameters.zero_point)
     if source.type == TensorType.FLOAT32 and source in parameters:
         read_int8(op, parameters[source])
+    if rounds(op) and result in parameters:
+        put_rounded(op, parameters[result])
     if op.name in MATMUL_OPS and op.options["output"] == "float32" and result in parameters:
         builtin = None
         if source.type in (TensorType.FLOAT32, TensorType.INT8) and source in parameters:

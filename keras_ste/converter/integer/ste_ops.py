@@ -176,6 +176,37 @@ def put_int8(op: Op, parameters: Parameters) -> None:
         op.options |= {"weight_bits": 1, "weight_encoding": "bipolar"}
 
 
+# Where the ops whose sums are floats have their multiplier.
+_MULTIPLIERS = {"SteAdd": 4, "SteAveragePool2D": 1, "SteDequantize": 2}
+
+
+def rounds(op: Op) -> bool:
+    """Whether the op puts out sums that are floats, which it can round instead."""
+    return op.name == "SteDequantize" or op.name in _MULTIPLIERS and op.options["output"] == "float32"
+
+
+def put_rounded(op: Op, parameters: Parameters) -> None:
+    """Lets a sum or average of codes, or codes themselves, become int8 in place of float32; the tensor changes later.
+
+    Raises:
+      ValueError: codes are looked up in a table.
+    """
+    place = _MULTIPLIERS[op.name]
+    multiplier, bias = _values(op, place, 1) / parameters.scale, op.input(place + 1)
+    if op.name == "SteDequantize":
+        if op.input(1) is not None:
+            raise ValueError(f"{op} looks its numbers up in a table, so that it puts out floats")
+        op.custom_name, place = "SteQuantize", 1
+    op.inputs = op.inputs[:place]
+    _put(op, place, multiplier, "multiplier")
+    _put(op, place + 1, None if bias is None else bias.data / parameters.scale, "bias")
+    low, high = op.options.pop("activation_min", -np.inf), op.options.pop("activation_max", np.inf)
+    op.options |= {"output": "int8", "output_zero_point": parameters.zero_point}
+    for key, end in (("output_min", low), ("output_max", high)):
+        if np.isfinite(end):
+            op.options[key] = int(parameters.quantize(np.float64(end)))
+
+
 def _negate(op: Op, falls: np.ndarray) -> None:
     """Negates the weights of the channels that fall."""
     if not falls.any():
@@ -220,6 +251,7 @@ def as_builtin(op: Op, source: Parameters) -> Op | None:
         or o.get("pad_value", 0)
         or o.get("groups", 1) != 1
         or o.get("input_axes", 1) != 1
+        or o.get("padding") == "causal"
         or op.name == "SteTransposeConv2D"
     ):
         return None

@@ -5,27 +5,60 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keras_ste.converter.graph import Graph, Model
+from keras_ste.converter.passes.add_codes import add_codes
+from keras_ste.converter.passes.average_codes import average_codes
+from keras_ste.converter.passes.concatenate_codes import concatenate_codes
 from keras_ste.converter.passes.drop_dead_ops import drop_dead_ops
 from keras_ste.converter.passes.drop_identities import drop_identities
+from keras_ste.converter.passes.drop_reshapes import drop_reshapes
 from keras_ste.converter.passes.exact_shapes import exact_shapes
 from keras_ste.converter.passes.fold_output import fold_output
+from keras_ste.converter.passes.fuse_sums import fuse_sums
 from keras_ste.converter.passes.fuse_thresholds import fuse_thresholds
-from keras_ste.converter.passes.merge_quantize import merge_quantize
+from keras_ste.converter.passes.merge_equal_ops import merge_equal_ops
 from keras_ste.converter.passes.move_quantize import move_quantize_above_reshape
+from keras_ste.converter.passes.multiply_codes import multiply_codes
+from keras_ste.converter.passes.pack_tables import pack_tables
 from keras_ste.converter.passes.pack_weights import pack_weights
+from keras_ste.converter.passes.pad_codes import pad_codes
 from keras_ste.converter.passes.place_inputs import place_inputs
+from keras_ste.converter.passes.pool_codes import pool_codes
+from keras_ste.converter.passes.requantize import requantize
+from keras_ste.converter.passes.shuffle_codes import shuffle_codes
 from keras_ste.converter.passes.static_reshape import static_reshape
 from keras_ste.converter.passes.take_integers import take_integers
 from keras_ste.converter.passes.take_layer_names import take_layer_names
+
+# Of a quantizer before an op that moves numbers about, so that it moves codes.
+MOVES: tuple[Callable[[Graph], None], ...] = (
+    move_quantize_above_reshape,
+    pad_codes,
+    concatenate_codes,
+    shuffle_codes,
+    pool_codes,
+)
 
 FUSING: tuple[Callable[[Graph], None], ...] = (
     take_layer_names,
     place_inputs,
     drop_dead_ops,  # a dead reader would keep its input from being fused
+    drop_reshapes,
     move_quantize_above_reshape,
     static_reshape,
     drop_dead_ops,  # so would a reshape that the sign has moved away from
-    merge_quantize,
+    drop_reshapes,  # those of codes
+    *MOVES,
+    *MOVES,  # behind one move there may be another
+    *MOVES,
+    drop_reshapes,
+    drop_dead_ops,  # and the numbers that quantizers have moved away from
+    merge_equal_ops,
+    add_codes,
+    average_codes,
+    requantize,
+    multiply_codes,
+    drop_dead_ops,
+    fuse_sums,
     take_integers,  # integer sums have integer thresholds
     drop_identities,
     fuse_thresholds,
@@ -34,7 +67,7 @@ FUSING: tuple[Callable[[Graph], None], ...] = (
 )
 
 # What the file needs, and the other passes cannot read.
-LAST: tuple[Callable[[Graph], None], ...] = (exact_shapes, pack_weights)
+LAST: tuple[Callable[[Graph], None], ...] = (pack_tables, exact_shapes, pack_weights)
 PASSES = FUSING + LAST
 
 

@@ -75,6 +75,8 @@ class _Path:
             if reader is None:
                 raise NotFusable("its input is an input of the model")
             if reader.name in MATMUL_OPS:
+                if reader.options["output"] != "float32":
+                    raise NotFusable("what it quantizes are codes of another quantizer")
                 if "row_bits" in reader.options:
                     raise NotFusable("the sums before it are of rows that are scaled at run time")
                 break
@@ -99,7 +101,7 @@ def _packed_tensor(name: str) -> Tensor:
     return Tensor(name, TensorType.INT32, ())
 
 
-def _pool_op(pool: Op, steps: list[Step], channels: int, source: Tensor, codes: Codes) -> Op:
+def pool_op(pool: Op, steps: list[Step], channels: int, source: Tensor, codes: Codes) -> Op:
     """The pool, on codes. Where the chain behind it falls, the largest value has the smallest code."""
     falls = direction(steps, channels) < 0
     minimum = None
@@ -132,7 +134,7 @@ def _output_codes(quantize: Op) -> Codes:
     return Codes(codes.bits, codes.encoding)
 
 
-def _levels(quantize: Op, codes: Codes) -> np.ndarray:
+def levels_of(quantize: Op, codes: Codes) -> np.ndarray:
     """The least numbers that a SteQuantize gives each code but the lowest: one, or one for each channel."""
     if quantize.options["version"] == 1:
         return np.zeros(1, np.float32)
@@ -156,18 +158,27 @@ def _levels(quantize: Op, codes: Codes) -> np.ndarray:
 
 
 def _negated(op: Op, negated: np.ndarray) -> Tensor:
-    """The weights, those of the channels that fall negated."""
+    """The weights, those of the channels that fall negated. Where a negative number has no code, codes get more bits."""
     weights, codes = op.inputs[1], codes_of(op.options, "weight")
     if not negated.any():
         return weights
     falling = negated.reshape(-1, *[1] * (weights.data.ndim - 1))
     flipped = np.where(falling, -weights.data.astype(np.int32), weights.data)
     if not np.isin(flipped, codes.worths).all():
-        raise NotFusable(
-            f"it falls where the sums before it rise, and no {codes.encoding} code of {codes.bits} bits is the "
-            "negative of a weight"
-        )
-    return constant_tensor(f"{weights.name}/negated", flipped.astype(weights.data.dtype))
+        op.options |= {"version": 2, **_signed_codes(flipped).options("weight")}
+    return constant_tensor(f"{weights.name}/negated", flipped.astype(np.int16))
+
+
+def _signed_codes(weights: np.ndarray) -> Codes:
+    """The code book of fewest bits that holds these integers of both signs."""
+    low, high = int(weights.min()), int(weights.max())
+    for codes in (Codes(2, "ternary"), *(Codes(bits, "signed") for bits in range(2, 9))):
+        if codes.hold(low, high):
+            return codes
+    raise NotFusable(
+        f"it falls where the sums before it rise, and weights from {low} to {high} need more than 8 bits: a narrow range "
+        "of weights, or a batch normalization with positive factors, does not"
+    )
 
 
 def _fuse(graph: Graph, quantize: Op) -> None:
@@ -175,7 +186,7 @@ def _fuse(graph: Graph, quantize: Op) -> None:
     path = _Path(graph, quantize)
     matmul = path.matmul
     channels = matmul.inputs[1].shape[0]
-    levels = _levels(quantize, codes)
+    levels = levels_of(quantize, codes)
     thresholds, negated = find_thresholds(path.steps, channels, _bound(matmul), levels)
 
     matmul.inputs = [
@@ -194,7 +205,7 @@ def _fuse(graph: Graph, quantize: Op) -> None:
     matmul.outputs = [packed]
     packed.signature = output_shape(matmul)
     for pool, steps in path.pools:
-        op = _pool_op(pool, steps, channels, packed, codes)
+        op = pool_op(pool, steps, channels, packed, codes)
         graph.insert_before(quantize, op)
         packed = op.outputs[0]
     graph.replace(quantize.outputs[0], packed)

@@ -1,14 +1,16 @@
-"""Takes the sign of a feature map before it is flattened, not after.
+"""Quantizes a feature map before it is reshaped or flattened, not after.
 
-The sign then stands behind the layer that made the map, where it can become that layer's thresholds.
+The quantizer then stands behind the layer that made the map, where it can become that layer's thresholds.
 """
 
 from __future__ import annotations
 
 import math
 
-from keras_ste.converter.graph import Graph, Op, Tensor
+from keras_ste.converter.graph import Graph, Op, Tensor, reshape_op
 from keras_ste.converter.packing import words_of
+from keras_ste.converter.passes.drop_reshapes import RESHAPES
+from keras_ste.converter.passes.quantizing import packs, same_for_all_channels
 from keras_ste.converter.shapes import output_shape
 
 
@@ -25,46 +27,61 @@ def _flattened_axes(reshape: Op) -> int | None:
     return axes
 
 
-def _move(graph: Graph, quantize: Op, reshape: Op) -> None:
-    if quantize.options.get("output", "packed") != "packed":
-        return
-    if any(tensor is not None and tensor.shape[-1] != 1 for tensor in quantize.inputs[1:]):
-        quantize.note = "its input is flattened, and its channels are quantized each in its own way"
-        return
+def _move(graph: Graph, quantize: Op, reshape: Op) -> str | None:
+    """Lets dense layers read what is flattened. Returns why they cannot, or None where they do."""
+    if not packs(quantize):
+        return "its codes are bytes, which are flattened as they are"
+    if not same_for_all_channels(quantize):
+        return "its input is flattened, and its channels are quantized each in its own way"
     readers = graph.consumers(quantize.outputs[0])
     if quantize.outputs[0] in graph.outputs or any(
         op.name != "SteFullyConnected" or op.options.get("input_axes", 1) != 1 for op in readers
     ):
-        quantize.note = "the flattened signs are read by an op other than a dense layer"
-        return
+        return "the flattened signs are read by an op other than a dense layer"
     axes = _flattened_axes(reshape)
     if axes is None:
-        quantize.note = "its input comes from RESHAPE, which is not a flattening of known sizes"
-        return
+        return "its input comes from RESHAPE, which is not a flattening of known sizes"
     source = reshape.inputs[0]
     channels = source.signature[-1]
     pixels = math.prod(source.signature[-axes:-1])
     if pixels * words_of(channels) > 2 * words_of(pixels * channels):
-        quantize.note = (
+        return (
             f"its input is flattened from pixels of {channels} channels, which would fill less than "
             "half of their words of 32"
         )
-        return
     quantize.inputs[0] = source
     quantize.options["channels"] = channels
     quantize.outputs[0].signature = output_shape(quantize)
     for op in readers:
         op.options.update(channels=channels, pixels=pixels, input_axes=axes)
+    return None
 
 
-def _producer_reshape(graph: Graph, tensor: Tensor) -> Op | None:
-    producer = graph.producer(tensor)
-    return producer if producer is not None and producer.name == "RESHAPE" else None
+def _reshape_behind(graph: Graph, quantize: Op, reshape: Op) -> bool:
+    """Reshapes codes in place of numbers, where the channels stay as they are. Returns whether they do."""
+    before, after = reshape.inputs[0], reshape.outputs[0]
+    codes = quantize.outputs[0]
+    if before.signature[-1:] != after.signature[-1:] or before.signature[-1] < 1 or after.signature.count(-1) > 1:
+        return False
+    quantize.inputs[0] = before
+    quantized = Tensor(f"{codes.name}/before_reshape", codes.type, before.signature)
+    quantize.outputs = [quantized]
+    quantized.signature = output_shape(quantize)
+    codes.signature = (*after.signature[:-1], quantized.signature[-1])
+    graph.ops.insert(graph.ops.index(quantize) + 1, reshape_op(quantized, codes))
+    return True
 
 
 def move_quantize_above_reshape(graph: Graph) -> None:
-    """RESHAPE → SteQuantize → SteFullyConnected becomes SteQuantize → SteFullyConnected(pixels)."""
+    """RESHAPE → SteQuantize → SteFullyConnected becomes SteQuantize → SteFullyConnected(pixels).
+
+    A RESHAPE, EXPAND_DIMS or SQUEEZE that leaves the channels as they are changes places with the SteQuantize.
+    """
     for quantize in graph.select("SteQuantize"):
-        reshape = _producer_reshape(graph, quantize.inputs[0])
-        if reshape is not None:
-            _move(graph, quantize, reshape)
+        reshape = graph.producer(quantize.inputs[0])
+        while reshape is not None and reshape.name in RESHAPES:
+            reason = _move(graph, quantize, reshape)
+            if reason is not None and not _reshape_behind(graph, quantize, reshape):
+                quantize.note = reason
+                break
+            reshape = graph.producer(quantize.inputs[0])

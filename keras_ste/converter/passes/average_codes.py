@@ -1,0 +1,81 @@
+"""Takes averages of codes, not of numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from keras_ste.codes import codes_of
+from keras_ste.converter.chain import NotFusable, activation_steps
+from keras_ste.converter.graph import Graph, Op, Tensor, TensorType, constant_tensor, reshape_op, ste_op
+from keras_ste.converter.passes.multiply_codes import exact_scale
+from keras_ste.converter.passes.requantize import code_values
+from keras_ste.converter.shapes import output_shape
+
+_PADDINGS = ("same", "valid")  # in the order of the schema's enumeration
+_MOST_SUM = 2**24
+
+
+def average_codes(graph: Graph) -> None:
+    """SteDequantize → AVERAGE_POOL_2D, or MEAN over height and width, becomes SteAveragePool2D.
+
+    Where numbers are multiples of one power of two their float32 sums are exact, and the average of codes is the
+    same; a SteDequantize of others says in its note that it is not.
+    """
+    for op in graph.select("AVERAGE_POOL_2D", "MEAN"):
+        restore = graph.producer(op.inputs[0])
+        if restore is None or restore.name != "SteDequantize":
+            continue
+        scale, window = exact_scale(restore), _window(op)
+        if scale is None:
+            restore.note = "its scale is no power of two, so that averages of codes would be rounded otherwise"
+        elif window is not None and _sums_are_exact(restore, window):
+            _average(graph, op, restore, scale, window)
+
+
+def _window(op: Op) -> dict | None:
+    """The options that say what is averaged, where an op is known to do it."""
+    source = op.inputs[0].signature
+    if len(source) != 4:
+        return None
+    if op.name == "AVERAGE_POOL_2D":
+        try:
+            if activation_steps(op, op.activation):
+                return None
+        except NotFusable:
+            return None
+        pool = op.raw.builtinOptions
+        sizes = {"pool_h": pool.filterHeight, "pool_w": pool.filterWidth, "stride_h": pool.strideH, "stride_w": pool.strideW}
+        return {**sizes, "padding": _PADDINGS[pool.padding]}
+    if not op.inputs[1].constant or sorted(int(a) % 4 for a in op.inputs[1].data.reshape(-1)) != [1, 2]:
+        return None
+    if -1 in source[1:3]:
+        return None
+    return {"pool_h": source[1], "pool_w": source[2], "stride_h": 1, "stride_w": 1, "padding": "valid"}
+
+
+def _sums_are_exact(restore: Op, window: dict) -> bool:
+    worths, _ = code_values(restore)
+    return int(np.abs(worths).max()) * window["pool_h"] * window["pool_w"] < _MOST_SUM
+
+
+def _average(graph: Graph, op: Op, restore: Op, scale: np.float32, window: dict) -> None:
+    options = {
+        "version": 2,
+        "channels": restore.options["channels"],
+        "input_zero_point": restore.options.get("input_zero_point", 0),
+        **window,
+        "output": "float32",
+    }
+    if restore.inputs[0].type == TensorType.INT32:
+        options |= codes_of(restore.options, "input").options("input")
+    result = op.outputs[0]
+    # Without the image's axes, an average is reshaped.
+    whole = len(result.signature) == 4
+    average = result if whole else Tensor(f"{result.name}/average", TensorType.FLOAT32, ())
+    multiplier = None if scale == 1 else constant_tensor(f"{result.name}/multiplier", np.full(1, scale))
+    pool = ste_op("SteAveragePool2D", [restore.inputs[0], multiplier], [average], options)
+    average.signature = output_shape(pool)
+    graph.insert_before(op, pool)
+    if not whole:
+        graph.insert_before(op, reshape_op(average, result))
+    graph.remove(op)

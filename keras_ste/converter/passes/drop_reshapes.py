@@ -1,0 +1,84 @@
+"""Takes the axis of height 1 that layers of sequences give their ops, and take away again, out of the way."""
+
+from __future__ import annotations
+
+from keras_ste.converter.chain import NotFusable, elementwise_steps
+from keras_ste.converter.graph import Graph, Op, Tensor
+
+RESHAPES = ("EXPAND_DIMS", "RESHAPE", "SQUEEZE")
+
+
+def drop_reshapes(graph: Graph) -> None:
+    """SQUEEZE → scales, shifts, clamps → EXPAND_DIMS becomes scales, shifts, clamps; likewise RESHAPE.
+
+    Only what adds or removes axes of size 1 before the channels is moved.
+    """
+    while any(_drop(graph, op) or _sink(graph, op) for op in graph.select(*RESHAPES)):
+        pass
+
+
+def _drop(graph: Graph, op: Op) -> bool:
+    """Lets the readers read what an op before this one has reshaped, where it comes to the same."""
+    source, result = op.inputs[0], op.outputs[0]
+    before = graph.producer(source)
+    if source.signature == result.signature:
+        original = source
+    elif before is not None and before.name in RESHAPES and before.inputs[0].signature == result.signature:
+        original = before.inputs[0]
+    else:
+        return False
+    if result in graph.outputs or result.signature.count(-1) > 1:
+        return False
+    graph.replace(result, original)
+    graph.remove(op)
+    if before is not None and not graph.consumers(source) and source not in graph.outputs:
+        if before.name in RESHAPES:
+            graph.remove(before)
+    return True
+
+
+def _sink(graph: Graph, op: Op) -> bool:
+    """Moves the reshape behind its only reader, where that treats each number or channel alike, wherever it is."""
+    source, result = op.inputs[0], op.outputs[0]
+    readers = graph.consumers(result)
+    if len(readers) != 1 or result in graph.outputs or not _same_channels(source, result):
+        return False
+    (reader,) = readers
+    try:
+        data, steps = elementwise_steps(reader)
+    except NotFusable:
+        return False
+    if data is not result or not _reaches_reshape(graph, reader):
+        return False
+    for index, tensor in enumerate(reader.inputs):
+        if tensor is not result and tensor.data.size > 1:
+            constant = Tensor(tensor.name, tensor.type, (tensor.data.size,), tensor.data.reshape(-1))
+            reader.inputs[index] = constant
+    moved = Tensor(f"{reader.outputs[0].name}/moved", result.type, source.signature)
+    reader.inputs = [source if tensor is result else tensor for tensor in reader.inputs]
+    op.inputs[0], op.outputs, reader.outputs = moved, reader.outputs, [moved]
+    graph.remove(op)
+    graph.ops.insert(graph.ops.index(reader) + 1, op)
+    return True
+
+
+def _same_channels(before: Tensor, after: Tensor) -> bool:
+    """Whether only axes of size 1 before the last one differ."""
+    if not before.signature or not after.signature or before.signature[-1] != after.signature[-1]:
+        return False
+    return [n for n in before.signature[:-1] if n != 1] == [n for n in after.signature[:-1] if n != 1]
+
+
+def _reaches_reshape(graph: Graph, op: Op) -> bool:
+    """Whether behind this op and others like it stands a reshape, which may undo the one before."""
+    while True:
+        readers = graph.consumers(op.outputs[0])
+        if len(readers) != 1 or op.outputs[0] in graph.outputs:
+            return False
+        (op,) = readers
+        if op.name in RESHAPES:
+            return True
+        try:
+            elementwise_steps(op)
+        except NotFusable:
+            return False

@@ -1,0 +1,196 @@
+"""Packed data stays packed: a network of k-bit layers has no float tensor between its first and its last layer."""
+
+import keras
+import numpy as np
+import pytest
+from test_code_conversion import ByChannel, examples, run
+
+import keras_ste
+from keras_ste import QuantActivation, QuantConv1D, QuantConv2D, QuantDense, QuantDepthwiseConv2D
+from keras_ste.converter.graph import TensorType, read_model
+from keras_ste.quantizers import TWN, SteSign, UniformQuantizer
+
+L = keras.layers
+
+
+def conv(filters, size=3, strides=1, padding="same", **options):
+    options = {"kernel_quantizer": TWN(scale_axis=-1), "input_quantizer": UniformQuantizer(2, 0.5), **options}
+    return QuantConv2D(filters, size, strides, padding=padding, **options)
+
+
+def codes(x, bits=3, scale=0.5):
+    return QuantActivation(UniformQuantizer(bits, scale))(x)
+
+
+def norm(x):
+    """With factors of both signs."""
+    n = x.shape[-1]
+    rng = np.random.default_rng(n)
+
+    def values(numbers):
+        return lambda shape, dtype=None: keras.ops.convert_to_tensor(numbers, "float32")
+
+    return L.BatchNormalization(
+        gamma_initializer=values(rng.choice([-1.5, -0.7, 0, 0.8, 2], n)),
+        beta_initializer=values(rng.normal(size=n)),
+        moving_mean_initializer=values(rng.normal(size=n)),
+        moving_variance_initializer=values(rng.uniform(0.1, 2, n)),
+    )(x)
+
+
+def shuffle(x, groups):
+    *sizes, channels = x.shape[1:]
+    x = L.Permute((1, 2, 4, 3))(L.Reshape((*sizes, groups, channels // groups))(x))
+    return L.Reshape((*sizes, channels))(x)
+
+
+def head(x):
+    """The last layers: a feature map, flattened, to numbers."""
+    return QuantDense(5, kernel_quantizer=TWN(), input_quantizer=UniformQuantizer(3, 1.0))(L.Flatten()(x))
+
+
+def pooled(x):
+    x = L.MaxPooling2D(2)(L.ReLU()(norm(conv(40)(x))))
+    x = conv(33, padding="valid")(L.ZeroPadding2D(((1, 0), (2, 1)))(x))
+    return head(L.AveragePooling2D(2)(codes(norm(x))))
+
+
+def densenet(x):
+    x = L.MaxPooling2D(3, 2, padding="same")(conv(33)(x))
+    for _ in range(3):
+        x = L.Concatenate()([x, norm(conv(12)(x))])
+    x = L.Concatenate()([x] + [conv(1 + i)(x) for i in range(9)])
+    return head(norm(conv(40)(x)))
+
+
+def shufflenet(x):
+    x = conv(36)(x)
+    x = shuffle(norm(conv(36, 1, groups=3)(x)), 3)
+    depthwise = QuantDepthwiseConv2D(
+        3, 2, depthwise_quantizer=TWN(scale_axis=-2), input_quantizer=UniformQuantizer(4, 0.5, signed=False)
+    )
+    x = norm(depthwise(x))
+    return head(conv(40, 1, groups=2)(shuffle(x, 2)))
+
+
+def residual(x):
+    x = codes(norm(conv(40)(x)))
+    for strides in (1, 2):
+        y = codes(norm(conv(40)(L.ReLU()(norm(conv(40, strides=strides)(x))))), 4)
+        x = L.AveragePooling2D(2)(x) if strides == 2 else x
+        x = codes(x, 3, 0.25) if strides == 2 else x
+        x = codes(L.ReLU()(norm(L.Add()([x, y]))), 3, 0.5)
+    return head(x)
+
+
+NETWORKS = {"pooled": pooled, "densenet": densenet, "shufflenet": shufflenet, "residual": residual}
+
+
+def floats_inside(content):
+    """The names of the float tensors that are neither constants, inputs nor outputs."""
+    (graph,) = read_model(content).graphs
+    ends = [*graph.inputs, *graph.outputs]
+    tensors = [tensor for op in graph.ops for tensor in op.outputs if tensor not in ends]
+    return [tensor.name for tensor in tensors if tensor.type == TensorType.FLOAT32]
+
+
+def model_of(build, shape):
+    keras.utils.set_random_seed(3)
+    x = keras.Input(shape, name="x")
+    return keras.Model(x, build(x))
+
+
+@pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
+def test_no_float_tensor_between_the_first_and_the_last_layer(build):
+    model = model_of(build, (12, 12, 3))
+    converted = keras_ste.convert(model, strict=True)
+    assert floats_inside(converted.model_content) == []
+    x = examples((12, 12, 3), "float32", 0, 20)
+    expected = model(x).numpy()
+    np.testing.assert_array_equal(run(converted, x), expected)
+    assert len(np.unique(expected)) > 20
+
+
+def test_a_sequence_is_padded_and_joined_in_codes():
+    def layer(filters):
+        return QuantConv1D(filters, 3, kernel_quantizer=TWN(), input_quantizer=UniformQuantizer(2, 0.5))
+
+    def build(x):
+        x = layer(40)(x)
+        y = layer(33)(L.ZeroPadding1D((2, 0))(x))
+        return layer(5)(L.MaxPooling1D(2)(L.Concatenate()([x, y])))
+
+    model = model_of(build, (20, 4))
+    converted = keras_ste.convert(model, strict=True)
+    assert floats_inside(converted.model_content) in ([], [converted_output(converted)])
+    x = examples((20, 4), "float32", 0)
+    np.testing.assert_array_equal(run(converted, x), model(x))
+
+
+def converted_output(converted):
+    """What the last op reshapes into the output."""
+    (graph,) = read_model(converted.model_content).graphs
+    return graph.ops[-1].inputs[0].name
+
+
+def ops_of(build, shape=(8, 8, 3), exact=True):
+    """The names of the ops of a converted model, and its report; compares it with Keras."""
+    model = model_of(build, shape)
+    converted = keras_ste.convert(model, strict=True)
+    x = examples(shape, "float32", 0)
+    np.testing.assert_allclose(run(converted, x), model(x), rtol=0 if exact else 1e-4, atol=0 if exact else 1e-4)
+    return [row.op for row in converted.report.rows], converted.report
+
+
+def test_codes_that_are_quantized_again_alike_stay_as_they_are():
+    ops, _ = ops_of(lambda x: conv(4)(QuantActivation(UniformQuantizer(2, 0.5))(conv(40)(x))))
+    assert ops == ["SteQuantize", "SteConv2D", "SteConv2D"]
+
+
+@pytest.mark.parametrize("second", [UniformQuantizer(2, 0.5), SteSign(), ByChannel(), UniformQuantizer(3, 0.3, signed=False)])
+def test_codes_that_are_quantized_again_are_read_as_codes(second):
+    ops, _ = ops_of(lambda x: conv(4, input_quantizer=second)(codes(conv(40)(x), 4, 0.3)))
+    assert ops == ["SteQuantize", "SteConv2D", "SteQuantize", "SteConv2D"]
+
+
+@pytest.mark.parametrize("options", [{}, {"pad_values": 1}])
+def test_a_layer_without_a_quantizer_of_its_own_multiplies_codes(options):
+    signs = QuantActivation("ste_sign")
+    ops, report = ops_of(lambda x: conv(4, input_quantizer=None, **options)(signs(conv(40)(x))))
+    assert ops == ["SteQuantize", "SteConv2D", "SteConv2D"] and report.rows[-1].mac_width == "2x1"
+    # A padded one is no code of what is worth a fourth.
+    ops, _ = ops_of(lambda x: conv(4, input_quantizer=None, **options)(codes(conv(40)(x), 3, 0.25)))
+    assert ops == ["SteQuantize", "SteConv2D", *(["SteDequantize"] if options else []), "SteConv2D"]
+
+
+def test_averages_of_codes_need_a_scale_that_is_a_power_of_two():
+    def build(scale):
+        return lambda x: L.Dense(3)(L.GlobalAveragePooling2D()(codes(conv(40)(x), 4, scale)))
+
+    ops, _ = ops_of(build(0.25), exact=False)
+    assert "SteAveragePool2D" in ops and "MEAN" not in ops
+    ops, report = ops_of(build(0.3), exact=False)
+    assert "MEAN" in ops
+    assert [row.reason for row in report.rows if row.op == "SteDequantize"] == [
+        "its scale is no power of two, so that averages of codes would be rounded otherwise"
+    ]
+
+
+def test_bytes_are_added():
+    ops, _ = ops_of(lambda x: conv(4)(L.Add()([codes(conv(4)(x), 8, 0.3), codes(conv(4)(x), 3, 0.7)])))
+    assert ops.count("SteAdd") == 1 and "SteDequantize" not in ops
+
+
+def test_padding_that_is_another_code_in_each_channel_stays_in_float():
+    ops, report = ops_of(lambda x: conv(4, input_quantizer=ByChannel())(L.ZeroPadding2D(1)(conv(9)(x))))
+    assert "PAD" in ops
+    assert "padded with a number that has another code in each channel" in report.rows[-2].reason
+
+
+def test_what_else_reads_the_numbers_gets_them():
+    def build(x):
+        x = conv(8)(x)
+        y = L.Concatenate()([x, conv(4)(x)])
+        return L.Concatenate()([L.Flatten()(y), L.Flatten()(conv(4)(norm(y))), L.Flatten()(L.MaxPooling2D(2)(y))])
+
+    ops_of(build)

@@ -1,0 +1,63 @@
+"""Random models convert, and compute in LiteRT and TFLite Micro what they compute in Keras."""
+
+import hypothesis
+import keras
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from random_models import examples, model_of, recipes
+
+import keras_ste
+
+# A conversion of several networks at once costs little more than that of one.
+TOGETHER = 5
+# Building and converting models is too slow to shrink a failing one.
+GENERATE = [hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate]
+
+
+def check(chosen, seed, count=2):
+    """Converts the networks as one model, strictly, and compares every output."""
+    keras.utils.set_random_seed(seed)
+    model, exact = model_of(chosen)
+    converted = keras_ste.convert(model, strict=True)
+    x = {f"x{number}": examples(recipe, seed, count) for number, recipe in enumerate(chosen)}
+    expected = {name: value.numpy() for name, value in model(list(x.values()), training=False).items()}
+    found = keras_ste.Interpreter(model_content=converted.model_content).get_signature_runner()(**x)
+    compare(expected, found, exact, chosen)
+    return model, converted, x, expected, exact
+
+
+def compare(expected, found, exact, chosen):
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        recipe = chosen[int(name[1:].partition("_")[0])]
+        if exact[name]:
+            np.testing.assert_array_equal(found[name], values, err_msg=f"{name} of {recipe}")
+        else:
+            np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-4, err_msg=f"{name} of {recipe}")
+
+
+@hypothesis.settings(max_examples=60, phases=GENERATE)
+@hypothesis.given(st.lists(recipes(), min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
+def test_models_equal_keras(chosen, seed):
+    check(chosen, seed)
+
+
+@pytest.mark.exhaustive
+@hypothesis.settings(max_examples=600, phases=GENERATE)
+@hypothesis.given(st.lists(recipes(most_steps=8), min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
+def test_many_models_equal_keras(chosen, seed):
+    check(chosen, seed)
+
+
+@hypothesis.settings(max_examples=6, phases=GENERATE)
+@hypothesis.given(st.lists(recipes(), min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
+def test_models_equal_keras_on_a_board(chosen, seed):
+    pytest.importorskip("tflite_micro")
+    model, converted, x, expected, exact = check(chosen, seed, count=1)
+    micro = keras_ste.MicroInterpreter(model_content=converted.model_content)
+    for index, value in enumerate(x.values()):
+        micro.set_input(value, index)
+    micro.invoke()
+    found = {name: micro.get_output(index) for index, name in enumerate(expected)}
+    compare(expected, found, exact, chosen)
