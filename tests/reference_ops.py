@@ -283,8 +283,9 @@ def average_pool2d(inputs, options):
     """SteAveragePool2D."""
     x = _numbers(inputs[0], "input", options)
     geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("pool", "stride")]
+    # One after the other, as floats are added up.
     sums, places = (
-        np.sum([values for _, _, values in _windows(each, *geometry, (1, 1), options["padding"], 0)], axis=0)
+        sum((values for _, _, values in _windows(each, *geometry, (1, 1), options["padding"], 0)), np.zeros_like(x[:, :1, :1, :1]))
         for each in (x, np.ones_like(x))
     )
     if options["output"] == "int32":

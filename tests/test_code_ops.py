@@ -107,9 +107,9 @@ def random_outputs(draw, rng, channels, spread, floats=True):
 def average_pools(draw):
     options, shape = draw(windows())
     rng = np.random.default_rng(draw(SEEDS))
-    value, input_options = random_numbers(draw, rng, shape, "input", NUMBERS)
+    value, input_options = random_numbers(draw, rng, shape, "input", ["float32", *NUMBERS])
     constants, output_options = random_outputs(draw, rng, shape[3], spread=50)
-    if draw(st.integers(0, 5)) == 0:
+    if value.dtype != np.float32 and draw(st.integers(0, 5)) == 0:
         constants, output_options = [], {"output": "int32"}
     return options | input_options | output_options, [value], constants
 

@@ -194,3 +194,20 @@ def test_what_else_reads_the_numbers_gets_them():
         return L.Concatenate()([L.Flatten()(y), L.Flatten()(conv(4)(norm(y))), L.Flatten()(L.MaxPooling2D(2)(y))])
 
     ops_of(build)
+
+
+@pytest.mark.parametrize("name", ["pooled", "residual"])
+def test_whole_models_of_integers(name):
+    model = model_of(NETWORKS[name], (12, 12, 3))
+    x = examples((12, 12, 3), "float32", 0, 20)
+    converted = keras_ste.convert(
+        model, representative_dataset=x, inference_input_type="int8", inference_output_type="int8"
+    )
+    (graph,) = read_model(converted.model_content).graphs
+    assert not any(t.type == TensorType.FLOAT32 for op in graph.ops for t in op.outputs)
+    interpreter = keras_ste.Interpreter(model_content=converted.model_content)
+    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    scale, zero_point = source["quantization"]
+    found = run(converted, np.clip(np.rint(x / scale) + zero_point, -128, 127).astype(np.int8))
+    scale, zero_point = result["quantization"]
+    np.testing.assert_allclose((found.astype(np.float32) - zero_point) * scale, model(x), atol=3 * scale)

@@ -261,7 +261,8 @@ def test_every_quantizer_of_inputs_is_the_same_in_the_file():
         if CASES[name].sums:
             np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
         else:
-            assert bits_of(found[name]) == bits_of(values), name
+            # Codes know one zero.
+            assert bits_of(found[name] + 0.0) == bits_of(values + np.float32(0)), name
 
 
 def test_every_quantizer_of_kernels_converts():

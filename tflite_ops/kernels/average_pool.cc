@@ -108,6 +108,15 @@ void SumBytes(const AveragePool& p, const Window& w, int32_t channel, int32_t co
   });
 }
 
+// Of 32 channels at most, in the order of the places.
+void SumFloats(const AveragePool& p, const Window& w, int32_t channel, int32_t count, float* sums) {
+  for (int32_t i = 0; i < count; ++i) sums[i] = 0.0f;
+  EveryPlace(p, w, [&](int64_t pixel) {
+    const float* x = static_cast<const float*>(w.image) + pixel * p.input.channels + channel;
+    for (int32_t i = 0; i < count; ++i) sums[i] = Scalar(sums[i] + x[i]);
+  });
+}
+
 // Sums up to kGroup * 32 channels; returns for how many there is room from the channel on.
 int32_t SumWindow(const AveragePool& p, const Window& w, int32_t channel, int32_t* sums) {
   const int32_t left = p.input.channels - channel;
@@ -128,8 +137,9 @@ int32_t SumWindow(const AveragePool& p, const Window& w, int32_t channel, int32_
   return kGroup * kLanes;
 }
 
+template <typename Sum>
 void StoreSums(const AveragePool& p, float places, const OutputKernels& kernels, const OutputConstants& constants,
-               const int32_t* sums, int32_t channel, void* pixel) {
+               const Sum* sums, int32_t channel, void* pixel) {
   const int32_t left = p.input.channels - channel;
   const int32_t count = left < kLanes ? left : kLanes;
   if (p.outputs.kind == OutputKind::kInt32) {
@@ -144,6 +154,15 @@ void StoreSums(const AveragePool& p, float places, const OutputKernels& kernels,
 void PoolPixel(const AveragePool& p, const Window& w, const OutputKernels& kernels, const OutputConstants& constants,
                void* pixel) {
   const float places = static_cast<float>(Places(w));
+  if (p.input.kind == InputKind::kFloat32) {
+    float sums[kLanes];
+    for (int32_t channel = 0; channel < p.input.channels; channel += kLanes) {
+      const int32_t left = p.input.channels - channel;
+      SumFloats(p, w, channel, left < kLanes ? left : kLanes, sums);
+      StoreSums(p, places, kernels, constants, sums, channel, pixel);
+    }
+    return;
+  }
   int32_t sums[kGroup * kLanes];
   for (int32_t first = 0; first < p.input.channels;) {
     const int32_t end = first + SumWindow(p, w, first, sums);

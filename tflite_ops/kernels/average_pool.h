@@ -1,4 +1,4 @@
-// Averages of packed codes or bytes.
+// Averages of packed codes, bytes or floats.
 #ifndef KERAS_STE_KERNELS_AVERAGE_POOL_H_
 #define KERAS_STE_KERNELS_AVERAGE_POOL_H_
 
@@ -13,8 +13,8 @@ constexpr int32_t kMostPoolPlaces = 1 << 21;  // of one window: no sum exceeds 2
 struct AveragePool {
   int32_t batch;
   Axis h, w;
-  Numbers input;    // not floats
-  Outputs outputs;  // of the sums where they are int32, else of the averages
+  Numbers input;
+  Outputs outputs;  // of the sums where they are int32, which those of floats are not, else of the averages
 };
 
 // Computes the output rows [begin, end) of batch * h.out.

@@ -45,7 +45,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!options.ok()) return false;
 
   Checks checks(kName, kRoles, inputs, count, error);
-  if (!checks.Count(1, 4) || !CheckNumbers(inputs, 0, false, &checks, &p.input) || !checks.HasRank(0, 4)) return false;
+  if (!checks.Count(1, 4) || !CheckNumbers(inputs, 0, true, &checks, &p.input) || !checks.HasRank(0, 4)) return false;
   p.batch = inputs[0].dims[0];
   p.h.in = inputs[0].dims[1];
   p.w.in = inputs[0].dims[2];
@@ -53,7 +53,8 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
     return checks.Fail(0, "an image at least as large as the pooling window");
   }
   if (MostPlaces(p) > kMostPoolPlaces) return checks.Fail("a window has more than 2^21 places");
-  if (!CheckOutputs(inputs, 1, p.outputs.kind != OutputKind::kInt32, &checks, &p.outputs)) return false;
+  const bool floats = p.input.kind == InputKind::kFloat32 || p.outputs.kind != OutputKind::kInt32;
+  if (!CheckOutputs(inputs, 1, floats, &checks, &p.outputs)) return false;
   const int32_t dims[4] = {p.batch, p.h.out, p.w.out, OutputStride(p.outputs)};
   return SetOutput(OutputType(p.outputs), 4, dims, &checks, output);
 }

@@ -402,8 +402,8 @@ OpCase GoodAveragePool2D(const Op* op, bool enormous, Random* random) {
                   {"pool_w", int64_t{w.kernel}}, {"stride_h", int64_t{h.stride}}, {"stride_w", int64_t{w.stride}},
                   {"padding", same ? "same" : "valid"}};
   const std::vector<int32_t> dims = {Size(enormous, 3, random), h.in, w.in, channels};
-  node.inputs.push_back(AddNumbers("input", dims, false, &node.options, random));
-  if (random->OneIn(8)) {
+  node.inputs.push_back(AddNumbers("input", dims, true, &node.options, random));
+  if (node.inputs[0].type != Type::kFloat32 && random->OneIn(8)) {
     node.options.emplace_back("output", "int32");
   } else {
     AddFloatOutputs(channels, true, enormous, &node, random);

@@ -124,7 +124,7 @@ def _without_activation(op: Op, bounds: list[Bound]) -> Bound:
     if op.name == "SteDequantize":
         return _of_codes(op, 2) if op.input(1) is None else UNKNOWN
     if op.name == "SteAveragePool2D":
-        return _of_codes(op, 1)
+        return bounds[0] if op.inputs[0].type == TensorType.FLOAT32 else _of_codes(op, 1)
     if op.name == "SteAdd":
         return _sum_of_codes(op)
     if op.name in _WITHIN_CHANNELS:

@@ -55,6 +55,8 @@ def read_int8(op: Op, parameters: Parameters) -> None:
         _quantize_int8(op, parameters)
     elif op.name in MATMUL_OPS:
         _multiply_int8(op, parameters)
+    elif op.name == "SteAveragePool2D":
+        _average_int8(op, parameters)
     else:
         raise ValueError(f"{op} reads floats only")
 
@@ -76,6 +78,15 @@ def _multiply_int8(op: Op, parameters: Parameters) -> None:
         reached = np.ceil(thresholds.data / np.float64(parameters.scale))
     integers = np.where(np.isnan(reached), NEVER, np.clip(reached, ALWAYS, NEVER))
     _put(op, 4, integers.astype(np.int32), "thresholds")
+
+
+def _average_int8(op: Op, parameters: Parameters) -> None:
+    op.options["input_zero_point"] = parameters.zero_point
+    thresholds = op.input(3)
+    if thresholds is None:
+        _put(op, 1, _values(op, 1, 1) * parameters.scale, "multiplier")
+    else:
+        _put(op, 3, thresholds.data / parameters.scale, "thresholds")
 
 
 def _quantize_int8(op: Op, parameters: Parameters) -> None:

@@ -1,4 +1,4 @@
-"""Takes averages of codes, not of numbers."""
+"""Takes averages of codes, not of numbers; and those of numbers as Keras does, where a quantizer reads them."""
 
 from __future__ import annotations
 
@@ -19,23 +19,38 @@ def average_codes(graph: Graph) -> None:
     """SteDequantize → AVERAGE_POOL_2D, or MEAN over height and width, becomes SteAveragePool2D.
 
     Where numbers are multiples of one power of two their float32 sums are exact, and the average of codes is the
-    same; a SteDequantize of others says in its note that it is not.
+    same; a SteDequantize of others says in its note that it is not. An AVERAGE_POOL_2D of floats on which codes depend
+    becomes a SteAveragePool2D of floats: TFLite adds up in another order than TensorFlow.
     """
     for op in graph.select("AVERAGE_POOL_2D", "MEAN"):
-        restore = graph.producer(op.inputs[0])
-        if restore is None or restore.name != "SteDequantize":
+        restore, window = graph.producer(op.inputs[0]), _window(op)
+        codes = restore is not None and restore.name == "SteDequantize"
+        scale = exact_scale(restore) if codes else None
+        if scale is not None and window is not None and _sums_are_exact(restore, window):
+            _average(graph, op, *_codes_of(restore), scale, window)
             continue
-        scale, window = exact_scale(restore), _window(op)
-        if scale is None:
+        if codes and scale is None:
             restore.note = "its scale is no power of two, so that averages of codes would be rounded otherwise"
-        elif window is not None and _sums_are_exact(restore, window):
-            _average(graph, op, restore, scale, window)
+        if op.name == "AVERAGE_POOL_2D" and window is not None and _is_quantized(graph, op.outputs[0]):
+            _average(graph, op, op.inputs[0], {}, np.float32(1), window)
+
+
+def _is_quantized(graph: Graph, tensor: Tensor) -> bool:
+    """Whether codes depend on a tensor: a last bit that differs may be another code."""
+    seen, waiting = set(), [tensor]
+    while waiting:
+        for op in graph.consumers(waiting.pop()):
+            if op.name == "SteQuantize" or "row_bits" in op.options:
+                return True
+            waiting += [each for each in op.outputs if id(each) not in seen]
+            seen |= {id(each) for each in op.outputs}
+    return False
 
 
 def _window(op: Op) -> dict | None:
     """The options that say what is averaged, where an op is known to do it."""
     source = op.inputs[0].signature
-    if len(source) != 4:
+    if len(source) != 4 or source[3] < 1:
         return None
     if op.name == "AVERAGE_POOL_2D":
         try:
@@ -58,22 +73,23 @@ def _sums_are_exact(restore: Op, window: dict) -> bool:
     return int(np.abs(worths).max()) * window["pool_h"] * window["pool_w"] < _MOST_SUM
 
 
-def _average(graph: Graph, op: Op, restore: Op, scale: np.float32, window: dict) -> None:
-    options = {
-        "version": 2,
-        "channels": restore.options["channels"],
-        "input_zero_point": restore.options.get("input_zero_point", 0),
-        **window,
-        "output": "float32",
-    }
+def _codes_of(restore: Op) -> tuple[Tensor, dict]:
+    """What a SteDequantize reads, and the options that say what it is."""
+    options = {"input_zero_point": restore.options.get("input_zero_point", 0)}
     if restore.inputs[0].type == TensorType.INT32:
         options |= codes_of(restore.options, "input").options("input")
+    return restore.inputs[0], options
+
+
+def _average(graph: Graph, op: Op, source: Tensor, input_options: dict, scale: np.float32, window: dict) -> None:
+    channels = op.outputs[0].signature[-1]
+    options = {"version": 2, "channels": channels, **input_options, **window, "output": "float32"}
     result = op.outputs[0]
     # Without the image's axes, an average is reshaped.
     whole = len(result.signature) == 4
     average = result if whole else Tensor(f"{result.name}/average", TensorType.FLOAT32, ())
     multiplier = None if scale == 1 else constant_tensor(f"{result.name}/multiplier", np.full(1, scale))
-    pool = ste_op("SteAveragePool2D", [restore.inputs[0], multiplier], [average], options)
+    pool = ste_op("SteAveragePool2D", [source, multiplier], [average], options)
     average.signature = output_shape(pool)
     graph.insert_before(op, pool)
     if not whole:
