@@ -2,11 +2,11 @@
 
     python benchmarks/deployed_equal.py [--quick] [--json PATH] [--part NAME] [--keep FOLDER]
 
-Three networks are trained on Fashion-MNIST for a minute or two each: a binary one of ReActNet's blocks, a ResNet of weights
-and activations of 2 bits, and one of depthwise layers of 8 bits and ternary pointwise layers. Of all 10,000 test images the
-class is compared, and the last feature map, as integers. The ternary transformer of examples/language_model.py is trained
-for 100 steps; of 1,000 contexts that were held out the next character is compared. `--keep` stores what was trained, and
-takes it from there the next time.
+Three networks are trained on Fashion-MNIST for a minute or two each: a binary one of ReActNet's blocks, a ResNet of
+weights and activations of 2 bits, and one of depthwise layers of 8 bits and ternary pointwise layers. Of all 10,000
+test images the class is compared, and the last feature map, as integers. The ternary transformer of
+examples/language_model.py is trained for 100 steps; of 1,000 contexts that were held out the next character is
+compared. `--keep` stores what was trained, and takes it from there the next time.
 """
 
 import pathlib

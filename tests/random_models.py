@@ -1,6 +1,7 @@
-"""Random models for tests/test_random_models.py: layers, quantizers, branches and pools of any kind, one behind the other.
+"""Random models for tests/test_random_models.py: layers, quantizers, branches and pools, one behind the other.
 
-A recipe knows what stands between its layers, so that only models are drawn that TensorFlow and TFLite have to compute alike:
+A recipe knows what stands between its layers, so that only models are drawn that TensorFlow and TFLite have to
+compute alike:
 
 * `codes`: what a QuantActivation gives, multiples of one power of two;
 * `grid`: multiples of one power of two, few enough that sums of them are exact in float32;
@@ -123,7 +124,8 @@ def products(draw, shape, kind):
     if window["padding"] != "valid":
         window["pad_values"] = draw(st.integers(0, 1))
     cls = (layers.QuantConv1D, layers.QuantConv2D)[rank - 1]
-    return _layer(cls, {"filters": filters, "groups": groups, **window, **options}, kernel(-1), source, (*left, filters))
+    options |= {"filters": filters, "groups": groups, **window}
+    return _layer(cls, options, kernel(-1), source, (*left, filters))
 
 
 def _square(window, sizes):
@@ -229,9 +231,8 @@ def moves(draw, shape, kind):
             EXACT if kind == CODES else ROUNDED,
         )
     cls = (L.MaxPooling1D, L.MaxPooling2D)[rank - 1]
-    return Step(
-        f"{cls.__name__}({size}, {strides}, {padding})", lambda x: cls(size, strides, padding)(x), (*left, channels), moved
-    )
+    name = f"{cls.__name__}({size}, {strides}, {padding})"
+    return Step(name, lambda x: cls(size, strides, padding)(x), (*left, channels), moved)
 
 
 def _same_size(draw, shape, kind, filters=None):
@@ -278,7 +279,9 @@ def recipes(draw, most_steps=5):
     steps, kind = [draw(products(shape, GRID))], EXACT
     for _ in range(draw(st.integers(1, most_steps))):
         last = steps[-1]
-        kinds = [elementwise, moves, moves] if kind == ROUNDED else [products, products, elementwise, elementwise, moves, branches]
+        kinds = [elementwise, moves, moves]
+        if kind != ROUNDED:
+            kinds = [products, products, elementwise, elementwise, moves, branches]
         step = draw(draw(st.sampled_from(kinds))(last.shape, kind))
         if kind == ROUNDED:
             step = dataclasses.replace(step, kind=ROUNDED)
@@ -291,7 +294,7 @@ def recipes(draw, most_steps=5):
 
 
 def model_of(chosen):
-    """One model of all these networks side by side. Returns it, and for each output whether it is equal in every bit."""
+    """One model of these networks side by side. Returns it, and for each output whether it is equal in every bit."""
     inputs, outputs, exact = [], {}, {}
     for number, recipe in enumerate(chosen):
         x, found = recipe.build(number)

@@ -285,7 +285,7 @@ def average_pool2d(inputs, options):
     geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("pool", "stride")]
     # One after the other, as floats are added up.
     sums, places = (
-        sum((values for _, _, values in _windows(each, *geometry, (1, 1), options["padding"], 0)), np.zeros_like(x[:, :1, :1, :1]))
+        sum((values for _, _, values in _windows(each, *geometry, (1, 1), options["padding"], 0)), x.dtype.type(0))
         for each in (x, np.ones_like(x))
     )
     if options["output"] == "int32":

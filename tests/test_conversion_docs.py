@@ -22,7 +22,7 @@ def test_every_layer_with_quantizers_has_a_row():
     quantized = {
         name
         for name in layers.__all__
-        if getattr(getattr(layers, name), "quantized_tensors", ()) or getattr(getattr(layers, name), "quantized_weights", ())
+        if any(getattr(getattr(layers, name), kind, ()) for kind in ("quantized_tensors", "quantized_weights"))
     }
     cells = {name for name in quantized if name.endswith("Cell")}  # the layers of which they are cells stand for them
     assert quantized - cells == set(conversion.LAYERS)

@@ -147,7 +147,9 @@ def test_codes_that_are_quantized_again_alike_stay_as_they_are():
     assert ops == ["SteQuantize", "SteConv2D", "SteConv2D"]
 
 
-@pytest.mark.parametrize("second", [UniformQuantizer(2, 0.5), SteSign(), ByChannel(), UniformQuantizer(3, 0.3, signed=False)])
+@pytest.mark.parametrize(
+    "second", [UniformQuantizer(2, 0.5), SteSign(), ByChannel(), UniformQuantizer(3, 0.3, signed=False)]
+)
 def test_codes_that_are_quantized_again_are_read_as_codes(second):
     ops, _ = ops_of(lambda x: conv(4, input_quantizer=second)(codes(conv(40)(x), 4, 0.3)))
     assert ops == ["SteQuantize", "SteConv2D", "SteQuantize", "SteConv2D"]

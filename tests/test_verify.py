@@ -182,3 +182,11 @@ def test_layers_in_loops_are_named_as_not_compared():
     model = keras.Model(inputs, Loop(name="loop")(inputs))
     found = keras_ste.convert(model, verify=rows(4, 0), verify_layers=True).report.verification
     assert found.passed and not found.layers and [reason for _, reason in found.skipped] == ["it runs in a loop"]
+
+
+def test_layers_with_the_channels_first_are_compared():
+    layers = [keras_ste.QuantConv2D(4, 2, data_format="channels_first", **SIGNS) for _ in range(2)]
+    model = keras.Sequential([keras.Input((3, 6, 5)), *layers])
+    x = np.random.default_rng(0).normal(size=(4, 3, 6, 5)).astype(np.float32)
+    verification = keras_ste.convert(model, strict=True, verify=x, verify_layers=True).report.verification
+    assert verification.passed and {row.tensor for row in verification.layers} == {"input codes", "output"}

@@ -224,11 +224,14 @@ def _found(item: _Watched, value: np.ndarray) -> tuple[str, np.ndarray]:
 def _expected(call: Call, kind: str) -> np.ndarray:
     """The same of a call of the layer."""
     if kind == "output":
-        return call.outputs.numpy()
-    if kind == "input":
-        return tf.cast(call.inputs, tf.float32).numpy()
-    integers, _ = call.layer._input_factors(call.inputs, training=False)
-    return integers.numpy().astype(np.int32)
+        values = call.outputs.numpy()
+    elif kind == "input":
+        values = tf.cast(call.inputs, tf.float32).numpy()
+    else:
+        integers, _ = call.layer._input_factors(call.inputs, training=False)
+        values = integers.numpy().astype(np.int32)
+    # The ops have the channels last, wherever the layer has them.
+    return np.moveaxis(values, 1, -1) if getattr(call.layer, "data_format", None) == "channels_first" else values
 
 
 def _compare_layers(

@@ -469,7 +469,7 @@ def emit_table(layer: Any, indices: tf.Tensor) -> tf.Tensor | None:
 
 
 def _table(layer):
-    """`(integers, codes, scale of each column or None, scale of each row or None)` and `None`, or `None` and why not."""
+    """`(integers, codes, scales of columns or None, scales of rows or None)` and `None`, or `None` and why not."""
     if not has_values(layer):
         return (np.ones(layer.embeddings.shape, np.int8), Codes(), None, None), None
     integers, scale = integers_of(layer, "embeddings_quantizer")

@@ -1,4 +1,4 @@
-"""What the custom op of a product is made of: how its input is quantized, its weights, and what comes behind the sums."""
+"""What the op of a product is made of: how its input is quantized, its weights, and what comes behind the sums."""
 
 from __future__ import annotations
 

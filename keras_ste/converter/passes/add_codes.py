@@ -14,8 +14,12 @@ def add_codes(graph: Graph) -> None:
     """ADD of what two SteDequantize give becomes a SteAdd of their codes."""
     for op in graph.select("ADD"):
         restores = [graph.producer(tensor) for tensor in op.inputs]
-        if all(each is not None and each.name == "SteDequantize" and code_values(each) is not None for each in restores):
+        if all(map(_gives_codes, restores)):
             _add(graph, op, *restores)
+
+
+def _gives_codes(op: Op | None) -> bool:
+    return op is not None and op.name == "SteDequantize" and code_values(op) is not None
 
 
 def _add(graph: Graph, op: Op, a: Op, b: Op) -> None:

@@ -59,8 +59,13 @@ def _window(op: Op) -> dict | None:
         except NotFusable:
             return None
         pool = op.raw.builtinOptions
-        sizes = {"pool_h": pool.filterHeight, "pool_w": pool.filterWidth, "stride_h": pool.strideH, "stride_w": pool.strideW}
-        return {**sizes, "padding": _PADDINGS[pool.padding]}
+        return {
+            "pool_h": pool.filterHeight,
+            "pool_w": pool.filterWidth,
+            "stride_h": pool.strideH,
+            "stride_w": pool.strideW,
+            "padding": _PADDINGS[pool.padding],
+        }
     if not op.inputs[1].constant or sorted(int(a) % 4 for a in op.inputs[1].data.reshape(-1)) != [1, 2]:
         return None
     if -1 in source[1:3]:

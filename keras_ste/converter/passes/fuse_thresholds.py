@@ -158,7 +158,7 @@ def levels_of(quantize: Op, codes: Codes) -> np.ndarray:
 
 
 def _negated(op: Op, negated: np.ndarray) -> Tensor:
-    """The weights, those of the channels that fall negated. Where a negative number has no code, codes get more bits."""
+    """The weights, those of the channels that fall negated. Codes get more bits where a negative has none."""
     weights, codes = op.inputs[1], codes_of(op.options, "weight")
     if not negated.any():
         return weights
@@ -176,8 +176,8 @@ def _signed_codes(weights: np.ndarray) -> Codes:
         if codes.hold(low, high):
             return codes
     raise NotFusable(
-        f"it falls where the sums before it rise, and weights from {low} to {high} need more than 8 bits: a narrow range "
-        "of weights, or a batch normalization with positive factors, does not"
+        f"it falls where the sums before it rise, and weights from {low} to {high} need more than 8 bits: a narrow "
+        "range of weights, or a batch normalization with positive factors, does not"
     )
 
 

@@ -45,7 +45,8 @@ def _takes_codes(op: Op, restore: Op, scale: np.float32) -> bool:
 
 def _multiply(op: Op, restore: Op, scale: np.float32) -> None:
     op.inputs[0] = restore.inputs[0]
-    codes, options = codes_of(restore.options, "input"), {"input_zero_point": restore.options.get("input_zero_point", 0)}
+    codes = codes_of(restore.options, "input")
+    options = {"input_zero_point": restore.options.get("input_zero_point", 0)}
     if restore.inputs[0].type == TensorType.INT32:
         options |= codes.options("input")
     op.options |= {"version": 2, **codes_of(op.options, "weight").options("weight"), **options}

@@ -55,7 +55,7 @@ def _move(graph: Graph, quantize: Op, pad: Op) -> None:
 
 
 def _around(pad: Op) -> tuple | None:
-    """Places before and behind along height and width, where it pads only these and their sizes are known well enough."""
+    """Places before and behind along height and width, where it pads only these."""
     if not pad.inputs[1].constant or (pad.input(2) is not None and not pad.inputs[2].constant):
         return None
     pairs = [tuple(int(n) for n in pair) for pair in pad.inputs[1].data]

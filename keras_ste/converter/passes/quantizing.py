@@ -42,8 +42,8 @@ def quantized(quantize: Op, x: np.ndarray) -> np.ndarray:
         y = x if multiplier is None else x * multiplier.data
         y = np.rint(y if bias is None else y + bias.data)
     low, high = (-128, 127) if options["output"] == "int8" else codes.worths[[codes.encoding == "ternary", -1]]
-    number = np.clip(y + options.get("output_zero_point", 0), options.get("output_min", low), options.get("output_max", high))
-    number = np.nan_to_num(number).astype(np.int64)
+    low, high = options.get("output_min", low), options.get("output_max", high)
+    number = np.nan_to_num(np.clip(y + options.get("output_zero_point", 0), low, high)).astype(np.int64)
     return 2 * number - (2**codes.bits - 1) if packs(quantize) and codes.encoding == "bipolar" else number
 
 
