@@ -37,7 +37,7 @@ def compare(expected, found, exact, chosen):
             np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-4, err_msg=f"{name} of {recipe}")
 
 
-@hypothesis.settings(max_examples=60, phases=GENERATE)
+@hypothesis.settings(max_examples=40, phases=GENERATE)
 @hypothesis.given(st.lists(recipes(), min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
 def test_models_equal_keras(chosen, seed):
     check(chosen, seed)
