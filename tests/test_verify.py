@@ -190,3 +190,16 @@ def test_layers_with_the_channels_first_are_compared():
     x = np.random.default_rng(0).normal(size=(4, 3, 6, 5)).astype(np.float32)
     verification = keras_ste.convert(model, strict=True, verify=x, verify_layers=True).report.verification
     assert verification.passed and {row.tensor for row in verification.layers} == {"input codes", "output"}
+
+
+def test_a_layer_of_two_products_is_compared_at_its_ends():
+    inputs = keras.Input((8, 8, 32))
+    quantized = {"depthwise_quantizer": "ste_sign", "pointwise_quantizer": "ste_sign", "input_quantizer": "ste_sign"}
+    # As many numbers between the two products as there are before and behind them.
+    x = keras_ste.QuantSeparableConv2D(32, 3, padding="same", name="separable", **quantized)(inputs)
+    x = keras_ste.QuantConv2D(40, 3, name="next", **SIGNS)(x)
+    x = keras.layers.Flatten()(x)
+    images = np.random.default_rng(0).integers(-8, 8, (3, 8, 8, 32)).astype(np.float32)
+    found = keras_ste.convert(keras.Model(inputs, x), verify=images, verify_layers=True).report.verification
+    assert found.passed and not found.skipped and all(row.differing == 0 for row in found.layers)
+    assert ("next", "input codes") in [(row.name, row.tensor) for row in found.layers]

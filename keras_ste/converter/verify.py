@@ -189,10 +189,22 @@ def _watched(graph: Graph, emitted: Sequence[Tensor]) -> list[_Watched]:
     watched = []
     for op in graph.select(*MATMUL_OPS):
         if op.layer and not op.inputs[0].constant:
-            watched.append(_Watched(op, op.inputs[0], True))
-            if id(op.outputs[0]) in still and op.outputs[0].type == TensorType.FLOAT32:
-                watched.append(_Watched(op, op.outputs[0], False))
+            # What lies between two products of one layer is nothing that it is called on or returns.
+            if _source(graph, op) != op.layer:
+                watched.append(_Watched(op, op.inputs[0], True))
+            result = op.outputs[0]
+            inside = any(reader.layer == op.layer for reader in graph.consumers(result))
+            if id(result) in still and result.type == TensorType.FLOAT32 and not inside:
+                watched.append(_Watched(op, result, False))
     return watched
+
+
+def _source(graph: Graph, op: Op) -> str | None:
+    """The layer that a product's input comes from, behind the op that quantizes it for this product."""
+    producer = graph.producer(op.inputs[0])
+    if producer is not None and producer.name == "SteQuantize":
+        producer = graph.producer(producer.inputs[0])
+    return None if producer is None else producer.layer
 
 
 def _in_loops(graph: Model, main: int) -> tuple[tuple[str, str], ...]:
