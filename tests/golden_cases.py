@@ -97,9 +97,34 @@ def add_packed():
     return node
 
 
+def conv2d_causal():
+    """Padding before each axis only."""
+    node = conv2d_codes()
+    node.options |= {"padding": "causal", "pad_value": 0}
+    return node
+
+
+def transpose_conv2d_extra():
+    """More rows than the strides ask for."""
+    node = bad_models.transpose_conv2d()
+    node.options |= {"extra_h": 1}
+    n, height, width, channels = node.output.shape
+    node.output = Tensor("y", (n, height + 1, width, channels), node.output.dtype)
+    return node
+
+
+def average_pool2d_float():
+    """Averages of floats to codes."""
+    node = bad_models.average_pool2d_packed()
+    for key in ("input_bits", "input_encoding", "input_zero_point"):
+        node.options.pop(key, None)
+    node.inputs[0] = Tensor("x", (1, 4, 4, 40))
+    return node
+
+
 NODES = [
     *bad_models.GOOD, conv2d_codes, conv2d_groups, conv2d_int16, fully_connected_codes, fully_connected_rows, quantize_int8,
-    add_packed,
+    add_packed, conv2d_causal, transpose_conv2d_extra, average_pool2d_float,
 ]  # fmt: skip
 
 
