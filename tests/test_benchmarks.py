@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.util
+import os
 import sys
 
 import keras
@@ -19,6 +20,7 @@ import accuracy  # noqa: E402
 import code_ops  # noqa: E402
 import common  # noqa: E402
 import conv  # noqa: E402
+import deployed_equal  # noqa: E402
 import conversion  # noqa: E402
 import fashion_data  # noqa: E402
 import networks  # noqa: E402
@@ -182,3 +184,16 @@ def test_networks_whose_conversions_are_compared_have_the_same_layers():
     assert counts["binary"] == counts["float"] and counts["W2A2"] == counts["float"] + 16  # a learned range for each input
     seconds, parameters = conversion.seconds_to_convert("binary", 4)
     assert seconds > 0 and parameters == counts["binary"]
+
+
+@pytest.mark.skipif(not os.path.isdir(fashion_data.DEBIAN_DATA), reason="needs the Debian package dataset-fashion-mnist")
+@pytest.mark.parametrize("name", deployed_equal.NETWORKS)
+def test_what_a_network_decides_is_the_same_on_the_device(name):
+    images, labels = (part[:300] for part in fashion_data.load_split(fashion_data.DEBIAN_DATA, "t10k"))
+    keras.utils.set_random_seed(1)
+    model = deployed_equal.NETWORKS[name]()
+    for _ in range(5):
+        model(images, training=True)  # the batch normalizations get to know them
+    rows = common.Rows()
+    deployed_equal.compare_images(rows, model, images, labels)
+    assert len(rows.rows) == 3 and not rows.missed()

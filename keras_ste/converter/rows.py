@@ -13,7 +13,6 @@ from keras_ste.converter.shapes import macs as ste_macs
 from keras_ste.converter.sizes import SizeCheck, check_size
 
 PACKED = "packed"
-# What they put out has the codes of what they read.
 
 
 @dataclasses.dataclass(frozen=True)
