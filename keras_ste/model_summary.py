@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_ste.layers.common import QuantizedLayer
 from keras_ste.layers.rnn import QuantizedCell
+from keras_ste.layers.tree import layers_within
 from keras_ste.quantizers import Quantizer
 from keras_ste.tables import table
 
@@ -168,8 +169,7 @@ def summary(model: keras.Model) -> Summary:
         raise TypeError(f"summary takes a Keras 3 model. Received: {model!r} of type {type(model).__name__}.")
     if not model.built:
         raise ValueError(f"The model '{model.name}' has no weights yet: call it on data, or give it an Input.")
-    layers = {id(layer): layer for layer in model._flatten_layers()}.values()
-    layers = [layer for layer in layers if not isinstance(layer, Quantizer)]
+    layers = [layer for layer in (model, *layers_within(model)) if not isinstance(layer, Quantizer)]
     steps = {id(layer.cell): _shape(layer)[1] or 1 for layer in layers if isinstance(layer, keras.layers.RNN)}
     shapes = {}
     for layer in layers:

@@ -14,6 +14,7 @@ import keras_ste
 from keras_ste import optimization
 from keras_ste.layers.common import QuantizedLayer
 from keras_ste.optimization import LayerScheme, Rule, Scheme, quantize_annotate_layer, quantize_apply, quantize_model
+from keras_ste.optimization.counterparts import COUNTERPARTS, is_quantized
 from keras_ste.optimization.report import IMPOSSIBLE, KEPT, QUANTIZED
 from keras_ste.quantizers import Lsq, Quantizer, SteSign, XnorSign
 
@@ -219,6 +220,8 @@ def test_gradients_reach_every_weight_and_no_kernel_is_float(name, scheme):
         assert gradient is not None, variable.path
         if "_quantizer" in variable.path or "kernel" in variable.name:
             assert np.any(tf.convert_to_tensor(gradient)), variable.path
+    plain = [layer.path for layer in model._flatten_layers() if type(layer) in COUNTERPARTS and not is_quantized(layer)]
+    assert plain == []
     for layer in quantized_layers(model):
         for argument in layer.quantized_weights:
             quantizer = getattr(layer, argument)
@@ -270,6 +273,25 @@ def test_training_compiled_by_xla_is_the_training(scheme):
         model.compile(keras.optimizers.SGD(1e-3), "mse", jit_compile=jit_compile)
         losses.append(model.fit(data("convnet"), np.ones((4, 3)), epochs=2, verbose=0).history["loss"])
     np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["holder", "subclassed"])
+def test_layers_and_models_that_hold_others_convert(name):
+    model = quantize_model(MODELS[name][0](), "lsq(4, 4)")
+    rows = [row.layer for row in model.quantization_report.rows]
+    assert len(rows) == len(set(rows))
+    kernels = [row.weights for row in model.quantization_report.rows if row.weights]
+    ends = (kernels[0], kernels[-1]) if name == "subclassed" else kernels[-1:] * 2
+    assert ends == ("8 signed", "8 signed") or ends == ["8 signed", "8 signed"]
+    assert kernels.count("4 signed") == len(kernels) - kernels.count("8 signed") >= 3
+    x = data(name)
+    model(x, training=True)
+    expected = model.predict(x, verbose=0)
+    converted = keras_ste.convert(model, strict=True)
+    runner = keras_ste.Interpreter(model_content=converted.model_content).get_signature_runner()
+    (given,) = runner.get_input_details()
+    (result,) = runner(**{given: x}).values()
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)
 
 
 def widths(model):

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ste.layers.common import ProductLayer, QuantizedLayer
+from keras_ste.layers.tree import layers_within
 
 
 def batches(data: Any, batch_size: int) -> tuple[list[Any] | tf.data.Dataset, int | None]:
@@ -51,8 +52,7 @@ def examples(data: Any, count: int) -> Any:
 
 def quantized_layers(model: keras.Model) -> list[QuantizedLayer]:
     """The quantized layers of a model, nested ones too, each once."""
-    found = {id(layer): layer for layer in model._flatten_layers() if isinstance(layer, QuantizedLayer)}
-    return list(found.values())
+    return [layer for layer in layers_within(model) if isinstance(layer, QuantizedLayer)]
 
 
 @contextlib.contextmanager
@@ -69,13 +69,14 @@ def replaced(layers: list[Any], name: str, make: Callable[[Any, Callable], Calla
 
 
 def quantizers_off(
-    model: keras.Model, see: Callable[[Any, str, tf.Tensor], None] | None = None
+    model: keras.Model, see: Callable[[Any, str, tf.Tensor], None] | None = None, but: Any = None
 ) -> contextlib.AbstractContextManager[None]:
     """Within it, the model computes in float when it is called.
 
     Args:
         model: the model.
         see: is called with a layer, the name of its quantizer's argument and what that would quantize.
+        but: the layer that goes on quantizing.
     """
 
     def make(layer, _):
@@ -86,7 +87,7 @@ def quantizers_off(
 
         return factors
 
-    return replaced(quantized_layers(model), "_factors", make)
+    return replaced([layer for layer in quantized_layers(model) if layer is not but], "_factors", make)
 
 
 def products(model: keras.Model) -> list[ProductLayer]:

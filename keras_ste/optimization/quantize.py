@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_ste.layers import QuantActivation
+from keras_ste.layers.tree import layers_within
 from keras_ste.optimization import graph, schemes
 from keras_ste.optimization.annotate import QuantizeAnnotate
 from keras_ste.optimization.counterparts import (
@@ -171,7 +172,7 @@ class _Quantization:
 
     def _ends_of(self, model):
         """The first and the last layer of a subclassed model, in the order in which they were made."""
-        found = [layer for layer in model._flatten_layers(include_self=False) if self._can(layer)]
+        found = [layer for layer in layers_within(model) if self._can(layer)]
         return (found[0], found[-1]) if found else ()
 
     # Models that have a graph
@@ -251,7 +252,7 @@ class _Quantization:
             return self._around_one(layer, path, use), False
         if self._can(layer):
             return self._leaf(layer, path, use, batch_norm)
-        if not is_quantized(layer) and any(self._can(part) for part in _parts_of(layer)):
+        if not is_quantized(layer) and any(self._can(part) for part in layers_within(layer)):
             new = self._holder(layer, path, QuantizedSublayers)
             if new is not None:
                 self._pairs.append((layer, new))
@@ -323,28 +324,45 @@ class _Quantization:
             ends: the first and the last layer, where they are known.
         """
         replacements = []
+        made: dict[int, Any] = {}
         for steps, part, part_path in self._replaceable(layer, (), path):
-            use = graph.Use(False, False, part is ends[0] if ends else False, part is ends[-1] if ends else False)
-            scheme = self._scheme_of(part, part_path, use.first, use.last)
-            reason = None if scheme is None else obstacle(part, self.counterparts)
-            if scheme is None or reason is not None:
-                status = KEPT if scheme is None else IMPOSSIBLE
-                self._add_row(part, part_path, status, reason=reason or "the scheme leaves it in float")
-                continue
-            new = counterpart(part, self.counterparts[type(part)], scheme)
-            new.build_from_config(part.get_build_config())
-            self._add_row(part, part_path, QUANTIZED, new)
-            replacements.append({"path": [list(step) for step in steps], "layer": new})
+            if id(part) not in made:
+                made[id(part)] = self._part(part, part_path, ends)
+            if made[id(part)] is not None:
+                replacements.append({"path": [list(step) for step in steps], "layer": made[id(part)]})
         if not replacements:
             return None
         # Classes that are not registered are known by this.
-        classes = {type(part) for part in (layer, *_parts_of(layer))}
+        classes = {type(part) for part in (layer, *layers_within(layer))}
         classes = {each.__name__: each for each in classes if _is_unregistered(each)}
         try:
             with keras.saving.custom_object_scope(classes):
                 return cls(layer, replacements, trainable=layer.trainable)
         except NotImplementedError as error:
             raise ValueError(f"'{layer.name}' of class {type(layer).__name__} cannot be copied: {error}") from error
+
+    def _part(self, part, path, ends):
+        """What stands for a part of a layer or model, with any weights; `None` where it stays as it is."""
+        first, last = (ends[0], ends[-1]) if ends else (None, None)
+        if _graph_of(part) is not None:
+            within = [id(each) for each in layers_within(part)]
+            # The weights are given to what is made of its config, where nothing can be folded.
+            pairs, scheme = self._pairs, self.scheme
+            self._pairs, self.scheme = [], scheme.replace(fold_batch_norm=False)
+            nonnegative = [False] * len(_graph_of(part).inputs)
+            new = self._model(part, f"{path}/", nonnegative, id(first) in within, id(last) in within)
+            self._pairs, self.scheme = pairs, scheme
+            return new
+        scheme = self._scheme_of(part, path, part is first, part is last)
+        reason = None if scheme is None else obstacle(part, self.counterparts)
+        if scheme is None or reason is not None:
+            status = KEPT if scheme is None else IMPOSSIBLE
+            self._add_row(part, path, status, reason=reason or "the scheme leaves it in float")
+            return None
+        new = counterpart(part, self.counterparts[type(part)], scheme)
+        new.build_from_config(part.get_build_config())
+        self._add_row(part, path, QUANTIZED, new)
+        return new
 
     def _replaceable(
         self, layer: keras.layers.Layer, steps: tuple[Path, ...], path: str, seen: set[int] | None = None
@@ -353,7 +371,7 @@ class _Quantization:
         seen = set() if seen is None else seen
         for step, part in sublayers(layer):
             part_path = f"{path}/{part.name}"
-            if self._can(part):
+            if self._can(part) or (_graph_of(part) is not None and self._quantizes(part)):
                 yield (*steps, step), part, part_path
             elif id(part) not in seen and not is_quantized(part):
                 seen.add(id(part))
@@ -402,7 +420,7 @@ class _Quantization:
         if not isinstance(operation, keras.layers.Layer):
             return False
         return self._can(operation) or is_quantized(operation) or any(
-            self._can(part) or is_quantized(part) for part in _parts_of(operation)
+            self._can(part) or is_quantized(part) for part in layers_within(operation)
         )
 
     def _may_fold(self, operation):
@@ -420,11 +438,6 @@ def _graph_of(model: Any) -> Any:
 
 def _is_unregistered(cls):
     return keras.saving.get_registered_name(cls) == cls.__name__ and not cls.__module__.startswith("keras.")
-
-
-def _parts_of(layer):
-    """All layers within a layer."""
-    return layer._flatten_layers(include_self=False)
 
 
 def _copied(layer):

@@ -110,6 +110,8 @@ class _WithQuantizedSublayers:
             replace_sublayer(owner, steps[-1], replaced[id(old)][1])
         self.layer = layer
         self.supports_masking = layer.supports_masking
+        # By this Keras and the converter know the inputs.
+        object.__setattr__(self, "_build_shapes_dict", layer._build_shapes_dict)
         self.built = True
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
