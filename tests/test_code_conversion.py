@@ -373,6 +373,42 @@ def test_chains_of_layers_equal_keras_bit_for_bit(kernel, first, second, activat
     np.testing.assert_array_equal(run(converted, x), model(x))
 
 
+@pytest.mark.parametrize(
+    "kernel, bits", [(UniformQuantizer(3, signed=False), 4), (UniformQuantizer(1, signed=False), 2), (TWN(), 2)]
+)
+def test_channels_that_fall_have_weights_of_a_bit_more_where_they_need_it(kernel, bits):
+    """A factor below zero turns the weights' signs, and unsigned codes have only one."""
+    norm = keras.layers.BatchNormalization(gamma_initializer=keras.initializers.Constant(-0.7))
+    layers = [
+        QuantConv2D(8, 2, kernel_quantizer=kernel, input_quantizer=SteSign()),
+        norm,
+        QuantConv2D(3, 2, kernel_quantizer=TWN(), input_quantizer=UniformQuantizer(2, 0.5)),
+    ]
+    model = model_of((6, 5, 4), "float32", layers, 0)
+    converted = keras_ste.convert(model, strict=True)
+    assert [row.op for row in converted.report.rows] == ["SteQuantize", "SteConv2D", "SteConv2D"]
+    assert converted.report.rows[1].weight_bits == bits
+    x = examples((6, 5, 4), "float32", 0)
+    np.testing.assert_array_equal(run(converted, x), model(x))
+
+
+def test_channels_that_fall_may_need_more_than_eight_bits():
+    # Of these weights the least is -128.
+    kernel = UniformQuantizer(8, 1 / 128)
+    layers = [
+        QuantConv2D(4, 2, kernel_quantizer=kernel, input_quantizer=SteSign()),
+        keras.layers.BatchNormalization(gamma_initializer=keras.initializers.Constant(-1.0)),
+        QuantConv2D(3, 2, kernel_quantizer=TWN(), input_quantizer=SteSign()),
+    ]
+    model = model_of((6, 5, 4), "float32", layers, 0)
+    layers[0].kernel.assign(-np.ones(layers[0].kernel.shape))
+    converted = keras_ste.convert(model, strict=True)
+    (reason,) = [row.reason for row in converted.report.rows if row.reason and "rise" in row.reason]
+    assert "these are 128 to 128, which 8 bits do not hold: a narrow range" in reason
+    x = examples((6, 5, 4), "float32", 0)
+    np.testing.assert_array_equal(run(converted, x), model(x))
+
+
 class ByChannel(Quantizer):
     """Two bits, with borders that are each channel's own."""
 

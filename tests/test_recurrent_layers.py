@@ -125,3 +125,17 @@ def test_conversion(unroll):
         interpreter.invoke()
         result = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
         np.testing.assert_allclose(result, model(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("cls", [QuantLSTM, QuantGRU])
+def test_conversion_for_a_board(cls, unroll):
+    """TFLite Micro runs both with a batch of fixed size, loops too."""
+    pytest.importorskip("tflite_micro")
+    layer = cls(6, input_quantizer="ste_sign", state_quantizer="ste_sign", unroll=unroll, **SIGNS)
+    model = keras.Sequential([keras.Input((5, 4)), layer])
+    converted = keras_ste.convert(model, strict=True, input_signature=tf.TensorSpec((1, 5, 4), tf.float32))
+    micro = keras_ste.MicroInterpreter(model_content=converted.model_content)
+    micro.set_input(X[:1], 0)
+    micro.invoke()
+    np.testing.assert_allclose(micro.get_output(0), model(X[:1]), atol=1e-6)

@@ -176,8 +176,8 @@ def _signed_codes(weights: np.ndarray) -> Codes:
         if codes.hold(low, high):
             return codes
     raise NotFusable(
-        f"it falls where the sums before it rise, and weights from {low} to {high} need more than 8 bits: a narrow "
-        "range of weights, or a batch normalization with positive factors, does not"
+        f"it falls where the sums before it rise, and with the negatives of weights these are {low} to {high}, which 8 "
+        "bits do not hold: a narrow range of weights, or a batch normalization with positive factors, has no such"
     )
 
 
