@@ -12,7 +12,10 @@ from keras_ste.layers import export
 from keras_ste.layers.common import QuantizedLayer
 from keras_ste.layers.quant_einsum_dense import QuantEinsumDense
 
-NOT_PACKED = "there is no custom op for the products of attention"
+NOT_PACKED = (
+    "there is no custom op for the products of attention: without quantizers of query, key, value and scores, which "
+    "change nothing on the device, its projections are all that is quantized, and they are packed"
+)
 
 
 class QuantizedAttention(QuantizedLayer):

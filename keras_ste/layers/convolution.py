@@ -10,6 +10,10 @@ import tensorflow as tf
 from keras_ste.layers import export
 from keras_ste.layers.common import ProductLayer, quantized_weight
 
+NO_VOLUMES = (
+    "there is no custom op for 3-D convolutions: one of 2-D, with the depth among the channels or the batch, has one"
+)
+
 
 class QuantizedConvolution(ProductLayer):
     """Mixed in before a Keras convolution.
@@ -131,7 +135,7 @@ class TransposedConvolution(QuantizedConvolution):
 
     def _emit(self, inputs):
         if self.rank == 3:
-            return export.leave_in_float(self, inputs, "there is no custom op for 3-D convolutions")
+            return export.leave_in_float(self, inputs, NO_VOLUMES)
         return export.emit_transposed(self, inputs)
 
     def convolution_op(self, inputs, kernel):

@@ -399,9 +399,12 @@ def emit_einsum(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
         summed = "".join(letter for letter in kernel if letter not in outputs)
         free, kept = x.removesuffix(summed), kernel.removeprefix(summed)
         if not (summed and kept and x == free + summed and kernel == summed + kept and outputs == free + kept):
-            reason = f"no custom op for the equation {layer.equation}, which is no product of matrices"
+            reason = (
+                f"no custom op for the equation {layer.equation}, which is no product of matrices: transpose before or "
+                "behind it"
+            )
         elif layer.bias is not None and layer.bias.shape.rank > len(kept):
-            reason = "its bias changes along an axis that is no output channel"
+            reason = "its bias changes along an axis that is no output channel: add it in a layer of its own"
         elif len(summed) > 1 and isinstance(layer.input_quantizer, BitnetActivation):
             reason = "its input_quantizer has several scales for what is added up"
     label, plans = _record(layer, inputs, "SteFullyConnected", reason, [only_product(layer, inputs)])

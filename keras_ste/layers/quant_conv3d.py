@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_ste.layers.common import arguments_of
-from keras_ste.layers.convolution import PaddedConvolution
+from keras_ste.layers.convolution import NO_VOLUMES, PaddedConvolution
 
 
 @keras.saving.register_keras_serializable(package="keras_ste")
@@ -38,7 +38,7 @@ class QuantConv3D(PaddedConvolution, keras.layers.Conv3D):
     TensorShape([1, 4, 4, 4, 4])
     """
 
-    not_packed = "there is no custom op for 3-D convolutions"
+    not_packed = NO_VOLUMES
 
     @arguments_of(keras.layers.Conv3D, PaddedConvolution)
     def __init__(self, *args: Any, **kwargs: Any):
