@@ -17,7 +17,7 @@ from keras_ste import layers, straight_through
 from keras_ste.layers.common import QuantizedLayer
 from keras_ste.quantizers import Quantizer, QuantSpec, SteSign, VariableQuantizer
 
-EXPORTED = {name: getattr(layers, name) for name in layers.__all__}
+EXPORTED = {name: cls for name in layers.__all__ if inspect.isclass(cls := getattr(layers, name))}
 DOCS = pathlib.Path(__file__).parent.parent / "docs" / "layers.md"
 each_case = pytest.mark.parametrize("case", layer_cases.CASES.values(), ids=layer_cases.CASES)
 
