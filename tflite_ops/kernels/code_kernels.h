@@ -74,10 +74,10 @@ struct CodeKernels {
 
   // The lowest `bits` bits of n codes as planes of ceil(n / 32) words.
   void (*pack_planes)(const int8_t* codes, int32_t n, int32_t bits, uint32_t* planes);
-  // n codes from planes that lie `words` words apart, as bytes: `start` and, for each set bit of plane p, worth[p].
-  // Returns the sum of the bytes, n <= kMaxByteDotK.
-  int32_t (*unpack_planes)(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start,
-                           const int8_t* worth, int8_t* bytes);
+  // The n codes of each of some pixels, `bits` planes of ceil(n / 32) words a pixel, as bytes: `start` and, for each set bit
+  // of plane p, worth[p]. Where `sums` is not null, the sum of each pixel's bytes goes there, n <= kMaxByteDotK.
+  void (*unpack_planes)(const uint32_t* planes, int32_t pixels, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
+                        int8_t* bytes, int32_t* sums);
   // Copies n <= kMaxByteDotK codes, the bits of `flip` turned over; returns the sum of what it wrote.
   int32_t (*flip_bytes)(const int8_t* codes, int32_t n, int8_t flip, int8_t* bytes);
   // n floats as codes from -limit to limit, scaled by their largest absolute value a, but at least `least`:

@@ -28,17 +28,25 @@ struct Requantize {
   int32_t zero_point, low, high;
 };
 
+// Where the words of codes go: that of plane p of row r to word first + p * step behind rows[r].
+struct PlaneWords {
+  int32_t bits;
+  uint32_t flip;  // bits of the highest plane that are turned over
+  void* const* rows;
+  int64_t first, step;
+
+  uint32_t* At(int32_t row) const { return static_cast<uint32_t*>(rows[row]) + first; }
+};
+
 // The sums of row r begin at sums[r * kChunk].
 struct OutputKernels {
   // n <= 32 sums of one row.
   void (*scale_int32)(const int32_t* sums, const Scaling& scaling, int32_t n, float* out);
   void (*scale_float)(const float* sums, const Scaling& scaling, int32_t n, float* out);
-  // The codes of 32 sums of each row as words of planes, planes[plane][row]: a code is the number of thresholds that the sum
-  // reaches, of 2^bits - 1 that do not descend, thresholds[t * stride + lane].
-  void (*codes_int32)(const int32_t* sums, int32_t rows, const int32_t* thresholds, int64_t stride, int32_t bits,
-                      uint32_t (*planes)[kMaxTileRows]);
-  void (*codes_float)(const float* sums, int32_t rows, const float* thresholds, int64_t stride, int32_t bits,
-                      uint32_t (*planes)[kMaxTileRows]);
+  // The codes of 32 sums of each row, one word of each plane: a code is the number of thresholds that the sum reaches, of
+  // 2^bits - 1 that do not descend, thresholds[t * stride + lane].
+  void (*codes_int32)(const int32_t* sums, int32_t rows, const int32_t* thresholds, int64_t stride, const PlaneWords& out);
+  void (*codes_float)(const float* sums, int32_t rows, const float* thresholds, int64_t stride, const PlaneWords& out);
   // n <= 32 sums of each row.
   void (*requantize_int8)(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n, int8_t* const* out);
   void (*requantize_int16)(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n,

@@ -53,16 +53,18 @@ static inline void RequantizeLoop(const int32_t* sums, int32_t rows, const Requa
 // A sum that reaches c thresholds reaches floor(c / 2^p) of those whose number, from 1, is a multiple of 2^p; bit p of c says
 // whether that is odd. `kReach` compares 32 sums with one threshold each.
 template <typename Sum, uint32_t (*kReach)(const Sum*, const Sum*)>
-static inline void CodesLoop(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, int32_t bits,
-                             uint32_t (*planes)[kMaxTileRows]) {
-  for (int32_t r = 0; r < rows; ++r) {
-    for (int32_t p = 0; p < bits; ++p) planes[p][r] = 0;
-  }
-  for (int32_t t = 1; t < 1 << bits; ++t, thresholds += stride) {
+static inline void CodesLoop(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride,
+                             const PlaneWords& out) {
+  uint32_t planes[8][kMaxTileRows] = {};
+  for (int32_t r = 0; r < rows; ++r) planes[out.bits - 1][r] = out.flip;
+  for (int32_t t = 1; t < 1 << out.bits; ++t, thresholds += stride) {
     for (int32_t r = 0; r < rows; ++r) {
       const uint32_t reached = kReach(sums + r * kChunk, thresholds);
       for (int32_t p = 0; t % (1 << p) == 0; ++p) planes[p][r] ^= reached;
     }
+  }
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t p = 0; p < out.bits; ++p) out.At(r)[p * out.step] = planes[p][r];
   }
 }
 

@@ -49,12 +49,12 @@ void StoreFloats(const Chunk& c, const Sum* sums, const float* scale, float* out
 }
 
 void CodesOf(const OutputKernels& k, const int32_t* sums, int32_t rows, const int32_t* thresholds, int64_t stride,
-             int32_t bits, uint32_t (*planes)[kMaxTileRows]) {
-  k.codes_int32(sums, rows, thresholds, stride, bits, planes);
+             const PlaneWords& out) {
+  k.codes_int32(sums, rows, thresholds, stride, out);
 }
-void CodesOf(const OutputKernels& k, const float* sums, int32_t rows, const float* thresholds, int64_t stride, int32_t bits,
-             uint32_t (*planes)[kMaxTileRows]) {
-  k.codes_float(sums, rows, thresholds, stride, bits, planes);
+void CodesOf(const OutputKernels& k, const float* sums, int32_t rows, const float* thresholds, int64_t stride,
+             const PlaneWords& out) {
+  k.codes_float(sums, rows, thresholds, stride, out);
 }
 
 // Puts the bits of one chunk where they belong in a plane: behind those of the chunk before, where they share a word.
@@ -68,56 +68,56 @@ void StoreBits(uint32_t* plane, int32_t channel, int32_t count, uint32_t bits) {
 // The last chunk may have fewer thresholds than the kernels read, and channels may share them: the sums are compared
 // with copies of those of 32 channels, one at a time.
 template <typename Sum>
-void CodesOfCopies(const Chunk& c, const Sum* sums, int32_t rows, const Sum* thresholds,
-                 uint32_t (*planes)[kMaxTileRows]) {
-  const int32_t bits = c.outputs.codes.bits;
+void CodesOfCopies(const Chunk& c, const Sum* sums, int32_t rows, const Sum* thresholds, const PlaneWords& out) {
   Sum whole[kChunk] = {};
-  uint32_t reached[1][kMaxTileRows];
-  for (int32_t p = 0; p < bits; ++p) memset(planes[p], 0, sizeof(planes[p]));
-  for (int32_t t = 1; t < 1 << bits; ++t, thresholds += c.outputs.one_threshold ? 1 : c.outputs.channels) {
+  uint32_t reached[kMaxTileRows];
+  void* words[kMaxTileRows];
+  for (int32_t r = 0; r < rows; ++r) {
+    words[r] = reached + r;
+    for (int32_t p = 0; p < out.bits; ++p) out.At(r)[p * out.step] = p == out.bits - 1 ? out.flip : 0;
+  }
+  for (int32_t t = 1; t < 1 << out.bits; ++t, thresholds += c.outputs.one_threshold ? 1 : c.outputs.channels) {
     if (c.outputs.one_threshold) {
       for (Sum& lane : whole) lane = *thresholds;
     } else {
       memcpy(whole, thresholds, static_cast<size_t>(c.count) * sizeof(Sum));
     }
-    CodesOf(c.kernels, sums, rows, whole, 0, 1, reached);
+    CodesOf(c.kernels, sums, rows, whole, 0, {1, 0, words, 0, 0});
     for (int32_t r = 0; r < rows; ++r) {
-      for (int32_t p = 0; t % (1 << p) == 0; ++p) planes[p][r] ^= reached[0][r];
-    }
-  }
-}
-
-// The bits of each row, turned over where `flip` is set, in the plane that begins `plane` words behind its pixel.
-void StorePlane(const uint32_t* bits, uint32_t flip, uint32_t lanes, int32_t rows, int32_t plane, int32_t channel,
-                int32_t count, void* const* pixels) {
-  const int32_t word = plane + channel / 32;
-  for (int32_t r = 0; r < rows; ++r) {
-    uint32_t* pixel = static_cast<uint32_t*>(pixels[r]);
-    const uint32_t set = (bits[r] ^ flip) & lanes;
-    if (channel % 32 == 0) {
-      pixel[word] = set;
-    } else {
-      StoreBits(pixel + plane, channel, count, set);
+      for (int32_t p = 0; t % (1 << p) == 0; ++p) out.At(r)[p * out.step] ^= reached[r];
     }
   }
 }
 
 // In two's complement the lowest code is -2^(bits - 1): the highest bit is turned over.
+uint32_t FlipOf(const Codes& codes) { return TwosComplement(codes) ? ~0u : 0u; }
+
+// Chunks that do not fill words of their own.
+template <typename Sum>
+void StorePartOfWords(const Chunk& c, const Sum* sums, int32_t rows, const Sum* thresholds, void* const* pixels) {
+  const Outputs& o = c.outputs;
+  uint32_t codes[kMaxTileRows][8];
+  void* words[kMaxTileRows];
+  for (int32_t r = 0; r < rows; ++r) words[r] = codes[r];
+  CodesOfCopies(c, sums, rows, thresholds, {o.codes.bits, FlipOf(o.codes), words, 0, 1});
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t p = 0; p < o.codes.bits; ++p) {
+      uint32_t* plane = static_cast<uint32_t*>(pixels[r]) + p * WordsOf(o.channels);
+      StoreBits(plane, c.channel, c.count, codes[r][p] & BitRange(0, c.count));
+    }
+  }
+}
+
 template <typename Sum>
 void StorePacked(const Chunk& c, const Sum* sums, int32_t rows, void* const* pixels) {
   const Outputs& o = c.outputs;
   const Sum* thresholds = static_cast<const Sum*>(c.constants.thresholds) + (o.one_threshold ? 0 : c.channel);
-  uint32_t planes[8][kMaxTileRows];
-  if (c.count == kChunk && !o.one_threshold) {
-    CodesOf(c.kernels, sums, rows, thresholds, o.channels, o.codes.bits, planes);
+  if (c.count < kChunk || c.channel % 32 != 0) return StorePartOfWords(c, sums, rows, thresholds, pixels);
+  const PlaneWords out = {o.codes.bits, FlipOf(o.codes), pixels, c.channel / 32, WordsOf(o.channels)};
+  if (o.one_threshold) {
+    CodesOfCopies(c, sums, rows, thresholds, out);
   } else {
-    CodesOfCopies(c, sums, rows, thresholds, planes);
-  }
-  const int32_t words = WordsOf(o.channels);
-  const uint32_t lanes = BitRange(0, c.count);
-  for (int32_t p = 0; p < o.codes.bits; ++p) {
-    const uint32_t flip = TwosComplement(o.codes) && p == o.codes.bits - 1 ? ~0u : 0u;
-    StorePlane(planes[p], flip, lanes, rows, p * words, c.channel, c.count, pixels);
+    CodesOf(c.kernels, sums, rows, thresholds, o.channels, out);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/bits.h"
 #include "kernels/scalar.h"
 
 namespace keras_ste {
@@ -34,6 +35,17 @@ static inline int32_t UnpackLoop(const uint32_t* planes, int64_t words, int32_t 
     sum += bytes[i];
   }
   return sum;
+}
+
+// unpack_planes from a function that unpacks one pixel, of planes `words` words apart, and returns the sum of its bytes.
+template <int32_t (*kUnpack)(const uint32_t*, int64_t, int32_t, int32_t, int8_t, const int8_t*, int8_t*)>
+static inline void UnpackPixels(const uint32_t* planes, int32_t pixels, int32_t n, int32_t bits, int8_t start,
+                                const int8_t* worth, int8_t* bytes, int32_t* sums) {
+  const int64_t words = WordsOf(n);
+  for (int32_t i = 0; i < pixels; ++i, planes += bits * words, bytes += n) {
+    const int32_t sum = kUnpack(planes, words, n, bits, start, worth, bytes);
+    if (sums != nullptr) sums[i] = sum;
+  }
 }
 
 // Of absolute values the order of the bits is that of the numbers, with NaN above all.

@@ -86,10 +86,13 @@ int32_t WeightPlaneWorth(const Product& p, int32_t plane) {
   return p.weights.encoding == Encoding::kTernary ? 1 : PlaneWorth(p.weights, plane);
 }
 
-int32_t Coefficient(const Product& p, int32_t weight_plane, int32_t input_plane) {
-  const int32_t worth = WeightPlaneWorth(p, weight_plane) * PlaneWorth(p.inputs, input_plane);
-  const int32_t twice = Bipolar(p.inputs) ? 2 * worth : worth;
-  return MeetingOf(p) == kXor ? -twice : twice;
+// A pair of planes is worth the product of these two for each bit that is counted.
+int32_t WeightCoefficient(const Product& p, int32_t plane) {
+  const int32_t worth = WeightPlaneWorth(p, plane);
+  return MeetingOf(p) == kXor ? -worth : worth;
+}
+int32_t InputCoefficient(const Product& p, int32_t plane) {
+  return (Bipolar(p.inputs) ? 2 : 1) * PlaneWorth(p.inputs, plane);
 }
 
 int32_t PlanesStart(const Product& p, const Totals& t) {
@@ -215,9 +218,10 @@ size_t BlockBytes(const Product& p) {
   return static_cast<size_t>(p.taps) * Steps(p) * kBlock * sizeof(uint32_t);
 }
 
-const uint32_t* ChunkAt(const Product& p, const void* weights, int32_t chunk) {
-  return reinterpret_cast<const uint32_t*>(static_cast<const char*>(weights) + 2 * chunk * BlockBytes(p));
+const void* ChunkAt(const Plan& p, const void* weights, int32_t chunk) {
+  return static_cast<const char*>(weights) + 2 * chunk * p.block_bytes;
 }
+int32_t BlocksOf(const Plan& p, int32_t chunk) { return chunk < p.chunks - 1 ? 2 : p.last_blocks; }
 
 }  // namespace
 
@@ -311,46 +315,80 @@ int32_t TileRows(const Product& p, const KernelTable& kernels) {
   return kernels.signsum_rows;
 }
 
-void PlaneSums(const Product& p, const CodeKernels& kernels, const void* weights, const uint32_t* const* inputs,
-               int32_t rows, int32_t chunk, const int32_t* const* start, int32_t* sums) {
-  const int32_t planes = WeightPlanes(p);
-  const int64_t plane_size = PlaneSize(p), block_stride = planes * plane_size;
-  const uint32_t* first = static_cast<const uint32_t*>(weights) + 2 * chunk * block_stride;
-  const PlaneDot dot = kernels.planedot[MeetingOf(p)][ChunkBlocks(p, chunk) - 1][rows];
+Plan PlanOf(const Product& p, const KernelTable& kernels) {
+  const CodeKernels& codes = *kernels.codes;
+  Plan plan = {};
+  plan.way = p.way;
+  plan.taps = p.taps;
+  plan.chunks = Chunks(p);
+  plan.last_blocks = ChunkBlocks(p, plan.chunks - 1);
+  plan.block_bytes = static_cast<int64_t>(BlockBytes(p));
+  plan.length = p.count;
+  const WeightBytes worth = WeightBytesOf(p.weights);
+  switch (p.way) {
+    case Way::kPlanes:
+      plan.length = p.words;
+      plan.weight_planes = WeightPlanes(p);
+      plan.input_planes = p.inputs.bits;
+      plan.plane_words = PlaneSize(p);
+      for (int32_t w = 0; w < plan.weight_planes; ++w) plan.weight_coefficients[w] = WeightCoefficient(p, w);
+      for (int32_t a = 0; a < plan.input_planes; ++a) plan.input_coefficients[a] = InputCoefficient(p, a);
+      plan.planedot = codes.planedot[MeetingOf(p)];
+      break;
+    case Way::kBytes:
+      plan.length = Steps(p);
+      plan.shift = (worth.scale - 1) + (InputScale(p.inputs) - 1);
+      plan.bytedot = codes.bytedot[Width(p)];
+      break;
+    case Way::kFloats:
+      plan.scale = worth.scale;
+      plan.offset = -worth.offset;
+      plan.floatdot = codes.floatdot[Width(p) - 1];
+      break;
+    case Way::kSigns:
+      plan.signsum = kernels.signsum;
+      break;
+  }
+  return plan;
+}
+
+void PlaneSums(const Plan& p, const void* weights, const uint32_t* const* inputs, int32_t rows, int32_t chunk,
+               const int32_t* const* start, int32_t* sums) {
+  const int64_t block_words = p.weight_planes * p.plane_words;
+  const uint32_t* first = static_cast<const uint32_t*>(ChunkAt(p, weights, chunk));
+  const PlaneDot dot = p.planedot[BlocksOf(p, chunk) - 1][rows];
   const int32_t* so_far[kMaxTileRows];
-  for (int32_t a = 0; a < p.inputs.bits; ++a, inputs += p.taps * rows) {
-    for (int32_t w = 0; w < planes; ++w) {
-      dot(inputs, p.taps, p.words, first + w * plane_size, block_stride, Coefficient(p, w, a), start, sums);
-      if (start == so_far) continue;
-      for (int32_t r = 0; r < rows; ++r) so_far[r] = sums + r * kChunk;
-      start = so_far;
+  if (p.input_planes * p.weight_planes > 1) {
+    for (int32_t r = 0; r < kMaxTileRows; ++r) so_far[r] = sums + r * kChunk;
+  }
+  for (int32_t a = 0; a < p.input_planes; ++a, inputs += p.taps * rows) {
+    for (int32_t w = 0; w < p.weight_planes; ++w, start = so_far) {
+      dot(inputs, p.taps, p.length, first + w * p.plane_words, block_words,
+          p.weight_coefficients[w] * p.input_coefficients[a], start, sums);
     }
   }
 }
 
-void ByteSums(const Product& p, const CodeKernels& kernels, const void* weights, const int8_t* const* inputs,
-              int32_t rows, int32_t chunk, const int32_t* start, const int32_t* row_start, int32_t* sums) {
-  const int32_t shift = (WeightBytesOf(p.weights).scale - 1) + (InputScale(p.inputs) - 1);
-  const int32_t steps = Steps(p);
-  const int64_t block_stride = static_cast<int64_t>(p.taps) * steps * kBlock;
-  kernels.bytedot[Width(p)][ChunkBlocks(p, chunk) - 1][rows](
-      inputs, p.taps, steps, static_cast<const uint32_t*>(weights) + 2 * chunk * block_stride, block_stride, shift, start,
-      row_start, sums);
+void ByteSums(const Plan& p, const void* weights, const int8_t* const* inputs, int32_t rows, int32_t chunk,
+              const int32_t* start, const int32_t* row_start, int32_t* sums) {
+  p.bytedot[BlocksOf(p, chunk) - 1][rows](inputs, p.taps, p.length,
+                                          static_cast<const uint32_t*>(ChunkAt(p, weights, chunk)),
+                                          p.block_bytes / static_cast<int64_t>(sizeof(uint32_t)), p.shift, start, row_start,
+                                          sums);
 }
 
-void FloatSums(const Product& p, const KernelTable& kernels, const void* weights, const float* const* inputs,
-               int32_t rows, int32_t chunk, float* sums) {
+void FloatSums(const Plan& p, const void* weights, const float* const* inputs, int32_t rows, int32_t chunk, float* sums) {
+  const void* first = ChunkAt(p, weights, chunk);
+  const int32_t blocks = BlocksOf(p, chunk);
   if (p.way == Way::kSigns) {
-    const uint16_t* block = static_cast<const uint16_t*>(weights) + 2 * static_cast<int64_t>(chunk) * p.taps * p.count;
-    for (int32_t b = 0; b < ChunkBlocks(p, chunk); ++b, block += static_cast<int64_t>(p.taps) * p.count) {
-      kernels.signsum[rows](inputs, p.taps, p.count, block, sums + b * kBlock);
+    const uint16_t* block = static_cast<const uint16_t*>(first);
+    for (int32_t b = 0; b < blocks; ++b, block += static_cast<int64_t>(p.taps) * p.length) {
+      p.signsum[rows](inputs, p.taps, p.length, block, sums + b * kBlock);
     }
     return;
   }
-  const WeightBytes worth = WeightBytesOf(p.weights);
-  kernels.codes->floatdot[Width(p) - 1][ChunkBlocks(p, chunk) - 1][rows](
-      inputs, p.taps, p.count, ChunkAt(p, weights, chunk), static_cast<int64_t>(BlockBytes(p) / sizeof(uint32_t)),
-      worth.scale, -worth.offset, sums);
+  p.floatdot[blocks - 1][rows](inputs, p.taps, p.length, static_cast<const uint32_t*>(first),
+                               p.block_bytes / static_cast<int64_t>(sizeof(uint32_t)), p.scale, p.offset, sums);
 }
 
 }  // namespace keras_ste

@@ -92,19 +92,37 @@ int32_t ChunkBlocks(const Product& product, int32_t chunk);
 // Rows that are computed at once.
 int32_t TileRows(const Product& product, const KernelTable& kernels);
 
+// What is the same for all tiles of a product, found once: of small tiles the search would take longer than the sums.
+struct Plan {
+  Way way;
+  int32_t taps, chunks, last_blocks;  // blocks of the last chunk
+  int64_t block_bytes;
+  int32_t length;      // words, steps or floats of a tap
+  int32_t shift;       // kBytes
+  int32_t scale, offset;  // kFloats
+  int32_t weight_planes, input_planes;  // kPlanes
+  int64_t plane_words;                  // of one plane of a block
+  int32_t weight_coefficients[8], input_coefficients[8];  // a pair of planes has their product
+  // [blocks - 1][rows], of the way's kind
+  const PlaneDot (*planedot)[kMaxTileRows + 1];
+  const ByteDot (*bytedot)[kMaxTileRows + 1];
+  const FloatDot (*floatdot)[kMaxTileRows + 1];
+  const SignSum* signsum;  // [rows]
+};
+Plan PlanOf(const Product& product, const KernelTable& kernels);
+
 // The sums of up to TileRows() rows, for one chunk: sums[r * kChunk + lane]. Lanes beyond the last output hold anything.
 //   inputs[(plane * taps + tap) * rows + r]   a plane of the inputs of row r under that tap
 //   start[r]                                  kChunk starting sums
-void PlaneSums(const Product& product, const CodeKernels& kernels, const void* weights, const uint32_t* const* inputs,
-               int32_t rows, int32_t chunk, const int32_t* const* start, int32_t* sums);
+void PlaneSums(const Plan& plan, const void* weights, const uint32_t* const* inputs, int32_t rows, int32_t chunk,
+               const int32_t* const* start, int32_t* sums);
 //   inputs[tap * rows + r]   may be read up to kByteSlack bytes beyond the last input
 //   start                    of all rows; row_start[r] is added to each of row r
-void ByteSums(const Product& product, const CodeKernels& kernels, const void* weights, const int8_t* const* inputs,
-              int32_t rows, int32_t chunk, const int32_t* start, const int32_t* row_start, int32_t* sums);
+void ByteSums(const Plan& plan, const void* weights, const int8_t* const* inputs, int32_t rows, int32_t chunk,
+              const int32_t* start, const int32_t* row_start, int32_t* sums);
 constexpr size_t kByteSlack = 32;
 // Products are rounded and added up one after the other, starting at +0.
-void FloatSums(const Product& product, const KernelTable& kernels, const void* weights, const float* const* inputs,
-               int32_t rows, int32_t chunk, float* sums);
+void FloatSums(const Plan& plan, const void* weights, const float* const* inputs, int32_t rows, int32_t chunk, float* sums);
 
 }  // namespace keras_ste
 

@@ -87,16 +87,6 @@ struct Job {
     }
   }
 
-  // Returns the sum of what it wrote.
-  int32_t BytesOfPixel(const InputBytes& b, int64_t pixel, int8_t* out) const {
-    if (Packed(c)) {
-      const uint32_t* planes = static_cast<const uint32_t*>(input) + pixel * PixelStride(c);
-      return k.unpack_planes(planes, WordsOf(c.channels), c.channels, c.inputs.bits, b.start, b.worth, out);
-    }
-    const int8_t* bytes = static_cast<const int8_t*>(input) + pixel * c.channels;
-    return k.flip_bytes(bytes, c.channels, Flip(), out);
-  }
-
   int8_t Flip() const { return c.input == InputKind::kUInt8 ? INT8_MIN : 0; }
 
   // A row of the image whose pixels are narrow, all at once.
@@ -134,23 +124,37 @@ struct Job {
     if (sums != nullptr) AddUnderKernel(sums);
   }
 
-  // The same pixel by pixel.
+  // The same of pixels as wide as vectors. The sums of their bytes are by-products where there is one group.
   void WideRow(bool row_inside, int64_t first, int8_t pad_byte, int32_t* sums, int8_t* out) const {
-    const InputBytes how = InputBytesOf(c.inputs);
-    for (int32_t x = 0; x < s.width; ++x, out += c.channels) {
-      const int32_t from = x - c.w.before;
-      int32_t sum = pad_byte * c.channels;
-      if (row_inside && from >= 0 && from < c.w.in) {
-        sum = BytesOfPixel(how, first + from, out);
-      } else {
-        memset(out, pad_byte, static_cast<size_t>(c.channels));
-      }
-      if (sums == nullptr) continue;
-      if (c.groups == 1) {
-        sums[x] = sum;
-      } else {
-        SumPixel(out, sums + static_cast<int64_t>(x) * c.groups);
-      }
+    const int32_t begin = row_inside ? Limit(c.w.before) : 0, end = row_inside ? Limit(c.w.before + c.w.in) : 0;
+    int32_t* pixel_sums = c.groups == 1 ? sums : nullptr;
+    PadPixels(0, begin, pad_byte, pixel_sums, out);
+    PadPixels(end, s.width, pad_byte, pixel_sums, out);
+    if (begin < end) {
+      BytesOfPixels(first + begin - c.w.before, end - begin, out + static_cast<int64_t>(begin) * c.channels,
+                    pixel_sums == nullptr ? nullptr : pixel_sums + begin);
+    }
+    if (sums == nullptr || c.groups == 1) return;
+    for (int32_t x = 0; x < s.width; ++x, out += c.channels, sums += c.groups) SumPixel(out, sums);
+  }
+
+  void PadPixels(int32_t begin, int32_t end, int8_t pad_byte, int32_t* sums, int8_t* out) const {
+    const int64_t bytes = static_cast<int64_t>(end - begin) * c.channels;
+    memset(out + static_cast<int64_t>(begin) * c.channels, pad_byte, static_cast<size_t>(bytes));
+    for (int32_t x = begin; sums != nullptr && x < end; ++x) sums[x] = pad_byte * c.channels;
+  }
+
+  void BytesOfPixels(int64_t pixel, int32_t count, int8_t* out, int32_t* sums) const {
+    if (Packed(c)) {
+      const InputBytes b = InputBytesOf(c.inputs);
+      const uint32_t* planes = static_cast<const uint32_t*>(input) + pixel * PixelStride(c);
+      k.unpack_planes(planes, count, c.channels, c.inputs.bits, b.start, b.worth, out, sums);
+      return;
+    }
+    const int8_t* bytes = static_cast<const int8_t*>(input) + pixel * c.channels;
+    for (int32_t i = 0; i < count; ++i, bytes += c.channels, out += c.channels) {
+      const int32_t sum = k.flip_bytes(bytes, c.channels, Flip(), out);
+      if (sums != nullptr) sums[i] = sum;
     }
   }
 

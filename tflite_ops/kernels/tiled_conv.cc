@@ -143,14 +143,16 @@ void FillStart(const Conv& c, const Product& p, const Filter& f, int32_t group, 
 
 // -- Tiles --
 
-// The output pixels that are computed together.
+// The output pixels that are computed together. Always kMaxTileRows of them are written, from any of the first kMaxTileRows
+// on, for a loop of a known length is a few instructions: those behind the last pixel mean nothing.
+constexpr int32_t kTilePlaces = 2 * kMaxTileRows;
 struct Tile {
   int32_t rows;
-  int64_t first_tap[kMaxTileRows];      // of the staged input, in elements
-  int64_t first_sum[kMaxTileRows];      // the staged pixel under the first tap, where bytes are added up
-  const int32_t* start[kMaxTileRows];   // starting sums of all chunks
-  float scales[kMaxTileRows];           // where rows are quantized
-  void* outputs[kMaxTileRows];
+  int64_t first_tap[kTilePlaces];      // of the staged input, in elements
+  int64_t first_sum[kTilePlaces];      // the staged pixel under the first tap, where bytes are added up
+  const int32_t* start[kTilePlaces];   // starting sums of all chunks
+  float scales[kTilePlaces];           // where rows are quantized
+  void* outputs[kTilePlaces];
 };
 
 struct Run {
@@ -158,7 +160,6 @@ struct Run {
   const Product p;
   const StagedInput s;
   const KernelTable& k;
-  const CodeKernels& codes;
   const ConvConstants& constants;
   const char* weights;
   Tables tables;
@@ -173,22 +174,22 @@ struct Run {
     const int64_t tap_step = c.w.stride * s.column_step, out_step = c.grid.step_w * pixel_bytes;
     int64_t tap = place.image * s.image_step + row * s.row_step + column * s.column_step;
     char* out = static_cast<char*>(output) + OutputIndex(c, place.image, place.y, place.x) * pixel_bytes;
-    for (int32_t r = first; r < first + count; ++r, tap += tap_step, out += out_step) {
-      tile->first_tap[r] = tap;
-      tile->outputs[r] = out;
-      tile->start[r] = tables.start;
-    }
-    if (tables.row_classes != nullptr) {
-      for (int32_t i = 0; i < count; ++i) {
-        tile->start[first + i] += tables.Class(place.y, place.x + i) * padded_filters;
+    const int32_t* start = tables.start + tables.Class(place.y, place.x) * padded_filters;
+    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->first_tap[first + i] = tap + i * tap_step;
+    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->outputs[first + i] = out + i * out_step;
+    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->start[first + i] = start;
+    // Classes ascend: between two that are equal there is no other.
+    if (tables.Class(place.y, place.x) != tables.Class(place.y, place.x + count - 1)) {
+      for (int32_t i = 1; i < count; ++i) {
+        tile->start[first + i] = tables.start + tables.Class(place.y, place.x + i) * padded_filters;
       }
     }
     if (sums != nullptr) {
-      int64_t sum = (static_cast<int64_t>(place.image) * s.height + row) * s.width + column;
-      for (int32_t r = first; r < first + count; ++r, sum += c.w.stride) tile->first_sum[r] = sum;
+      const int64_t sum = (static_cast<int64_t>(place.image) * s.height + row) * s.width + column;
+      for (int32_t i = 0; i < kMaxTileRows; ++i) tile->first_sum[first + i] = sum + i * c.w.stride;
     }
     if (scales != nullptr) {
-      for (int32_t r = first; r < first + count; ++r) tile->scales[r] = scales[place.image];
+      for (int32_t i = 0; i < kMaxTileRows; ++i) tile->scales[first + i] = scales[place.image];
     }
   }
 
@@ -208,7 +209,8 @@ struct Run {
     }
   }
 
-  // Pointers to the staged input, from `offset` on in each pixel, under all taps of the tile.
+  // Pointers to the staged input, from `offset` on in each pixel, under all taps of the tile; behind the last there are up to
+  // kMaxTileRows that mean nothing.
   template <typename X>
   void PointAtTile(const Tile& tile, int64_t offset, const X** pointers) const {
     const X* base = static_cast<const X*>(staged) + offset;
@@ -218,19 +220,19 @@ struct Run {
       for (int32_t ky = 0; ky < c.h.kernel; ++ky, row += row_step) {
         const X* tap = row;
         for (int32_t kx = 0; kx < tap_columns; ++kx, tap += column_step, pointers += tile.rows) {
-          for (int32_t r = 0; r < tile.rows; ++r) pointers[r] = tap + tile.first_tap[r];
+          for (int32_t r = 0; r < kMaxTileRows; ++r) pointers[r] = tap + tile.first_tap[r];
         }
       }
     }
   }
 
   // What the sum of a window's bytes adds to all its sums.
-  int32_t RowStart(int64_t first_sum, int32_t group, int32_t factor) const {
+  int32_t RowStart(int64_t first_sum, int32_t group) const {
     const int64_t step = static_cast<int64_t>(c.h.dilation) * s.width * c.groups;
     const int32_t* row = sums + first_sum * c.groups + group;
     int32_t sum = 0;
     for (int32_t ky = 0; ky < c.h.kernel; ++ky, row += step) sum += *row;
-    return factor * sum;
+    return sum_factor * sum;
   }
 
   template <typename Sum>
@@ -248,31 +250,30 @@ struct Run {
 
   // The chunks [begin, end) of one group.
   void PlaneChunks(const Tile& tile, int32_t group, int32_t begin, int32_t end) const {
-    const uint32_t* pointers[kMaxPointers];
+    const uint32_t* pointers[kMaxPointers + kMaxTileRows];
     PointAtTile(tile, group * group_channels / 32, pointers);
     alignas(64) int32_t values[kMaxTileRows * kChunk];
     ClearLastBlock(values);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
       const int32_t* start[kMaxTileRows];
       const int32_t first = (group * group_chunks + chunk) * kChunk;
-      for (int32_t r = 0; r < tile.rows; ++r) start[r] = tile.start[r] + first;
-      PlaneSums(p, codes, GroupWeights(group), pointers, tile.rows, chunk, start, values);
+      for (int32_t r = 0; r < kMaxTileRows; ++r) start[r] = tile.start[r] + first;
+      PlaneSums(plan, GroupWeights(group), pointers, tile.rows, chunk, start, values);
       Store(values, tile, group, chunk);
     }
   }
 
   void ByteChunks(const Tile& tile, int32_t group, int32_t begin, int32_t end) const {
-    const int8_t* pointers[kMaxPointers];
+    const int8_t* pointers[kMaxPointers + kMaxTileRows];
     PointAtTile(tile, group * group_channels, pointers);
     alignas(64) int32_t values[kMaxTileRows * kChunk];
     ClearLastBlock(values);
     int32_t row_start[kMaxTileRows];
-    const int32_t factor = ByteSumFactor(p);
-    for (int32_t r = 0; r < tile.rows; ++r) row_start[r] = factor == 0 ? 0 : RowStart(tile.first_sum[r], group, factor);
+    for (int32_t r = 0; r < tile.rows; ++r) row_start[r] = sums == nullptr ? 0 : RowStart(tile.first_sum[r], group);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
       const int32_t first = (group * group_chunks + chunk) * kChunk;
       const int32_t* start = tile.start[0] + first;
-      ByteSums(p, codes, GroupWeights(group), pointers, tile.rows, chunk, start, row_start, values);
+      ByteSums(plan, GroupWeights(group), pointers, tile.rows, chunk, start, row_start, values);
       for (int32_t r = 1; r < tile.rows; ++r) {  // which may be of another border class
         if (tile.start[r] == tile.start[0]) continue;
         for (int32_t i = 0; i < kChunk; ++i) values[r * kChunk + i] += tile.start[r][first + i] - start[i];
@@ -282,12 +283,12 @@ struct Run {
   }
 
   void FloatChunks(const Tile& tile, int32_t group, int32_t begin, int32_t end) const {
-    const float* pointers[kMaxPointers];
+    const float* pointers[kMaxPointers + kMaxTileRows];
     PointAtTile(tile, group * group_channels, pointers);
     alignas(64) float values[kMaxTileRows * kChunk];
     ClearLastBlock(values);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
-      FloatSums(p, k, GroupWeights(group), pointers, tile.rows, chunk, values);
+      FloatSums(plan, GroupWeights(group), pointers, tile.rows, chunk, values);
       Store(values, tile, group, chunk);
     }
   }
@@ -313,11 +314,13 @@ struct Run {
     }
   }
 
-  // What takes divisions, for all tiles.
+  // What is the same for all tiles.
+  const Plan plan = PlanOf(p, k);
+  const int32_t sum_factor = ByteSumFactor(p);
   const int32_t group_channels = GroupChannels(c);
   const int32_t group_chunks = GroupChunks(c);
   const int32_t tap_columns = p.taps / c.h.kernel;  // 1 by rows
-  const bool odd_blocks = ChunkBlocks(p, Chunks(p) - 1) == 1;
+  const bool odd_blocks = plan.last_blocks == 1;
   const int32_t padded_filters = PaddedFilters(c);
   const size_t group_bytes = WeightsBytes(p);
   const int64_t pixel_bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
@@ -327,9 +330,11 @@ int32_t PointersOfRow(const Conv& c, const Product& p) {
   return p.taps * (p.way == Way::kPlanes ? c.inputs.bits : 1);
 }
 
+// As few tiles as can be, of as many pixels each as the others.
 int32_t RowsOf(const Conv& c, const Product& p, const KernelTable& k) {
   const int32_t rows = TileRows(p, k), most = kMaxPointers / PointersOfRow(c, p);
-  return rows < most ? rows : most;
+  const int32_t tiles = CeilDiv(OutputPixels(c), rows < most ? rows : most);
+  return CeilDiv(OutputPixels(c), tiles);
 }
 
 // One tile of pixels would leave the other threads idle: then the units are chunks of channels.
@@ -414,7 +419,7 @@ void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvConstants
   const StagedInput s = StagedInputOf(c, p);
   const char* memory = static_cast<const char*>(scratch);
   const Tables t = FloatSumsOf(c) ? Tables() : TablesAt(c, const_cast<void*>(tables));
-  const Run run = {c, p, s, k, *k.codes, constants, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
+  const Run run = {c, p, s, k, constants, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
                    s.scales > s.sums ? reinterpret_cast<const int32_t*>(memory + s.sums) : nullptr,
                    s.end > s.scales && c.quantize_rows ? reinterpret_cast<const float*>(memory + s.scales) : nullptr,
                    output};

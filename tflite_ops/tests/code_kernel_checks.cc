@@ -181,21 +181,27 @@ void CheckPackPlanes(const CodeKernels& k, Random* random) {
 }
 
 void CheckUnpackPlanes(const CodeKernels& k, Random* random) {
-  const int32_t n = Between(random, 1, 200), bits = Between(random, 1, 8), words = WordsOf(n);
-  Fenced<uint32_t> planes(bits * words);
-  Fenced<int8_t> worth(bits), bytes(n);
-  for (int32_t i = 0; i < bits * words; ++i) planes[i] = static_cast<uint32_t>(random->Bits());
+  const int32_t n = Between(random, 1, 200), bits = Between(random, 1, 8), words = WordsOf(n), pixels = Between(random, 1, 3);
+  Fenced<uint32_t> planes(pixels * bits * words);
+  Fenced<int8_t> worth(bits), bytes(pixels * n);
+  Fenced<int32_t> sums(pixels);
+  for (int32_t i = 0; i < pixels * bits * words; ++i) planes[i] = static_cast<uint32_t>(random->Bits());
   for (int32_t p = 0; p < bits; ++p) worth[p] = static_cast<int8_t>(random->Bits());
   const int8_t start = static_cast<int8_t>(random->Bits());
-  const int32_t sum = k.unpack_planes(planes.data(), words, n, bits, start, worth.data(), bytes.data());
-  int32_t expected = 0;
-  for (int32_t i = 0; i < n; ++i) {
-    int32_t byte = start;
-    for (int32_t p = 0; p < bits; ++p) byte += planes[p * words + i / 32] >> (i % 32) & 1u ? worth[p] : 0;
-    if (bytes[i] != static_cast<int8_t>(byte)) Fail(k, "unpack_planes", bits, n, 1);
-    expected += static_cast<int8_t>(byte);
+  const bool adds = random->OneIn(2);
+  k.unpack_planes(planes.data(), pixels, n, bits, start, worth.data(), bytes.data(), adds ? sums.data() : nullptr);
+  for (int32_t pixel = 0; pixel < pixels; ++pixel) {
+    int32_t expected = 0;
+    for (int32_t i = 0; i < n; ++i) {
+      int32_t byte = start;
+      for (int32_t p = 0; p < bits; ++p) {
+        byte += planes[(pixel * bits + p) * words + i / 32] >> (i % 32) & 1u ? worth[p] : 0;
+      }
+      if (bytes[pixel * n + i] != static_cast<int8_t>(byte)) Fail(k, "unpack_planes", bits, n, pixel);
+      expected += static_cast<int8_t>(byte);
+    }
+    if (adds && sums[pixel] != expected) Fail(k, "unpack_planes", bits, n, pixel);
   }
-  if (sum != expected) Fail(k, "unpack_planes", bits, n, 1);
 }
 
 void CheckFlipBytes(const CodeKernels& k, Random* random) {

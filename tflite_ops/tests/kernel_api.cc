@@ -171,8 +171,9 @@ API void DenseFillRows(const char* name, const DenseArguments* a, const int8_t* 
       memcpy(row, planes.data(), planes.size() * sizeof(uint32_t));
       continue;
     }
-    const int32_t sum = kernels.unpack_planes(planes.data(), p.words, p.count, p.inputs.bits, bytes.start, bytes.worth,
-                                              reinterpret_cast<int8_t*>(row) + sizeof(int32_t));
+    int32_t sum = 0;
+    kernels.unpack_planes(planes.data(), 1, p.count, p.inputs.bits, bytes.start, bytes.worth,
+                          reinterpret_cast<int8_t*>(row) + sizeof(int32_t), &sum);
     const int32_t start = ByteSumFactor(p) * sum;
     memcpy(row, &start, sizeof(start));
   }
@@ -182,7 +183,8 @@ API void DenseFillRows(const char* name, const DenseArguments* a, const int8_t* 
 API void DenseRun(const char* name, const DenseArguments* a, void* weights, const char* rows, int32_t m,
                   int32_t repeats, int32_t* out) {
   const Product p = ProductOf(*a);
-  const CodeKernels& kernels = *KernelsCalled(name);
+  const KernelTable& kernels = *TableCalled(name);
+  const Plan plan = PlanOf(p, kernels);
   const int32_t* start = StartAt(p, weights);
   const size_t row_bytes = RowBytes(p);
   const auto planes = [&](int32_t first, int32_t count, int32_t chunk, int32_t* sums) {
@@ -194,7 +196,7 @@ API void DenseRun(const char* name, const DenseArguments* a, void* weights, cons
         inputs[i * count + r] = reinterpret_cast<const uint32_t*>(rows + (first + r) * row_bytes) + i * p.words;
       }
     }
-    PlaneSums(p, kernels, weights, inputs, count, chunk, starts, sums);
+    PlaneSums(plan, weights, inputs, count, chunk, starts, sums);
   };
   const auto bytes = [&](int32_t first, int32_t count, int32_t chunk, int32_t* sums) {
     const int8_t* inputs[kMaxTileRows];
@@ -203,13 +205,13 @@ API void DenseRun(const char* name, const DenseArguments* a, void* weights, cons
       memcpy(row_start + r, rows + (first + r) * row_bytes, sizeof(int32_t));
       inputs[r] = reinterpret_cast<const int8_t*>(rows + (first + r) * row_bytes) + sizeof(int32_t);
     }
-    ByteSums(p, kernels, weights, inputs, count, chunk, start + chunk * kChunk, row_start, sums);
+    ByteSums(plan, weights, inputs, count, chunk, start + chunk * kChunk, row_start, sums);
   };
   for (int32_t i = 0; i < repeats; ++i) {
     if (p.way == Way::kPlanes) {
-      EveryTile(p, kernels.planedot_rows, m, out, planes);
+      EveryTile(p, TileRows(p, kernels), m, out, planes);
     } else {
-      EveryTile(p, kernels.bytedot_rows, m, out, bytes);
+      EveryTile(p, TileRows(p, kernels), m, out, bytes);
     }
   }
 }
@@ -218,11 +220,12 @@ API void DenseRunFloats(const char* name, const DenseArguments* a, const void* w
                         int32_t repeats, float* out) {
   const Product p = ProductOf(*a);
   const KernelTable& kernels = *TableCalled(name);
+  const Plan plan = PlanOf(p, kernels);
   for (int32_t i = 0; i < repeats; ++i) {
     EveryTile(p, TileRows(p, kernels), m, out, [&](int32_t first, int32_t count, int32_t chunk, float* sums) {
       const float* tile[kMaxTileRows];
       for (int32_t r = 0; r < count; ++r) tile[r] = rows + static_cast<int64_t>(first + r) * p.count;
-      FloatSums(p, kernels, weights, tile, count, chunk, sums);
+      FloatSums(plan, weights, tile, count, chunk, sums);
     });
   }
 }

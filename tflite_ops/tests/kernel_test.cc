@@ -62,11 +62,44 @@ void CheckThresholds(const KernelTable& k, Random* random) {
     bits |= (sums[i] >= thresholds[i] ? 1u : 0u) << i;
     float_bits |= (float_sums[i] >= float_thresholds[i] ? 1u : 0u) << i;
   }
-  uint32_t planes[1][kMaxTileRows];
-  k.output.codes_int32(sums.data(), 1, thresholds.data(), 0, 1, planes);
-  if (planes[0][0] != bits) Fail(k, "codes_int32", 1, kChunk, 1);
-  k.output.codes_float(float_sums.data(), 1, float_thresholds.data(), 0, 1, planes);
-  if (planes[0][0] != float_bits) Fail(k, "codes_float", 1, kChunk, 1);
+  uint32_t word = 0;
+  void* words[] = {&word};
+  k.output.codes_int32(sums.data(), 1, thresholds.data(), 0, {1, 0, words, 0, 0});
+  if (word != bits) Fail(k, "codes_int32", 1, kChunk, 1);
+  k.output.codes_float(float_sums.data(), 1, float_thresholds.data(), 0, {1, 0, words, 0, 0});
+  if (word != float_bits) Fail(k, "codes_float", 1, kChunk, 1);
+}
+
+// Codes of all widths, of several rows.
+void CheckCodes(const KernelTable& k, Random* random) {
+  const int32_t bits = static_cast<int32_t>(random->Between(1, 8)), levels = 1 << bits;
+  const int32_t rows = static_cast<int32_t>(random->Between(1, kMaxTileRows)), step = static_cast<int32_t>(random->Between(1, 3));
+  const uint32_t flip = random->OneIn(2) ? static_cast<uint32_t>(random->Bits()) : 0;
+  Fenced<int32_t> sums(rows * kChunk), thresholds((levels - 1) * kChunk);
+  for (int32_t i = 0; i < rows * kChunk; ++i) sums[i] = static_cast<int32_t>(random->Between(-2 * levels, 2 * levels));
+  for (int32_t lane = 0; lane < kChunk; ++lane) {
+    int32_t threshold = -levels;
+    for (int32_t t = 0; t < levels - 1; ++t) {
+      threshold += static_cast<int32_t>(random->Between(0, 3));
+      thresholds[t * kChunk + lane] = threshold;
+    }
+  }
+  Fenced<uint32_t> out(rows * ((bits - 1) * step + 1));
+  void* words[kMaxTileRows];
+  for (int32_t r = 0; r < rows; ++r) words[r] = out.data() + r * ((bits - 1) * step + 1);
+  const PlaneWords to = {bits, flip, words, 0, step};
+  k.output.codes_int32(sums.data(), rows, thresholds.data(), kChunk, to);
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t lane = 0; lane < kChunk; ++lane) {
+      int32_t code = 0, found = 0;
+      for (int32_t t = 0; t < levels - 1; ++t) code += sums[r * kChunk + lane] >= thresholds[t * kChunk + lane] ? 1 : 0;
+      for (int32_t p = 0; p < bits; ++p) {
+        const uint32_t turned = p == bits - 1 ? flip : 0;
+        found |= static_cast<int32_t>((to.At(r)[p * step] ^ turned) >> lane & 1u) << p;
+      }
+      if (found != code) Fail(k, "codes_int32", bits, lane, r);
+    }
+  }
 }
 
 void CheckScale(const KernelTable& k, Random* random) {
@@ -162,6 +195,7 @@ int main(int argc, char** argv) {
     for (int32_t i = 0; i < cases; ++i) {
       CheckSignSum(k, &random);
       CheckThresholds(k, &random);
+      CheckCodes(k, &random);
       CheckScale(k, &random);
       CheckRequantize(k, k.output.requantize_int8, "requantize_int8", &random);
       CheckRequantize(k, k.output.requantize_int16, "requantize_int16", &random);

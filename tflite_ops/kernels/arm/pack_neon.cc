@@ -56,8 +56,8 @@ inline int8x16_t WhereSet(uint8x16_t word, uint8x16_t byte_of, int8_t value) {
   return vandq_s8(vreinterpretq_s8_u8(set), vdupq_n_s8(value));
 }
 
-int32_t UnpackPlanes(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
-                     int8_t* bytes) {
+int32_t UnpackPixel(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
+                    int8_t* bytes) {
   const uint8x16_t first = vcombine_u8(vdup_n_u8(0), vdup_n_u8(1)), second = vcombine_u8(vdup_n_u8(2), vdup_n_u8(3));
   int32x4_t sum = vdupq_n_s32(0);
   for (; n >= 32; n -= 32, ++planes, bytes += 32) {
@@ -96,7 +96,7 @@ float QuantizeRow(const float* x, int32_t n, float limit, float least, int8_t* c
 
 void FillRowsNeon(CodeKernels* table) {
   table->pack_planes = PackPlanes;
-  table->unpack_planes = UnpackPlanes;
+  table->unpack_planes = UnpackPixels<UnpackPixel>;
   table->flip_bytes = FlipBytes;
   table->quantize_row = QuantizeRow;
 }

@@ -24,9 +24,8 @@ uint32_t Reach(const Sum* sums, const Sum* thresholds) {
 }
 
 template <typename Sum>
-void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, int32_t bits,
-                 uint32_t (*planes)[kMaxTileRows]) {
-  CodesLoop<Sum, Reach<Sum>>(sums, rows, thresholds, stride, bits, planes);
+void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, const PlaneWords& out) {
+  CodesLoop<Sum, Reach<Sum>>(sums, rows, thresholds, stride, out);
 }
 
 }  // namespace

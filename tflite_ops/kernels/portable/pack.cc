@@ -28,8 +28,8 @@ void PackPlanes(const int8_t* codes, int32_t n, int32_t bits, uint32_t* planes) 
   }
 }
 
-int32_t UnpackPlanes(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
-                     int8_t* bytes) {
+int32_t UnpackPixel(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
+                    int8_t* bytes) {
   return UnpackLoop(planes, words, n, bits, start, worth, bytes);
 }
 
@@ -45,7 +45,7 @@ float QuantizeRow(const float* x, int32_t n, float limit, float least, int8_t* c
 
 void FillRows(CodeKernels* table) {
   table->pack_planes = PackPlanes;
-  table->unpack_planes = UnpackPlanes;
+  table->unpack_planes = UnpackPixels<UnpackPixel>;
   table->flip_bytes = FlipBytes;
   table->quantize_row = QuantizeRow;
 }

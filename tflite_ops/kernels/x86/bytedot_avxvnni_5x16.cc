@@ -1,4 +1,4 @@
-// Five pixels by 16 channels: bytedot_avx512vnni_7x32.cc in the 256 bits and 16 registers of AVX-VNNI.
+// Five pixels by 16 channels: bytedot_avx512vnni_8x32.cc in the 256 bits and 16 registers of AVX-VNNI.
 //
 // Compiled for AVX-512 instead, whose encoding of the same instruction has another intrinsic, it can be tested on machines
 // without AVX-VNNI: tests/bytedot_avxvnni_by_avx512.cc.

@@ -68,9 +68,8 @@ uint32_t Reach(const float* sums, const float* thresholds) {
 }
 
 template <typename Sum>
-void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, int32_t bits,
-                 uint32_t (*planes)[kMaxTileRows]) {
-  CodesLoop<Sum, Reach>(sums, rows, thresholds, stride, bits, planes);
+void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, const PlaneWords& out) {
+  CodesLoop<Sum, Reach>(sums, rows, thresholds, stride, out);
 }
 
 }  // namespace

@@ -75,37 +75,37 @@ inline void Halve(Vector sums, const Vector* thresholds, __mmask16* masks) {
   }
 }
 
+// A half of each word at a time: of both, the thresholds would not stay in registers.
 template <int32_t kBits, typename Sum>
-void HalvedCodes(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride,
-                 uint32_t (*planes)[kMaxTileRows]) {
-  for (int32_t first = 0; first < kChunk; first += kBlock) {
+void HalvedCodes(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, const PlaneWords& out) {
+  for (int32_t half = 0; half < 2; ++half) {
     decltype(Load(thresholds)) steps[(1 << kBits) - 1];
-    for (int32_t t = 0; t < (1 << kBits) - 1; ++t) steps[t] = Load(thresholds + t * stride + first);
+    for (int32_t t = 0; t < (1 << kBits) - 1; ++t) steps[t] = Load(thresholds + t * stride + half * kBlock);
+    const __mmask16 flip = static_cast<__mmask16>(out.flip >> half * kBlock);
+    const int64_t step = out.step * static_cast<int64_t>(sizeof(uint32_t));
     for (int32_t r = 0; r < rows; ++r) {
       __mmask16 masks[kBits];
-      Halve<kBits>(Load(sums + r * kChunk + first), steps, masks);
-      for (int32_t p = 0; p < kBits; ++p) {
-        const uint32_t word = static_cast<uint32_t>(masks[p]) << first;
-        planes[p][r] = first == 0 ? word : planes[p][r] | word;
-      }
+      Halve<kBits>(Load(sums + r * kChunk + half * kBlock), steps, masks);
+      masks[kBits - 1] ^= flip;
+      char* word = reinterpret_cast<char*>(out.At(r)) + half * static_cast<int32_t>(sizeof(__mmask16));
+      for (int32_t p = 0; p < kBits; ++p, word += step) __builtin_memcpy(word, &masks[p], sizeof(__mmask16));
     }
   }
 }
 
 template <typename Sum>
-void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, int32_t bits,
-                 uint32_t (*planes)[kMaxTileRows]) {
-  switch (bits) {
+void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, const PlaneWords& out) {
+  switch (out.bits) {
     case 1:
-      return HalvedCodes<1>(sums, rows, thresholds, stride, planes);
+      return HalvedCodes<1>(sums, rows, thresholds, stride, out);
     case 2:
-      return HalvedCodes<2>(sums, rows, thresholds, stride, planes);
+      return HalvedCodes<2>(sums, rows, thresholds, stride, out);
     case 3:
-      return HalvedCodes<3>(sums, rows, thresholds, stride, planes);
+      return HalvedCodes<3>(sums, rows, thresholds, stride, out);
     case 4:
-      return HalvedCodes<4>(sums, rows, thresholds, stride, planes);
+      return HalvedCodes<4>(sums, rows, thresholds, stride, out);
     default:
-      return CodesLoop<Sum, Reach<Sum>>(sums, rows, thresholds, stride, bits, planes);
+      return CodesLoop<Sum, Reach<Sum>>(sums, rows, thresholds, stride, out);
   }
 }
 

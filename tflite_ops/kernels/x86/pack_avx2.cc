@@ -48,8 +48,8 @@ inline __m256i Spread(uint32_t bits) {
   return _mm256_cmpeq_epi8(_mm256_and_si256(copies, bit_of), bit_of);
 }
 
-int32_t UnpackPlanes(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
-                     int8_t* bytes) {
+int32_t UnpackPixel(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
+                    int8_t* bytes) {
   const __m256i ones = _mm256_set1_epi16(1);
   __m256i sum = _mm256_setzero_si256();
   for (; n >= 32; n -= 32, ++planes, bytes += 32) {
@@ -80,7 +80,7 @@ float QuantizeRow(const float* x, int32_t n, float limit, float least, int8_t* c
 
 void FillRowsAvx2(CodeKernels* table) {
   table->pack_planes = PackPlanes;
-  table->unpack_planes = UnpackPlanes;
+  table->unpack_planes = UnpackPixels<UnpackPixel>;
   table->flip_bytes = FlipBytes;
   table->quantize_row = QuantizeRow;
 }

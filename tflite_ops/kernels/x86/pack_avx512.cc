@@ -39,28 +39,42 @@ inline int32_t SumOfBytes(__m512i v) {
   return static_cast<int32_t>(_mm512_reduce_add_epi64(sums)) - 128 * 64;
 }
 
-int32_t UnpackPlanes(const uint32_t* planes, int64_t words, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
-                     int8_t* bytes) {
-  int32_t sum = 0;
-  for (; n >= 64; n -= 64, planes += 2, bytes += 64) {
-    __m512i v = _mm512_set1_epi8(start);
-    for (int32_t p = 0; p < bits; ++p) {
-      uint64_t set;
-      __builtin_memcpy(&set, planes + p * words, sizeof(set));
-      v = _mm512_mask_add_epi8(v, set, v, _mm512_set1_epi8(worth[p]));
+template <int32_t kBits>
+void UnpackBits(const uint32_t* planes, int32_t pixels, int32_t n, int8_t start, const int8_t* worth, int8_t* bytes,
+                int32_t* sums) {
+  const int32_t words = WordsOf(n);
+  __m512i worths[kBits];
+  for (int32_t p = 0; p < kBits; ++p) worths[p] = _mm512_set1_epi8(worth[p]);
+  for (int32_t i = 0; i < pixels; ++i, planes += kBits * words) {
+    int32_t sum = 0;
+    int32_t word = 0;
+    for (int32_t left = n; left > 0; left -= 64, word += 2) {
+      __m512i v = _mm512_set1_epi8(start);
+      for (int32_t p = 0; p < kBits; ++p) {
+        uint64_t set = planes[p * words + word];
+        if (left > 32) __builtin_memcpy(&set, planes + p * words + word, sizeof(set));
+        v = _mm512_mask_add_epi8(v, set, v, worths[p]);
+      }
+      if (left < 64) {
+        const __mmask64 valid = (UINT64_C(1) << left) - 1;
+        v = _mm512_maskz_mov_epi8(valid, v);
+        _mm512_mask_storeu_epi8(bytes, valid, v);
+        bytes += left;
+      } else {
+        _mm512_storeu_si512(bytes, v);
+        bytes += 64;
+      }
+      sum += SumOfBytes(v);
     }
-    _mm512_storeu_si512(bytes, v);
-    sum += SumOfBytes(v);
+    if (sums != nullptr) sums[i] = sum;
   }
-  for (; n > 0; n -= 32, ++planes, bytes += 32) {
-    const __mmask32 valid = n >= 32 ? 0xFFFFFFFFu : (1u << n) - 1u;
-    __m256i v = _mm256_set1_epi8(start);
-    for (int32_t p = 0; p < bits; ++p) v = _mm256_mask_add_epi8(v, planes[p * words], v, _mm256_set1_epi8(worth[p]));
-    v = _mm256_maskz_mov_epi8(valid, v);
-    _mm256_mask_storeu_epi8(bytes, valid, v);
-    sum += SumOfBytes(_mm512_zextsi256_si512(v));
-  }
-  return sum;
+}
+
+void UnpackPlanes(const uint32_t* planes, int32_t pixels, int32_t n, int32_t bits, int8_t start, const int8_t* worth,
+                  int8_t* bytes, int32_t* sums) {
+  constexpr decltype(&UnpackBits<1>) kByBits[] = {UnpackBits<1>, UnpackBits<2>, UnpackBits<3>, UnpackBits<4>,
+                                                  UnpackBits<5>, UnpackBits<6>, UnpackBits<7>, UnpackBits<8>};
+  kByBits[bits - 1](planes, pixels, n, start, worth, bytes, sums);
 }
 
 int32_t FlipBytes(const int8_t* codes, int32_t n, int8_t flip, int8_t* bytes) {

@@ -116,11 +116,11 @@ struct Bytes {
 }  // namespace
 
 void FillByteDotAvx512Vnni(CodeKernels* table) {
-  table->bytedot_rows = 7;
-  FillTiles<Bytes<1>, 7>(table->bytedot[0]);
-  FillTiles<Bytes<2>, 7>(table->bytedot[1]);
-  FillTiles<Bytes<4>, 7>(table->bytedot[2]);
-  FillTiles<Bytes<8>, 7>(table->bytedot[3]);
+  table->bytedot_rows = 8;
+  FillTiles<Bytes<1>, 8>(table->bytedot[0]);
+  FillTiles<Bytes<2>, 8>(table->bytedot[1]);
+  FillTiles<Bytes<4>, 8>(table->bytedot[2]);
+  FillTiles<Bytes<8>, 8>(table->bytedot[3]);
 }
 
 }  // namespace x86

@@ -1,4 +1,4 @@
-// Seven pixels by 32 channels: 14 accumulators and the weight vectors stay in registers.
+// Eight pixels by 32 channels: 16 accumulators and the weight vectors stay in registers.
 #include <immintrin.h>
 
 #include "kernels/tiles.h"
@@ -56,10 +56,10 @@ struct Planes {
 }  // namespace
 
 void FillPlaneDotAvx512Vpopcntdq(CodeKernels* table) {
-  table->planedot_rows = 7;
-  FillTiles<Planes<kXor>, 7>(table->planedot[kXor]);
-  FillTiles<Planes<kAnd>, 7>(table->planedot[kAnd]);
-  FillTiles<Planes<kMaskedXor>, 7>(table->planedot[kMaskedXor]);
+  table->planedot_rows = 8;
+  FillTiles<Planes<kXor>, 8>(table->planedot[kXor]);
+  FillTiles<Planes<kAnd>, 8>(table->planedot[kAnd]);
+  FillTiles<Planes<kMaskedXor>, 8>(table->planedot[kMaskedXor]);
 }
 
 }  // namespace x86
