@@ -155,6 +155,14 @@ struct Tile {
   void* outputs[kTilePlaces];
 };
 
+// Where the tiles are: what belongs to the next pixel.
+struct Cursor {
+  Place place;
+  int64_t tap, sum;
+  char* output;
+  const int32_t* start;  // of the first column of its row
+};
+
 struct Run {
   const Conv& c;
   const Product p;
@@ -168,44 +176,58 @@ struct Run {
   const float* scales;   // of the images, or null
   void* output;
 
-  // `count` pixels of one row of an image, from `place` on, as the tile's rows from `first` on.
-  void FindInRow(const Place& place, int32_t first, int32_t count, Tile* tile) const {
+  Cursor CursorAt(const Place& place) const {
     const int64_t row = static_cast<int64_t>(place.y) * c.h.stride, column = static_cast<int64_t>(place.x) * c.w.stride;
-    const int64_t tap_step = c.w.stride * s.column_step, out_step = c.grid.step_w * pixel_bytes;
-    int64_t tap = place.image * s.image_step + row * s.row_step + column * s.column_step;
-    char* out = static_cast<char*>(output) + OutputIndex(c, place.image, place.y, place.x) * pixel_bytes;
-    const int32_t* start = tables.start + tables.Class(place.y, place.x) * padded_filters;
-    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->first_tap[first + i] = tap + i * tap_step;
-    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->outputs[first + i] = out + i * out_step;
-    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->start[first + i] = start;
-    // Classes ascend: between two that are equal there is no other.
-    if (tables.Class(place.y, place.x) != tables.Class(place.y, place.x + count - 1)) {
-      for (int32_t i = 1; i < count; ++i) {
-        tile->start[first + i] = tables.start + tables.Class(place.y, place.x + i) * padded_filters;
+    Cursor at = {place, 0, 0, nullptr, tables.start};
+    at.tap = place.image * s.image_step + row * s.row_step + column * s.column_step;
+    at.sum = (static_cast<int64_t>(place.image) * s.height + row) * s.width + column;
+    at.output = static_cast<char*>(output) + OutputIndex(c, place.image, place.y, place.x) * pixel_bytes;
+    if (tables.row_classes != nullptr) at.start += tables.Class(place.y, 0) * padded_filters;
+    return at;
+  }
+
+  // `count` pixels of one row of an image as the tile's rows from `first` on; moves the cursor behind them.
+  void FindInRow(Cursor* at, int32_t first, int32_t count, Tile* tile) const {
+    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->first_tap[first + i] = at->tap + i * tap_step;
+    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->outputs[first + i] = at->output + i * output_step;
+    if (tables.column_classes == nullptr) {
+      for (int32_t i = 0; i < kMaxTileRows; ++i) tile->start[first + i] = at->start;
+    } else {
+      const int32_t* classes = tables.column_classes + at->place.x;
+      const int32_t* start = at->start + static_cast<int64_t>(classes[0]) * padded_filters;
+      for (int32_t i = 0; i < kMaxTileRows; ++i) tile->start[first + i] = start;
+      // Classes ascend: between two that are equal there is no other.
+      for (int32_t i = 1; classes[0] != classes[count - 1] && i < count; ++i) {
+        tile->start[first + i] = at->start + static_cast<int64_t>(classes[i]) * padded_filters;
       }
     }
     if (sums != nullptr) {
-      const int64_t sum = (static_cast<int64_t>(place.image) * s.height + row) * s.width + column;
-      for (int32_t i = 0; i < kMaxTileRows; ++i) tile->first_sum[first + i] = sum + i * c.w.stride;
+      for (int32_t i = 0; i < kMaxTileRows; ++i) tile->first_sum[first + i] = at->sum + i * c.w.stride;
     }
     if (scales != nullptr) {
-      for (int32_t i = 0; i < kMaxTileRows; ++i) tile->scales[first + i] = scales[place.image];
+      for (int32_t i = 0; i < kMaxTileRows; ++i) tile->scales[first + i] = scales[at->place.image];
     }
+    at->place.x += count;
+    at->tap += count * tap_step;
+    at->sum += count * c.w.stride;
+    at->output += count * output_step;
   }
 
-  // The next `count` pixels from `place` on, which it moves behind them.
-  void FindPixels(Place* place, int32_t count, Tile* tile) const {
+  // The next `count` pixels.
+  void FindPixels(Cursor* at, int32_t count, Tile* tile) const {
     tile->rows = count;
     for (int32_t r = 0; r < count;) {
-      const int32_t left = c.w.out - place->x, n = count - r < left ? count - r : left;
-      FindInRow(*place, r, n, tile);
+      const int32_t left = c.w.out - at->place.x, n = count - r < left ? count - r : left;
+      FindInRow(at, r, n, tile);
       r += n;
-      place->x += n;
-      if (place->x < c.w.out) continue;
-      place->x = 0;
-      if (++place->y < c.h.out) continue;
-      place->y = 0;
-      ++place->image;
+      Place& place = at->place;
+      if (place.x < c.w.out) continue;
+      place.x = 0;
+      if (++place.y == c.h.out) {
+        place.y = 0;
+        ++place.image;
+      }
+      *at = CursorAt(place);
     }
   }
 
@@ -295,10 +317,10 @@ struct Run {
 
   const char* GroupWeights(int32_t group) const { return weights + group * group_bytes; }
 
-  // The chunks [begin, end) of all groups, of `rows` pixels from `place` on, which it moves behind them.
-  void RunTile(Place* place, int32_t rows, int32_t begin, int32_t end) const {
+  // The chunks [begin, end) of all groups, of the next `rows` pixels.
+  void RunTile(Cursor* at, int32_t rows, int32_t begin, int32_t end) const {
     Tile tile;
-    FindPixels(place, rows, &tile);
+    FindPixels(at, rows, &tile);
     int32_t first = 0;
     for (int32_t group = 0; first < end; ++group, first += group_chunks) {
       const int32_t from = begin > first ? begin - first : 0;
@@ -324,6 +346,7 @@ struct Run {
   const int32_t padded_filters = PaddedFilters(c);
   const size_t group_bytes = WeightsBytes(p);
   const int64_t pixel_bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
+  const int64_t tap_step = c.w.stride * s.column_step, output_step = c.grid.step_w * pixel_bytes;
 };
 
 int32_t PointersOfRow(const Conv& c, const Product& p) {
@@ -425,17 +448,17 @@ void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvConstants
                    output};
   const int32_t pixels = OutputPixels(c), rows = RowsOf(c, p, k);
   if (UnitsAreChunks(c, rows)) {
-    Place place = {0, 0, 0};
-    run.RunTile(&place, pixels, begin, end);
+    Cursor at = run.CursorAt({0, 0, 0});
+    run.RunTile(&at, pixels, begin, end);
     return;
   }
   const int32_t chunks = c.groups * GroupChunks(c);
   const int32_t cached = 1 + static_cast<int32_t>(kCachedWeights / ChunkBytes(p));
   for (int32_t chunk = 0; chunk < chunks; chunk += cached) {
-    Place place = PlaceOf(c, begin * rows);
+    Cursor at = run.CursorAt(PlaceOf(c, begin * rows));
     for (int32_t unit = begin; unit < end; ++unit) {
       const int32_t left = pixels - unit * rows;
-      run.RunTile(&place, left < rows ? left : rows, chunk, chunks - chunk < cached ? chunks : chunk + cached);
+      run.RunTile(&at, left < rows ? left : rows, chunk, chunks - chunk < cached ? chunks : chunk + cached);
     }
   }
 }

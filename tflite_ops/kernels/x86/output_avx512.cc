@@ -75,20 +75,30 @@ inline void Halve(Vector sums, const Vector* thresholds, __mmask16* masks) {
   }
 }
 
-// A half of each word at a time: of both, the thresholds would not stay in registers.
+// A half of each word at a time where the thresholds of both would not stay in registers.
 template <int32_t kBits, typename Sum>
 void HalvedCodes(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t stride, const PlaneWords& out) {
-  for (int32_t half = 0; half < 2; ++half) {
-    decltype(Load(thresholds)) steps[(1 << kBits) - 1];
-    for (int32_t t = 0; t < (1 << kBits) - 1; ++t) steps[t] = Load(thresholds + t * stride + half * kBlock);
-    const __mmask16 flip = static_cast<__mmask16>(out.flip >> half * kBlock);
-    const int64_t step = out.step * static_cast<int64_t>(sizeof(uint32_t));
+  constexpr int32_t kThresholds = (1 << kBits) - 1, kHalves = kBits < 4 ? 2 : 1;
+  const int64_t step = out.step * static_cast<int64_t>(sizeof(uint32_t));
+  for (int32_t first = 0; first < 2; first += kHalves) {
+    decltype(Load(thresholds)) steps[kHalves][kThresholds];
+    for (int32_t h = 0; h < kHalves; ++h) {
+      for (int32_t t = 0; t < kThresholds; ++t) steps[h][t] = Load(thresholds + t * stride + (first + h) * kBlock);
+    }
     for (int32_t r = 0; r < rows; ++r) {
-      __mmask16 masks[kBits];
-      Halve<kBits>(Load(sums + r * kChunk + half * kBlock), steps, masks);
-      masks[kBits - 1] ^= flip;
-      char* word = reinterpret_cast<char*>(out.At(r)) + half * static_cast<int32_t>(sizeof(__mmask16));
-      for (int32_t p = 0; p < kBits; ++p, word += step) __builtin_memcpy(word, &masks[p], sizeof(__mmask16));
+      __mmask16 masks[kHalves][kBits];
+      for (int32_t h = 0; h < kHalves; ++h) Halve<kBits>(Load(sums + r * kChunk + (first + h) * kBlock), steps[h], masks[h]);
+      char* word = reinterpret_cast<char*>(out.At(r)) + first * static_cast<int32_t>(sizeof(__mmask16));
+      for (int32_t p = 0; p < kBits; ++p, word += step) {
+        const uint32_t flip = p == kBits - 1 ? out.flip >> first * kBlock : 0;
+        if constexpr (kHalves == 2) {
+          const uint32_t bits = _cvtmask32_u32(_mm512_kunpackw(masks[1][p], masks[0][p])) ^ flip;
+          __builtin_memcpy(word, &bits, sizeof(bits));
+        } else {
+          const __mmask16 bits = static_cast<__mmask16>(masks[0][p] ^ flip);
+          __builtin_memcpy(word, &bits, sizeof(bits));
+        }
+      }
     }
   }
 }
