@@ -15,6 +15,7 @@ size_t ElementBytes(Way way) { return way == Way::kBytes ? 1 : 4; }
 
 bool NeedsSums(const StagedInput& s, const Product& p) { return s.way == Way::kBytes && ByteSumFactor(p) != 0; }
 
+constexpr int32_t kFewChannels = 4;
 // Of fewer channels than a vector has bytes, a call for each pixel would take longer than its work.
 constexpr int32_t kNarrowPixel = 32;
 
@@ -100,15 +101,42 @@ struct Job {
     }
     memset(out + end, pad_byte, static_cast<size_t>(s.row_step - end));
     if (sums == nullptr) return;
+    if (c.groups == 1 && c.channels <= kFewChannels) {
+      SumFewChannels<kFewChannels>(out, sums);
+      return;
+    }
     for (int32_t x = 0; x < s.width; ++x, out += c.channels, sums += c.groups) SumPixel(out, sums);
   }
 
+  // As many functions as there can be numbers of channels: a loop over three bytes would take longer than their sum.
+  template <int32_t kChannels>
+  void SumFewChannels(const int8_t* bytes, int32_t* sums) const {
+    if constexpr (kChannels > 1) {
+      if (c.channels < kChannels) return SumFewChannels<kChannels - 1>(bytes, sums);
+    }
+    for (int32_t x = 0; x < s.width; ++x, bytes += kChannels) {
+      int32_t sum = 0;
+      for (int32_t i = 0; i < kChannels; ++i) sum += bytes[i];
+      sums[x] = sum;
+    }
+  }
+
   // Makes the sums of a row's pixels those of all pixels under a kernel row that begins at each of them, if it ends inside.
+  // From one to the next a pixel leaves and another comes.
   void AddUnderKernel(int32_t* sums) const {
-    const int64_t step = static_cast<int64_t>(c.w.dilation) * c.groups;
-    const int64_t end = static_cast<int64_t>(s.width) * c.groups - (c.w.kernel - 1) * step;
-    for (int64_t i = 0; i < end; ++i) {
-      for (int32_t kx = 1; kx < c.w.kernel; ++kx) sums[i] += sums[i + kx * step];
+    if (c.w.kernel == 1) return;
+    const int64_t step = static_cast<int64_t>(c.w.dilation) * c.groups, under = c.w.kernel * step;
+    const int64_t end = static_cast<int64_t>(s.width) * c.groups;
+    for (int64_t first = 0; first < step; ++first) {
+      int32_t sum = 0;
+      for (int64_t i = first; i < first + under; i += step) sum += sums[i];
+      int64_t i = first;
+      for (; i + under < end; i += step) {
+        const int32_t leaves = sums[i];
+        sums[i] = sum;
+        sum += sums[i + under] - leaves;
+      }
+      sums[i] = sum;
     }
   }
 

@@ -248,13 +248,16 @@ struct Run {
     }
   }
 
-  // What the sum of a window's bytes adds to all its sums.
-  int32_t RowStart(int64_t first_sum, int32_t group) const {
+  // What the sums of the windows' bytes add to all sums of the tile's rows.
+  void StartRows(const Tile& tile, int32_t group, int32_t* row_start) const {
+    memset(row_start, 0, kMaxTileRows * sizeof(*row_start));
+    if (sums == nullptr) return;
     const int64_t step = static_cast<int64_t>(c.h.dilation) * s.width * c.groups;
-    const int32_t* row = sums + first_sum * c.groups + group;
-    int32_t sum = 0;
-    for (int32_t ky = 0; ky < c.h.kernel; ++ky, row += step) sum += *row;
-    return sum_factor * sum;
+    const int32_t* row = sums + group;
+    for (int32_t ky = 0; ky < c.h.kernel; ++ky, row += step) {
+      for (int32_t r = 0; r < tile.rows; ++r) row_start[r] += row[tile.first_sum[r] * c.groups];
+    }
+    for (int32_t r = 0; r < kMaxTileRows; ++r) row_start[r] *= sum_factor;
   }
 
   template <typename Sum>
@@ -291,7 +294,7 @@ struct Run {
     alignas(64) int32_t values[kMaxTileRows * kChunk];
     ClearLastBlock(values);
     int32_t row_start[kMaxTileRows];
-    for (int32_t r = 0; r < tile.rows; ++r) row_start[r] = sums == nullptr ? 0 : RowStart(tile.first_sum[r], group);
+    StartRows(tile, group, row_start);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
       const int32_t first = (group * group_chunks + chunk) * kChunk;
       const int32_t* start = tile.start[0] + first;
