@@ -270,7 +270,7 @@ struct Run {
   // What is behind the last output is not computed, but compared with thresholds.
   template <typename Sum>
   void ClearLastBlock(Sum* values) const {
-    if (odd_blocks) memset(values, 0, kMaxTileRows * kChunk * sizeof(Sum));
+    if (clears) memset(values, 0, kMaxTileRows * kChunk * sizeof(Sum));
   }
 
   // The chunks [begin, end) of one group.
@@ -345,7 +345,7 @@ struct Run {
   const int32_t group_channels = GroupChannels(c);
   const int32_t group_chunks = GroupChunks(c);
   const int32_t tap_columns = p.taps / c.h.kernel;  // 1 by rows
-  const bool odd_blocks = plan.last_blocks == 1;
+  const bool clears = plan.last_blocks == 1 && c.outputs.kind == OutputKind::kPacked;
   const int32_t padded_filters = PaddedFilters(c);
   const size_t group_bytes = WeightsBytes(p);
   const int64_t pixel_bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
