@@ -2,12 +2,13 @@
 
     python benchmarks/accuracy.py [--quick] [--json PATH] [--part PART] [--seeds N] [--log PATH] [--data DIR]
 
-Three parts, each printed as a table of means and spreads over the seeds:
+Four parts, each printed as a table of means and spreads over the seeds:
 
 surrogates  one binary convnet with each surrogate for the signs of its activations, on images held out of the training images;
 peers       a larger one with two of them, with Larq's and with qkeras-v3's layers, on the test images: the same network,
             weights to start from, optimizer, steps and order of the images;
-residual    a network of ReActNet's blocks and its float twin, on the test images.
+residual    a network of ReActNet's blocks and its float twin, on the test images;
+post        a float network of depthwise convolutions, and what becomes of it by keras_ste.optimization without training.
 
 One thread; the CPU seconds are those of one training, its compilation included. With --log, a training that the file already
 has is not repeated.
@@ -19,6 +20,7 @@ import json
 import os
 import statistics
 import sys
+import time
 
 import common
 
@@ -29,6 +31,7 @@ import networks  # noqa: E402
 from peers import worker  # noqa: E402
 
 import keras_ste  # noqa: E402
+from keras_ste import optimization  # noqa: E402
 from keras_ste.blocks import reactnet_block  # noqa: E402
 from keras_ste.estimators import surrogates  # noqa: E402
 from keras_ste.quantizers import SteSign  # noqa: E402
@@ -42,7 +45,16 @@ BUDGETS = {
     "surrogates": {"filters": [16, 32, 32], "images": 20000, "epochs": 2, "rate": 5e-3, "test": False},
     "peers": {"filters": [16, 32, 64], "images": 60000, "epochs": 2, "rate": 5e-3, "test": True},
     "residual": {"images": 60000, "epochs": 3, "test": True},
+    "post": {"images": 60000, "epochs": 3, "rate": 5e-3, "test": True},
 }
+# How a trained network is quantized without training: the scheme, further arguments, and the most points it may lose.
+POST_TRAINING = {
+    "int8": ("int8", {}, 0.2),
+    "W4A8": ("w4a8", {}, None),
+    "W4A8, biases corrected": ("w4a8", {"bias_correction": True}, 1.0),
+    "W4A8, AdaRound, biases corrected": ("w4a8", {"bias_correction": True, "adaround": 300}, 1.0),
+}
+CALIBRATION_IMAGES = 512
 # Each the better of 5e-3 and 1e-2 in a network of half the width, after two epochs of 20,000 images, on others of the training images.
 RESIDUAL_RATES = {"float twin": 5e-3, "ReActNet blocks": 1e-2}
 # What the peers have, too, Larq under a name of its own for the second.
@@ -107,6 +119,18 @@ def residual_network(binary):
     x = reactnet_block(x, 128, **quantizers)
     x = keras.layers.Flatten()(x)
     return keras.Model(inputs, keras.layers.Dense(networks.CLASSES)(x))
+
+
+def depthwise_network():
+    """A float convolution, three blocks of a depthwise one and one of size 1, a classifier."""
+    layers = [keras.Input((28, 28, 1)), keras.layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)]
+    for filters, strides in ((32, 1), (64, 2), (64, 1)):
+        layers += [keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU(6.0)]
+        layers.append(keras.layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False))
+        layers += [keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU(6.0)]
+        layers.append(keras.layers.Conv2D(filters, 1, use_bias=False))
+    layers += [keras.layers.BatchNormalization(momentum=0.9), keras.layers.ReLU(6.0)]
+    return keras.Sequential([*layers, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(networks.CLASSES)])
 
 
 class Benchmark:
@@ -192,8 +216,38 @@ class Benchmark:
         self.rows.add("residual", "points below its float twin", means[0] - means[1], at_most=MOST_POINTS_BELOW_FLOAT)
 
 
+    def post(self):
+        self.header("post")
+        # Of each seed the network, trained once for all rows.
+        models = {}
+
+        def trained(budget, seed):
+            def build(_):
+                models[seed] = depthwise_network()
+                return models[seed]
+
+            return self.in_process(build, budget, seed)
+
+        def quantized(name, budget, seed):
+            if seed not in models:
+                trained(budget, seed)
+            scheme, arguments, _ = POST_TRAINING[name]
+            images, _ = fashion_data.load_split(self.options.data, "train")
+            inputs = networks.as_inputs(images[:CALIBRATION_IMAGES]).numpy()
+            start = time.process_time()
+            model = optimization.post_training_quantize(models[seed], inputs, scheme, verbose=0, **arguments)
+            seconds = time.process_time() - start
+            test = fashion_data.load_split(self.options.data, "t10k")
+            return {"accuracy": networks.accuracy(model, *test), "cpu_seconds": seconds}
+
+        plain = self.train("post", "float", trained)
+        for name, (_, _, most) in POST_TRAINING.items():
+            mean = self.train("post", name, functools.partial(quantized, name))
+            self.rows.add(f"post: {name}", "points below float", plain - mean, at_most=most)
+
+
 def main():
-    parts = ("surrogates", "peers", "residual")
+    parts = ("surrogates", "peers", "residual", "post")
     parser = common.argument_parser(__doc__.split("\n")[0])
     parser.add_argument("--part", action="append", choices=parts, help="only this part; may be given again")
     parser.add_argument("--seeds", type=int, help="how often each network is trained (default: 3, quick: 1)")
