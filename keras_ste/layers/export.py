@@ -114,7 +114,7 @@ def emit_conv(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     Returns:
         The float32 result, or `None` where the layer has to compute it itself.
     """
-    if not _exporting():
+    if not is_exporting():
         return None
     product = _image_product(layer, inputs)
     label, plans = _record(layer, inputs, "SteConv2D", _image_obstacle(layer, inputs), [product])
@@ -142,7 +142,7 @@ def emit_depthwise(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     Returns:
         The float32 result, or `None` where the layer has to compute it itself.
     """
-    if not _exporting():
+    if not is_exporting():
         return None
     product = _image_product(layer, inputs)
     label, plans = _record(layer, inputs, "SteDepthwiseConv2D", _image_obstacle(layer, inputs), [product])
@@ -159,7 +159,7 @@ def emit_separable(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     Returns:
         The float32 result, or `None` where the layer has to compute it itself.
     """
-    if not _exporting():
+    if not is_exporting():
         return None
     axis = _channels_axis(layer)
     between = inputs.shape.as_list()
@@ -215,7 +215,7 @@ def emit_transposed(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     Returns:
         The float32 result, or `None` where the layer has to compute it itself.
     """
-    if not _exporting():
+    if not is_exporting():
         return None
     reach = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
     sizes = [max(pair) for pair in zip(reach, layer.strides, strict=True)]
@@ -370,7 +370,7 @@ def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     Returns:
         The float32 result, or `None` where the layer has to compute it itself.
     """
-    if not _exporting():
+    if not is_exporting():
         return None
     reason = None if inputs.shape.rank else "the number of axes of the input is unknown"
     label, plans = _record(layer, inputs, "SteFullyConnected", reason, [only_product(layer, inputs)])
@@ -390,7 +390,7 @@ def emit_einsum(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     Returns:
         The float32 result, or `None` where the layer has to compute it itself.
     """
-    if not _exporting():
+    if not is_exporting():
         return None
     rank = inputs.shape.rank
     reason = None if rank else "the number of axes of the input is unknown"
@@ -450,7 +450,7 @@ def emit_table(layer: Any, indices: tf.Tensor) -> tf.Tensor | None:
     Returns:
         The float32 result, or `None` where the layer has to compute it itself.
     """
-    if not _exporting():
+    if not is_exporting():
         return None
     product = Product(indices.shape, indices.dtype, "embeddings_quantizer", None, output_axes=(-2, -1))
     reason, table = obstacle(layer, product), None
@@ -516,7 +516,7 @@ def emit_cell(layer: Any, inputs: tf.Tensor) -> list[CellProduct | None] | None:
     Returns:
         An op for each, `None` for one that is not quantized; or `None` where the cell has to compute both itself.
     """
-    if not _exporting():
+    if not is_exporting():
         return None
     state = tf.TensorShape([inputs.shape[0], layer.units])
     products = [
@@ -539,7 +539,7 @@ def emit_activation(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     Returns:
         The float32 result, or `None` where the layer has to compute it itself.
     """
-    if not _exporting():
+    if not is_exporting():
         return None
     reason = "it has no quantizer" if layer.quantizer is None else quantizer_obstacle(layer, "quantizer")
     if reason is None and layer.compute_dtype != "float32":
@@ -567,11 +567,12 @@ def leave_in_float(layer: Any, inputs: tf.Tensor, reason: str) -> None:
         inputs: its inputs.
         reason: why it is not packed, and what to change.
     """
-    if _exporting():
+    if is_exporting():
         _add_row(layer, inputs.dtype, "", reason)
 
 
-def _exporting():
+def is_exporting() -> bool:
+    """Whether layers are traced in an export scope."""
     # Computing eagerly is nobody's export: the composite functions have no values of their own.
     return _recorder.get() is not None and not tf.executing_eagerly()
 
