@@ -50,6 +50,16 @@ def conv2d():
     return Node("SteConv2D", dict(CONV_OPTIONS), inputs, Tensor("y", (1, 3, 2, 8)))
 
 
+def conv2d_tail():
+    node = conv2d()
+    inputs = [None, constant("steps", (2, 8), np.float32), constant("r", (1, 3, 2, 8), np.int8), constant("s", 1, np.float32)]
+    node.inputs += inputs
+    node.options |= {"version": 3, "output": "packed", "output_bits": 2, "output_encoding": "unsigned"}
+    node.options |= {"tail": "multiply residual store prelu", "residual_zero_point": 3}
+    node.output = [Tensor("y", (1, 3, 2, 2), np.int32), Tensor("z", (1, 3, 2, 8))]
+    return node
+
+
 def conv2d_packed():
     node = conv2d()
     node.inputs[2:] = [None, None, constant("t", 8)]
@@ -181,7 +191,7 @@ def shuffle():
 
 
 GOOD = [
-    quantize, conv2d, conv2d_packed, conv2d_int8, fully_connected, fully_connected_float, max_pool2d, max_pool2d_codes,
+    quantize, conv2d, conv2d_packed, conv2d_tail, conv2d_int8, fully_connected, fully_connected_float, max_pool2d, max_pool2d_codes,
     quantize_codes, average_pool2d, average_pool2d_packed, dequantize, add,
     depthwise_conv2d, transpose_conv2d, nearest, concat, pad, shuffle,
 ]  # fmt: skip
@@ -248,7 +258,9 @@ def both(*changes):
 
 
 ENCODINGS = 'is not "bipolar", "unsigned", "signed" or "ternary"'
-VERSION_2 = GOOD[GOOD.index(average_pool2d) :]
+VERSIONS = {quantize: (1, 2), conv2d: (1, 3), fully_connected: (1, 3), max_pool2d: (1, 2), depthwise_conv2d: (2, 3)}
+VERSIONS[transpose_conv2d] = (2, 3)
+VERSION_2 = [f for f in GOOD[GOOD.index(average_pool2d) :] if f not in VERSIONS]
 NOT_A_MAP = "options are not a FlexBuffer map"
 MISSING = "is missing"
 
@@ -273,9 +285,10 @@ OPTION_CASES = [
     *[(conv2d, without(key), f"option '{key}' {MISSING}") for key in CONV_OPTIONS],
     *[(fully_connected, without(key), f"option '{key}' {MISSING}") for key in ("version", "units", "channels")],
     (fully_connected, without("output"), "option 'output' is missing"),
-    *[(f, options(version=3), "option 'version' is 3, expected 1 to 2") for f in GOOD if f not in VERSION_2],
+    *[(f, options(version=newest + 1), f"option 'version' is {newest + 1}, expected {oldest} to {newest}")
+      for f, (oldest, newest) in VERSIONS.items()],
     *[(f, options(version=1), "option 'version' is 1, expected 2") for f in VERSION_2],
-    (conv2d, options(version=0), "option 'version' is 0, expected 1 to 2"),
+    (conv2d, options(version=0), "option 'version' is 0, expected 1 to 3"),
     # Wrong types.
     (quantize, options(version="1"), "option 'version' is not an integer"),
     (quantize, options(channels=40.0), "option 'channels' is not an integer"),
@@ -333,6 +346,16 @@ OPTION_CASES = [
     (average_pool2d, options(activation_max=6), "activation_min and activation_max must be absent where the output is of integers"),
     (average_pool2d_packed, options(output_max=2), "output_zero_point, output_min and output_max must be absent where there are thresholds"),
     (max_pool2d_codes, options(input_encoding="odd"), f"option 'input_encoding' {ENCODINGS}"),
+    (conv2d_tail, options(tail="add  residual"), 'option \'tail\' has a word that is not "add", "multiply", "maximum", '
+     '"minimum", "prelu", "residual" or "store"'),
+    (conv2d_tail, options(tail=" ".join(["add"] * 13)), "option 'tail' has too many words"),
+    (conv2d_tail, options(tail="residual add add residual"), "option 'tail' has \"residual\" or \"store\" twice"),
+    (conv2d_tail, options(tail=1), "option 'tail' is not a string"),
+    (conv2d_tail, options(residual_bits=9), "option 'residual_bits' is 9, expected 1 to 8"),
+    (conv2d_tail, options(residual_zero_point=256), "option 'residual_zero_point' is 256, expected -255 to 255"),
+    (conv2d_tail, options(output="int32"), "int32 sums have no tail"),
+    (conv2d_tail, options(output="float32"), "a float32 output stores its floats already"),
+    (conv2d_tail, options(activation_min=1, activation_max=0.5), "activation_min is greater than activation_max"),
     # Values that do not go together.
     (conv2d, options(groups=3), "channels and filters must be multiples of groups"),
     (conv2d, options(groups=16), "channels and filters must be multiples of groups"),
@@ -340,7 +363,7 @@ OPTION_CASES = [
     (
         conv2d_packed,
         options(activation_min=0),
-        "activation_min and activation_max must be absent where the output is packed",
+        "activation_min and activation_max must be absent where the output is of integers",
     ),
     (
         conv2d,
@@ -377,6 +400,7 @@ def expected(i, role, name):
     return lambda text: f"input {i} ({role}, '{name}'): expected {text}"
 
 
+R = expected(6, "residual", "r")
 X, F, M = expected(0, "input", "x"), expected(1, "filter", "f"), expected(2, "multiplier", "m")
 B, T, MIN = expected(3, "bias", "b"), expected(4, "thresholds", "t"), expected(1, "minimum", "min")
 THRESHOLDS_3 = expected(3, "thresholds", "t")
@@ -396,9 +420,22 @@ TENSOR_CASES = [
     (quantize, inputs(), "expected 1 input, got 0"),
     (max_pool2d, inputs(0, 1, constant("more", 1)), "expected 1 to 2 inputs, got 3"),
     (conv2d, inputs(0), "expected 2 to 5 inputs, got 1"),
-    (conv2d, inputs(0, 1, 2, 3, *[None] * 5), "expected at most 8 inputs and 1 output, got 9 and 1"),
-    (conv2d, output(Tensor("y", (1,)), Tensor("z", (1,))), "expected at most 8 inputs and 1 output, got 4 and 2"),
-    (quantize, output(), "expected at most 8 inputs and 1 output, got 1 and 0"),
+    (conv2d, inputs(0, 1, 2, 3, *[None] * 5), "expected at most 8 inputs, got 9"),
+    (conv2d, output(Tensor("y", (1,)), Tensor("z", (1,))), "outputs: expected 1, got 2"),
+    (quantize, output(), "outputs: expected 1, got 0"),
+    (conv2d_tail, output(Tensor("y", (1, 3, 2, 1), np.int32)), "outputs: expected 2, got 1"),
+    (conv2d_tail, inputs(*range(8), None), "expected at most 8 inputs, got 9"),
+    (conv2d_tail, options(tail="add"), expected(5, "tail", "steps")("[1, 8], got FLOAT32 [2, 8]")),
+    (conv2d_tail, options(tail="residual store"), "input 5 (tail, 'steps'): must be absent where no step of the tail has constants"),
+    (conv2d_tail, options(tail="multiply add"), "input 6 (residual, 'r'): must be absent where the tail has no residual"),
+    (conv2d_tail, put(5, None), "input 5 (tail): is missing"),
+    (conv2d_tail, put(6, None), "input 6 (residual): is missing"),
+    (conv2d_tail, put(6, Tensor("r", (1, 3, 1, 8), np.int8)), R("the pixels of the output, got INT8 [1, 3, 1, 8]")),
+    (conv2d_tail, put(6, Tensor("r", (1, 3, 2, 7), np.int8)), R(f"{HOLDS_CHANNELS}, got INT8 [1, 3, 2, 7]")),
+    (conv2d_tail, put(6, Tensor("r", (1, 3, 2, 8), np.int16)), R("INT32 (packed), INT8, UINT8 or FLOAT32, got INT16 [1, 3, 2, 8]")),
+    (conv2d_tail, options(residual_zero_point=128), R("a type that can hold the zero point, got INT8 [1, 3, 2, 8]")),
+    (conv2d_tail, put(7, constant("s", 3, np.float32)), "input 7 (residual_scale, 's'): expected [8], got FLOAT32 [3]"),
+    (conv2d, inputs(*range(4), None, constant("steps", (2, 8), np.float32)), "expected 2 to 5 inputs, got 6"),
     # Missing ones.
     (quantize, put(0, None), "input 0 (input): is missing"),
     (conv2d, put(0, None), "input 0 (input): is missing"),

@@ -85,6 +85,7 @@ BUILTINS = {
     "RELU_N1_TO_1": lambda i, o: np.clip(i[0], np.float32(-1), np.float32(1)),
     "NEG": lambda i, o: -i[0],
     "LEAKY_RELU": lambda i, o: np.where(i[0] > 0, i[0], i[0] * np.float32(o.alpha)),
+    "PRELU": lambda i, o: np.where(i[0] > 0, i[0], i[0] * i[1]),
     "LOGISTIC": lambda i, o: 1 / (1 + np.exp(-i[0])),
     "CAST": lambda i, o: i[0].astype(TYPES[o.outDataType]),
     "RESHAPE": lambda i, o: i[0].reshape(i[1]),
@@ -146,11 +147,11 @@ def _values(model, fed):
     for op in graph.operators:
         name = _name(model.operatorCodes[op.opcodeIndex])
         result = _run_op(name, op, [values[index] for index in op.inputs])
-        (output,) = op.outputs
-        tensor = graph.tensors[output]
-        shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
-        assert result.dtype == TYPES[tensor.type], name
-        assert len(shape) == result.ndim, name
-        assert all(want in (-1, got) for want, got in zip(shape, result.shape)), (name, shape, result.shape)
-        values[output] = result
+        for output, array in zip(op.outputs, result if isinstance(result, tuple) else [result], strict=True):
+            tensor = graph.tensors[output]
+            shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+            assert array.dtype == TYPES[tensor.type], name
+            assert len(shape) == array.ndim, name
+            assert all(want in (-1, got) for want, got in zip(shape, array.shape)), (name, shape, array.shape)
+            values[output] = array
     return values

@@ -136,6 +136,8 @@ def _rounded(sums, multiplier, bias, options):
 
 def _finish(sums, inputs, options, scales=None):
     """What the sums become. `scales` are those of rows quantized at run time."""
+    if "tail" in options:
+        return _finish_with_tail(sums, inputs, options, scales)
     multiplier, bias, thresholds = (list(inputs[2:]) + [None] * 3)[:3]
     if sums.dtype == np.float32 and thresholds is None and options["output"] != "float32":
         return _rounded(sums, multiplier, bias, options)
@@ -161,6 +163,35 @@ def _finish(sums, inputs, options, scales=None):
     y = y + (np.float32(0) if bias is None else bias)
     low = np.float32(options.get("activation_min", -np.inf))
     return np.minimum(np.maximum(y, low), np.float32(options.get("activation_max", np.inf)))
+
+
+STEPS = {
+    "add": np.add,
+    "multiply": np.multiply,
+    "maximum": lambda y, c: np.where(y < c, c, y),
+    "minimum": lambda y, c: np.where(y > c, c, y),
+    "prelu": lambda y, c: np.where(y > 0, y, y * c),
+}
+
+
+def _finish_with_tail(sums, inputs, options, scales=None):
+    """The output, and where the tail stores floats these too."""
+    multiplier, bias, thresholds, constants, residual, residual_scale = (list(inputs[2:]) + [None] * 6)[:6]
+    clamp = {key: options[key] for key in ("activation_min", "activation_max") if key in options}
+    with np.errstate(invalid="ignore", over="ignore"):
+        y = _finish(sums, [None, None, multiplier, bias], {"output": "float32"} | clamp, scales)
+        rows, stored = iter([] if constants is None else constants), None
+        for step in options["tail"].split(" "):
+            if step == "store":
+                stored = y
+            elif step == "residual":
+                r = _numbers(residual, "residual", options | {"channels": y.shape[-1]}).astype(np.float32)
+                y = y + (r if residual_scale is None else r * residual_scale)
+            else:
+                y = STEPS[step](y, next(rows))
+    if options["output"] != "float32":
+        y = _finish(y, [None, None, None, None, thresholds], {k: v for k, v in options.items() if k != "tail"})
+    return y if stored is None else (y, stored)
 
 
 def _numbers(x, name, options):

@@ -71,16 +71,37 @@ class Build:
 
 
 def good_cases():
-    """Of each op: options and inputs, the first of which is fed."""
+    """Of each op: options and inputs, of which the first and a residual are fed."""
     rng = np.random.default_rng(0)
+
+    def value(t):
+        if t is None or t.data is not None:
+            return None if t is None else t.data
+        if t.dtype == np.float32:
+            return rng.normal(size=t.shape).astype(np.float32)
+        return rng.integers(0, 128, t.shape).astype(t.dtype)  # words that have no unused bits, or bytes
+
     for good in bad_models.GOOD:
         node = good()
-        fed = node.inputs[0]
-        if fed.dtype == np.float32:
-            value = rng.normal(size=fed.shape).astype(np.float32)
-        else:  # words that have no unused bits, or bytes
-            value = rng.integers(0, 128, fed.shape).astype(fed.dtype)
-        yield node.op, node.options, [value, *(None if t is None else t.data for t in node.inputs[1:])]
+        yield node.op, node.options, [value(t) for t in node.inputs]
+
+
+def tail_cases(seed, kind):
+    """A convolution to packed codes and floats, with all that a tail can do. Its residual takes turns."""
+    rng = np.random.default_rng(seed)
+    options = {"version": 2, "channels": 6, "filters": 35, "groups": 1, "padding": "same", "pad_value": 0}
+    options |= {"kernel_h": 3, "kernel_w": 2, "stride_h": 2, "stride_w": 1, "dilation_h": 1, "dilation_w": 1}
+    options |= {"weight_bits": 1, "weight_encoding": "bipolar", "output": "float32"}
+    if kind == "packed":
+        options |= {"input_bits": 2, "input_encoding": "unsigned"}
+    options, value, constants = products.conv2d_node(rng, kind, (1, 4, 5, 6), options)
+    thresholds = np.sort(5 * rng.normal(size=(3, 35)).astype(np.float32), axis=0)
+    rows = rng.normal(size=(5, 35)).astype(np.float32)
+    residual = [rng.normal(size=(1, 2, 5, 35)).astype(np.float32), rng.integers(-128, 128, (1, 2, 5, 35), np.int8)][seed % 2]
+    scale = [None, rng.normal(size=1).astype(np.float32)][seed % 2]
+    options |= {"version": 3, "tail": "multiply minimum residual store add prelu maximum"}
+    options |= {"output": "packed", "output_bits": 2, "output_encoding": "signed"}
+    yield "SteConv2D", (options, value, [*constants[:3], thresholds, rows, residual, scale])
 
 
 def product_cases():
@@ -100,6 +121,7 @@ def product_cases():
         yield "SteFullyConnected", products.fully_connected_node(rng, kind, (2, 2, 35), codes | sizes)
         sizes = {"channels": 5, "filters": 7, "padding": "valid"}
         yield "SteTransposeConv2D", products.transpose_conv2d_node(rng, kind, (1, 2, 3, 5), codes | window | sizes)
+        yield from tail_cases(seed, kind)
     rows = {"version": 2, "weight_bits": 2, "weight_encoding": "ternary", "output": "float32"}
     rows |= {"units": 7, "channels": 35, "pixels": 1, "input_axes": 1}
     yield "SteFullyConnected", products.fully_connected_node(rng, "rows", (2, 35), rows)
@@ -132,18 +154,21 @@ def write_cases(path):
     rows = []
     for n, (op, options, inputs) in enumerate(cases()):
         expected = reference_ops.OPS[op](inputs, options)
+        expected = list(expected) if isinstance(expected, tuple) else [expected]
         option_bytes = bytes(flexbuffers.Dumps(options))
         add_bytes(f"options{n}", option_bytes)
-        add_bytes(f"expected{n}", expected.tobytes())
+        for i, array in enumerate(expected):
+            add_bytes(f"expected{n}_{i}", array.tobytes())
         tensors, data = [], []
         for i, array in enumerate(inputs):
             if array is not None:
                 add_bytes(f"input{n}_{i}", array.tobytes())
-            tensors.append("{}" if array is None else tensor(array, f"input{n}_{i}", i > 0))
+            tensors.append("{}" if array is None else tensor(array, f"input{n}_{i}", i not in (0, 6)))  # 6: a residual
             data.append("nullptr" if array is None else f"input{n}_{i}")
         rows.append(
             f'{{"{op}", options{n}, {len(option_bytes)}, {len(inputs)}, {{{", ".join(tensors)}}}, '
-            f"{{{', '.join(data)}}}, expected{n}, {expected.nbytes}}}"
+            f"{{{', '.join(data)}}}, {{{', '.join(f'expected{n}_{i}' for i in range(len(expected)))}}}, "
+            f"{{{', '.join(str(array.nbytes) for array in expected)}}}}}"
         )
     text += f"\nconst Case kCases[] = {{\n{(',' + chr(10)).join(rows)}}};\n"
     text += f"const int32_t kCaseCount = {len(rows)};\n\n}}  // namespace keras_ste\n"

@@ -27,14 +27,14 @@ values = st.one_of(ordinary, extreme)
 def steps(draw, numbers=values):
     function = draw(
         st.sampled_from(
-            ["multiply", "divide", "add", "subtract", "subtract_from", "maximum", "minimum", "leaky_relu"]
+            ["multiply", "divide", "add", "subtract", "subtract_from", "maximum", "minimum", "prelu"]
         )
     )
     size = draw(st.sampled_from([1, CHANNELS]))
     constant = np.array(draw(st.lists(numbers, min_size=size, max_size=size)), np.float32)
     if function == "divide":
         constant = np.where(constant == 0, np.float32(3), constant)
-    if function == "leaky_relu":
+    if function == "prelu":
         constant = np.abs(constant)
     return Step(function, constant)
 

@@ -42,6 +42,12 @@ def _sign(constant: np.ndarray) -> np.ndarray:
     return np.sign(constant).astype(np.int8)
 
 
+def _rises_where_positive(constant: np.ndarray) -> np.ndarray:
+    if not (constant >= 0).all():
+        raise NotFusable("a PReLU before it has a slope below 0, so that it both rises and falls")
+    return _rises(constant)
+
+
 _FUNCTIONS = {
     "multiply": _Function(np.multiply, _sign),
     "divide": _Function(np.divide, _sign),
@@ -50,7 +56,7 @@ _FUNCTIONS = {
     "subtract_from": _Function(lambda x, c: c - x, _falls),
     "maximum": _Function(np.maximum, _rises),
     "minimum": _Function(np.minimum, _rises),
-    "leaky_relu": _Function(lambda x, c: np.where(x > 0, x, x * c), _rises),
+    "prelu": _Function(lambda x, c: np.where(x > 0, x, x * c), _rises_where_positive),
 }
 
 
@@ -129,7 +135,9 @@ def _own_steps(op: Op) -> tuple[Tensor, list[Step]]:
         slope = op.raw.builtinOptions.alpha
         if not 0 <= slope < np.inf:
             raise NotFusable(f"LEAKY_RELU has the slope {slope}, so it both rises and falls")
-        return first, [Step("leaky_relu", _scalar(slope))]
+        return first, [Step("prelu", _scalar(slope))]
+    if op.name == "PRELU":
+        return first, [Step("prelu", _constant_of(op, second, first))]
     if op.name in _COMMUTATIVE:
         data, other = (second, first) if first.constant else (first, second)
         return data, [Step(_COMMUTATIVE[op.name], _constant_of(op, other, data))]

@@ -20,18 +20,17 @@ void LoadScaled(const Addend& addend, const AddendData& data, int32_t pixel, int
 }  // namespace
 
 void AddPixels(const Add& add, const AddendData& a, const AddendData& b, const OutputKernels& kernels,
-               const OutputConstants& constants, void* output, int32_t begin, int32_t end) {
+               const OutputTensors& tensors, int32_t begin, int32_t end) {
   const int32_t channels = add.outputs.channels;
-  const int64_t pixel_bytes = static_cast<int64_t>(ElementBytes(add.outputs)) * OutputStride(add.outputs);
   for (int32_t p = begin; p < end; ++p) {
-    void* pixel = static_cast<char*>(output) + p * pixel_bytes;
+    const int64_t pixel = p;
     for (int32_t channel = 0; channel < channels; channel += kLanes) {
       const int32_t count = channels - channel < kLanes ? channels - channel : kLanes;
       float sums[kLanes] = {}, others[kLanes];
       LoadScaled(add.a, a, p, channel, count, sums);
       LoadScaled(add.b, b, p, channel, count, others);
       for (int32_t i = 0; i < count; ++i) sums[i] = Scalar(sums[i] + others[i]);
-      StoreChunk(add.outputs, kernels, constants, sums, nullptr, 1, channel, count, &pixel);
+      StoreChunk(add.outputs, kernels, tensors, sums, nullptr, 1, channel, count, &pixel);
     }
   }
 }

@@ -25,7 +25,7 @@ struct Add {
 
 // Computes the pixels [begin, end).
 void AddPixels(const Add& add, const AddendData& a, const AddendData& b, const OutputKernels& kernels,
-               const OutputConstants& constants, void* output, int32_t begin, int32_t end);
+               const OutputTensors& tensors, int32_t begin, int32_t end);
 
 }  // namespace keras_ste
 

@@ -138,28 +138,28 @@ int32_t SumWindow(const AveragePool& p, const Window& w, int32_t channel, int32_
 }
 
 template <typename Sum>
-void StoreSums(const AveragePool& p, float places, const OutputKernels& kernels, const OutputConstants& constants,
-               const Sum* sums, int32_t channel, void* pixel) {
+void StoreSums(const AveragePool& p, float places, const OutputKernels& kernels, const OutputTensors& tensors,
+               const Sum* sums, int32_t channel, int64_t pixel) {
   const int32_t left = p.input.channels - channel;
   const int32_t count = left < kLanes ? left : kLanes;
   if (p.outputs.kind == OutputKind::kInt32) {
-    StoreChunk(p.outputs, kernels, constants, sums, nullptr, 1, channel, count, &pixel);
+    StoreChunk(p.outputs, kernels, tensors, sums, nullptr, 1, channel, count, &pixel);
     return;
   }
   float averages[kLanes];
   for (int32_t i = 0; i < kLanes; ++i) averages[i] = Scalar(static_cast<float>(sums[i]) / places);
-  StoreChunk(p.outputs, kernels, constants, averages, nullptr, 1, channel, count, &pixel);
+  StoreChunk(p.outputs, kernels, tensors, averages, nullptr, 1, channel, count, &pixel);
 }
 
-void PoolPixel(const AveragePool& p, const Window& w, const OutputKernels& kernels, const OutputConstants& constants,
-               void* pixel) {
+void PoolPixel(const AveragePool& p, const Window& w, const OutputKernels& kernels, const OutputTensors& tensors,
+               int64_t pixel) {
   const float places = static_cast<float>(Places(w));
   if (p.input.kind == InputKind::kFloat32) {
     float sums[kLanes];
     for (int32_t channel = 0; channel < p.input.channels; channel += kLanes) {
       const int32_t left = p.input.channels - channel;
       SumFloats(p, w, channel, left < kLanes ? left : kLanes, sums);
-      StoreSums(p, places, kernels, constants, sums, channel, pixel);
+      StoreSums(p, places, kernels, tensors, sums, channel, pixel);
     }
     return;
   }
@@ -167,7 +167,7 @@ void PoolPixel(const AveragePool& p, const Window& w, const OutputKernels& kerne
   for (int32_t first = 0; first < p.input.channels;) {
     const int32_t end = first + SumWindow(p, w, first, sums);
     for (int32_t channel = first; channel < end && channel < p.input.channels; channel += kLanes) {
-      StoreSums(p, places, kernels, constants, sums + (channel - first), channel, pixel);
+      StoreSums(p, places, kernels, tensors, sums + (channel - first), channel, pixel);
     }
     first = end;
   }
@@ -176,18 +176,17 @@ void PoolPixel(const AveragePool& p, const Window& w, const OutputKernels& kerne
 }  // namespace
 
 void AveragePoolRows(const AveragePool& p, const void* input, const OutputKernels& kernels,
-                     const OutputConstants& constants, void* output, int32_t begin, int32_t end) {
+                     const OutputTensors& tensors, int32_t begin, int32_t end) {
   const int64_t image_bytes = PixelBytes(p.input) * p.h.in * p.w.in;
-  const int64_t pixel_bytes = static_cast<int64_t>(ElementBytes(p.outputs)) * OutputStride(p.outputs);
   for (int32_t row = begin; row < end; ++row) {
     const int32_t y = row % p.h.out;
     Window w = {static_cast<const char*>(input) + row / p.h.out * image_bytes, TapsInside(p.h, y), {0, 0},
                 y * p.h.stride - p.h.before, 0};
-    char* pixel = static_cast<char*>(output) + static_cast<int64_t>(row) * p.w.out * pixel_bytes;
-    for (int32_t x = 0; x < p.w.out; ++x, pixel += pixel_bytes) {
+    int64_t pixel = static_cast<int64_t>(row) * p.w.out;
+    for (int32_t x = 0; x < p.w.out; ++x, ++pixel) {
       w.columns = TapsInside(p.w, x);
       w.left = x * p.w.stride - p.w.before;
-      PoolPixel(p, w, kernels, constants, pixel);
+      PoolPixel(p, w, kernels, tensors, pixel);
     }
   }
 }

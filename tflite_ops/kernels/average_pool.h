@@ -19,7 +19,7 @@ struct AveragePool {
 
 // Computes the output rows [begin, end) of batch * h.out.
 void AveragePoolRows(const AveragePool& pool, const void* input, const OutputKernels& kernels,
-                     const OutputConstants& constants, void* output, int32_t begin, int32_t end);
+                     const OutputTensors& tensors, int32_t begin, int32_t end);
 
 }  // namespace keras_ste
 

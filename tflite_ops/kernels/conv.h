@@ -50,10 +50,10 @@ struct Conv {
   Outputs outputs;
 };
 
-// The constant tensors of one op.
-struct ConvConstants {
+// The tensors of one op, but for the input.
+struct ConvTensors {
   const uint32_t* filter;
-  OutputConstants outputs;
+  OutputTensors outputs;
 };
 
 static inline bool Packed(const Conv& c) { return c.input == InputKind::kPacked; }

@@ -18,16 +18,15 @@ void LookUp(const Convert& c, const void* pixel, const float* table, int32_t cha
 }  // namespace
 
 void ConvertPixels(const Convert& c, const void* input, const float* table, const OutputKernels& kernels,
-                   const OutputConstants& constants, void* output, int32_t begin, int32_t end) {
+                   const OutputTensors& tensors, int32_t begin, int32_t end) {
   const int32_t channels = c.input.channels;
-  const int64_t pixel_bytes = static_cast<int64_t>(ElementBytes(c.outputs)) * OutputStride(c.outputs);
   for (int32_t p = begin; p < end; ++p) {
     const void* from = static_cast<const char*>(input) + p * PixelBytes(c.input);
-    void* to = static_cast<char*>(output) + p * pixel_bytes;
+    const int64_t to = p;
     for (int32_t channel = 0; channel < channels; channel += kLanes) {
       const int32_t count = channels - channel < kLanes ? channels - channel : kLanes;
       if (c.input.kind == InputKind::kFloat32 && count == kLanes) {  // as they are
-        StoreChunk(c.outputs, kernels, constants, static_cast<const float*>(from) + channel, nullptr, 1, channel, count,
+        StoreChunk(c.outputs, kernels, tensors, static_cast<const float*>(from) + channel, nullptr, 1, channel, count,
                    &to);
         continue;
       }
@@ -37,7 +36,7 @@ void ConvertPixels(const Convert& c, const void* input, const float* table, cons
       } else {
         LoadFloats(c.input, from, channel, count, lanes);
       }
-      StoreChunk(c.outputs, kernels, constants, lanes, nullptr, 1, channel, count, &to);
+      StoreChunk(c.outputs, kernels, tensors, lanes, nullptr, 1, channel, count, &to);
     }
   }
 }

@@ -16,7 +16,7 @@ struct Convert {
 // Converts the pixels [begin, end). Where `table` is not null, the numbers are those that it has for codes: 2^bits
 // floats for all channels or for each.
 void ConvertPixels(const Convert& convert, const void* input, const float* table, const OutputKernels& kernels,
-                   const OutputConstants& constants, void* output, int32_t begin, int32_t end);
+                   const OutputTensors& tensors, int32_t begin, int32_t end);
 
 }  // namespace keras_ste
 

@@ -102,8 +102,7 @@ int32_t UnitsOfRow(const Depthwise& d, const DepthwiseKernels& k) { return CeilD
 template <typename X, typename Sum>
 void Run(const Depthwise& d, const DepthDot<X, Sum>* dots, int32_t taps, int32_t pixels,
          const OutputKernels& output_kernels, const X* weights, const int32_t* offsets,
-         const OutputConstants& constants, const X* image, char* output, int32_t begin, int32_t end) {
-  const int64_t pixel_bytes = static_cast<int64_t>(OutputStride(d.outputs)) * ElementBytes(d.outputs);
+         const OutputTensors& tensors, const X* image, int32_t begin, int32_t end) {
   const int64_t step = static_cast<int64_t>(d.w.stride) * Lanes(d);
   const int32_t units_of_row = CeilDiv(d.w.out, pixels);
   for (int32_t unit = begin; unit < end; ++unit) {
@@ -111,15 +110,13 @@ void Run(const Depthwise& d, const DepthDot<X, Sum>* dots, int32_t taps, int32_t
     const int32_t count = d.w.out - x < pixels ? d.w.out - x : pixels;
     const int64_t top = row / d.h.out * Reach(d.h) + static_cast<int64_t>(row % d.h.out) * d.h.stride;
     const X* input = image + top * Reach(d.w) * Lanes(d) + x * step;
-    void* places[kMaxTileRows];
-    for (int32_t p = 0; p < count; ++p) {
-      places[p] = output + (static_cast<int64_t>(row) * d.w.out + x + p) * pixel_bytes;
-    }
+    int64_t places[kMaxTileRows];
+    for (int32_t p = 0; p < count; ++p) places[p] = static_cast<int64_t>(row) * d.w.out + x + p;
     for (int32_t chunk = 0; chunk < Chunks(d); ++chunk) {
       alignas(64) Sum sums[kMaxTileRows * kChunk];
       const int32_t channel = chunk * kChunk, left = d.outputs.channels - channel;
       dots[count](input + channel, step, offsets, taps, weights + static_cast<int64_t>(channel) * PaddedTaps(d), sums);
-      StoreChunk(d.outputs, output_kernels, constants, sums, nullptr, count, channel, left < kChunk ? left : kChunk,
+      StoreChunk(d.outputs, output_kernels, tensors, sums, nullptr, count, channel, left < kChunk ? left : kChunk,
                  places);
     }
   }
@@ -174,20 +171,19 @@ void StageDepthwise(const Depthwise& d, const DepthwiseKernels& kernels, const v
 int32_t DepthwiseUnits(const Depthwise& d, const DepthwiseKernels& k) { return d.batch * d.h.out * UnitsOfRow(d, k); }
 
 void StagedDepthwise(const Depthwise& d, const DepthwiseKernels& k, const OutputKernels& output_kernels,
-                     const void* weights, const void* tables, const OutputConstants& constants, const void* image,
-                     void* output, int32_t begin, int32_t end) {
+                     const void* weights, const void* tables, const OutputTensors& tensors, const void* image,
+                     int32_t begin, int32_t end) {
   const int32_t* offsets = static_cast<const int32_t*>(tables);
-  char* out = static_cast<char*>(output);
   if (Floats(d)) {
-    Run(d, k.floats, Taps(d), k.pixels, output_kernels, static_cast<const float*>(weights), offsets, constants,
-        static_cast<const float*>(image), out, begin, end);
+    Run(d, k.floats, Taps(d), k.pixels, output_kernels, static_cast<const float*>(weights), offsets, tensors,
+        static_cast<const float*>(image), begin, end);
     return;
   }
   const bool narrow = LargestDepthwiseSum(d) <= INT16_MAX;
   const bool by_three = d.w.kernel == 3 && d.w.stride == 1 && d.w.dilation == 1 && k.narrow_by_three[1] != nullptr;
   Run(d, !narrow ? k.wide : by_three ? k.narrow_by_three : k.narrow, narrow ? Taps(d) : PaddedTaps(d), k.pixels,
-      output_kernels, static_cast<const int16_t*>(weights), offsets, constants, static_cast<const int16_t*>(image), out,
-      begin, end);
+      output_kernels, static_cast<const int16_t*>(weights), offsets, tensors, static_cast<const int16_t*>(image), begin,
+      end);
 }
 
 }  // namespace keras_ste

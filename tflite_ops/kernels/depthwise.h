@@ -34,7 +34,7 @@ int64_t LargestDepthwiseSum(const Depthwise& d);
 
 // Computes the output pixels [begin, end).
 void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter,
-                     const OutputConstants& constants, const void* input, void* output, int32_t begin, int32_t end);
+                     const OutputTensors& tensors, const void* input, int32_t begin, int32_t end);
 
 // The same by way of an image with padding, whose memory the caller owns, as that of the weights and of the tables.
 
@@ -55,8 +55,8 @@ void StageDepthwise(const Depthwise& d, const DepthwiseKernels& kernels, const v
 // Computes the units [begin, end) of DepthwiseUnits().
 int32_t DepthwiseUnits(const Depthwise& d, const DepthwiseKernels& kernels);
 void StagedDepthwise(const Depthwise& d, const DepthwiseKernels& kernels, const OutputKernels& output_kernels,
-                     const void* weights, const void* tables, const OutputConstants& constants, const void* image,
-                     void* output, int32_t begin, int32_t end);
+                     const void* weights, const void* tables, const OutputTensors& tensors, const void* image,
+                     int32_t begin, int32_t end);
 
 }  // namespace keras_ste
 

@@ -201,13 +201,12 @@ Sum SumOfProducts(const Conv& c, const X* input, const uint32_t* filter, const W
 
 // Runs `sum_of(window, filter, group)` for all filters of the pixels [begin, end) and stores what the output wants.
 template <typename Sum, typename SumOf>
-void ForEachOutput(const Conv& c, const ConvConstants& k, const float* scales, void* output, int32_t begin, int32_t end,
+void ForEachOutput(const Conv& c, const ConvTensors& k, const float* scales, int32_t begin, int32_t end,
                    SumOf sum_of) {
-  const int64_t bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
   for (int32_t pixel = begin; pixel < end; ++pixel) {
     const Window win = WindowAt(c, pixel);
     const Place place = PlaceOf(c, pixel);
-    void* at = static_cast<char*>(output) + OutputIndex(c, place.image, place.y, place.x) * bytes;
+    const int64_t number = OutputIndex(c, place.image, place.y, place.x);
     for (int32_t first = 0; first < Filters(c); first += kChunk) {
       const int32_t count = Filters(c) - first < kChunk ? Filters(c) - first : kChunk;
       Sum sums[kChunk] = {};
@@ -216,16 +215,16 @@ void ForEachOutput(const Conv& c, const ConvConstants& k, const float* scales, v
         sums[i] = sum_of(win, k.filter + o * FilterStride(c), o / GroupFilters(c));
       }
       StoreChunk(c.outputs, portable::kOutput, k.outputs, sums, scales == nullptr ? nullptr : scales + win.image, 1,
-                 first, count, &at);
+                 first, count, &number);
     }
   }
 }
 
 template <typename Sum, typename X>
-void RunUnpacked(const Conv& c, const ConvConstants& k, const void* input, const float* scales, void* output,
-                 int32_t begin, int32_t end) {
+void RunUnpacked(const Conv& c, const ConvTensors& k, const void* input, const float* scales, int32_t begin,
+                 int32_t end) {
   const X* x = static_cast<const X*>(input);
-  ForEachOutput<Sum>(c, k, scales, output, begin, end, [&](const Window& win, const uint32_t* filter, int32_t group) {
+  ForEachOutput<Sum>(c, k, scales, begin, end, [&](const Window& win, const uint32_t* filter, int32_t group) {
     return SumOfProducts<Sum, X>(c, x, filter, win, group);
   });
 }
@@ -252,30 +251,30 @@ void DirectStage(const Conv& c, const void* input, void* scratch, int32_t begin,
   }
 }
 
-void DirectConv(const Conv& c, const ConvConstants& k, const void* input, const void* scratch, void* output,
-                int32_t begin, int32_t end) {
+void DirectConv(const Conv& c, const ConvTensors& k, const void* input, const void* scratch, int32_t begin,
+                int32_t end) {
   if (c.quantize_rows) {
     RunUnpacked<int32_t, int8_t>(c, k, static_cast<const char*>(scratch) + ScalesBytes(c),
-                                 static_cast<const float*>(scratch), output, begin, end);
+                                 static_cast<const float*>(scratch), begin, end);
     return;
   }
   switch (c.input) {
     case InputKind::kPacked: {
       const uint32_t* x = static_cast<const uint32_t*>(input);
-      ForEachOutput<int32_t>(c, k, nullptr, output, begin, end,
+      ForEachOutput<int32_t>(c, k, nullptr, begin, end,
                              [&](const Window& win, const uint32_t* filter, int32_t group) {
                                return PackedSum(c, x, filter, win, group);
                              });
       break;
     }
     case InputKind::kFloat32:
-      RunUnpacked<float, float>(c, k, input, nullptr, output, begin, end);
+      RunUnpacked<float, float>(c, k, input, nullptr, begin, end);
       break;
     case InputKind::kInt8:
-      RunUnpacked<int32_t, int8_t>(c, k, input, nullptr, output, begin, end);
+      RunUnpacked<int32_t, int8_t>(c, k, input, nullptr, begin, end);
       break;
     case InputKind::kUInt8:
-      RunUnpacked<int32_t, uint8_t>(c, k, input, nullptr, output, begin, end);
+      RunUnpacked<int32_t, uint8_t>(c, k, input, nullptr, begin, end);
       break;
   }
 }

@@ -14,9 +14,9 @@ size_t DirectScratchBytes(const Conv& conv);
 int32_t DirectStageUnits(const Conv& conv);
 void DirectStage(const Conv& conv, const void* input, void* scratch, int32_t begin_unit, int32_t end_unit);
 
-// Computes the output pixels [begin, end). `input` and `output` as docs/ops.md lays them out.
-void DirectConv(const Conv& conv, const ConvConstants& constants, const void* input, const void* scratch, void* output,
-                int32_t begin, int32_t end);
+// Computes the output pixels [begin, end). `input` and the tensors as docs/ops.md lays them out.
+void DirectConv(const Conv& conv, const ConvTensors& tensors, const void* input, const void* scratch, int32_t begin,
+                int32_t end);
 
 }  // namespace keras_ste
 

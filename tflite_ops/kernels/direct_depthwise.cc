@@ -60,17 +60,16 @@ void AddWindow(const Depthwise& d, const uint32_t* filter, const void* input, in
 }
 
 template <typename Sum>
-void Run(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter, const OutputConstants& constants,
-         const void* input, void* output, int32_t begin, int32_t end) {
-  const int64_t pixel_bytes = static_cast<int64_t>(OutputStride(d.outputs)) * ElementBytes(d.outputs);
+void Run(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter, const OutputTensors& tensors,
+         const void* input, int32_t begin, int32_t end) {
   for (int32_t pixel = begin; pixel < end; ++pixel) {
-    void* place = static_cast<char*>(output) + pixel * pixel_bytes;
+    const int64_t place = pixel;
     for (int32_t channel = 0; channel < d.outputs.channels; channel += kChunk) {
       const int32_t left = d.outputs.channels - channel;
       const int32_t count = left < kChunk ? left : kChunk;
       Sum sums[kChunk] = {};
       AddWindow(d, filter, input, pixel, channel, count, sums);
-      StoreChunk(d.outputs, kernels, constants, sums, nullptr, 1, channel, count, &place);
+      StoreChunk(d.outputs, kernels, tensors, sums, nullptr, 1, channel, count, &place);
     }
   }
 }
@@ -82,11 +81,11 @@ int64_t LargestDepthwiseSum(const Depthwise& d) {
 }
 
 void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter,
-                     const OutputConstants& constants, const void* input, void* output, int32_t begin, int32_t end) {
+                     const OutputTensors& tensors, const void* input, int32_t begin, int32_t end) {
   if (d.input.kind == InputKind::kFloat32) {
-    Run<float>(d, kernels, filter, constants, input, output, begin, end);
+    Run<float>(d, kernels, filter, tensors, input, begin, end);
   } else {
-    Run<int32_t>(d, kernels, filter, constants, input, output, begin, end);
+    Run<int32_t>(d, kernels, filter, tensors, input, begin, end);
   }
 }
 

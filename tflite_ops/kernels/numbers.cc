@@ -14,12 +14,22 @@ void LoadBytes(const Numbers& n, const void* pixel, int32_t channel, int32_t cou
   for (int32_t i = 0; i < count; ++i) lanes[i] = Scalar(static_cast<float>(bytes[i] - n.zero_point));
 }
 
-void LoadCodes(const Numbers& n, const void* pixel, int32_t channel, float* lanes) {
+// 32 channels that share a word.
+void LoadWord(const Numbers& n, const void* pixel, int32_t channel, float* lanes) {
   uint8_t codes[32];
   int32_t worths[32];
   CodesOfPlanes(static_cast<const uint32_t*>(pixel) + channel / 32, WordsOf(n.channels), n.codes.bits, codes);
   LoadWorths(n.codes, n.zero_point, codes, worths);
   for (int32_t i = 0; i < 32; ++i) lanes[i] = Scalar(static_cast<float>(worths[i]));
+}
+
+void LoadCodes(const Numbers& n, const void* pixel, int32_t channel, int32_t count, float* lanes) {
+  const int32_t first = channel % 32;
+  if (first == 0) return LoadWord(n, pixel, channel, lanes);
+  float both[64];
+  LoadWord(n, pixel, channel - first, both);
+  if (first + count > 32) LoadWord(n, pixel, channel - first + 32, both + 32);
+  memcpy(lanes, both + first, static_cast<size_t>(count) * sizeof(float));
 }
 
 }  // namespace
@@ -30,7 +40,7 @@ void LoadFloats(const Numbers& n, const void* pixel, int32_t channel, int32_t co
       memcpy(lanes, static_cast<const float*>(pixel) + channel, static_cast<size_t>(count) * sizeof(float));
       break;
     case InputKind::kPacked:
-      LoadCodes(n, pixel, channel, lanes);
+      LoadCodes(n, pixel, channel, count, lanes);
       break;
     case InputKind::kInt8:
       LoadBytes<int8_t>(n, pixel, channel, count, lanes);

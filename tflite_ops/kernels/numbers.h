@@ -28,8 +28,7 @@ static inline int64_t PixelBytes(const Numbers& n) {
   return (words ? int64_t{4} : int64_t{1}) * PixelElements(n);
 }
 
-// The channels [channel, channel + count) of a pixel, `channel` a multiple of 32 and count <= 32; lanes from `count` on
-// may become anything.
+// The channels [channel, channel + count) of a pixel, count <= 32; lanes from `count` on may become anything.
 void LoadFloats(const Numbers& numbers, const void* pixel, int32_t channel, int32_t count, float* lanes);
 
 // What 32 codes are worth, less `zero_point`: `codes` are their bits as unsigned numbers.

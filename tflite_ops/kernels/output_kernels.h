@@ -13,7 +13,7 @@ constexpr int32_t kMaxTileRows = 8;    // no kernel computes more pixels at once
 // How sums become floats: clamp(sum * multiplier * scale + bias), multiplied in this order.
 struct Scaling {
   const float* multiplier;  // of each channel
-  const float* scale;       // one for all of them, or null
+  const float* scales;      // of each row, or null
   const float* bias;        // of each channel
   float low, high;
 };
@@ -38,11 +38,20 @@ struct PlaneWords {
   uint32_t* At(int32_t row) const { return static_cast<uint32_t*>(rows[row]) + first; }
 };
 
+// What is done to 32 floats of each row. kPrelu: x > 0 ? x : x * lane. kMaximum and kMinimum keep a NaN.
+enum class Combination : uint8_t { kAdd, kMultiply, kMaximum, kMinimum, kPrelu, kAddRows, kStore };
+struct Combine {
+  Combination how;
+  const float* lanes;        // of all rows; not of the last two
+  const float* const* rows;  // kAddRows
+  float* const* out;         // kStore: where each row is written to besides
+};
+
 // The sums of row r begin at sums[r * kChunk].
 struct OutputKernels {
-  // n <= 32 sums of one row.
-  void (*scale_int32)(const int32_t* sums, const Scaling& scaling, int32_t n, float* out);
-  void (*scale_float)(const float* sums, const Scaling& scaling, int32_t n, float* out);
+  // n <= 32 sums of each row.
+  void (*scale_int32)(const int32_t* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out);
+  void (*scale_float)(const float* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out);
   // The codes of 32 sums of each row, one word of each plane: a code is the number of thresholds that the sum reaches, of
   // 2^bits - 1 that do not descend, thresholds[t * stride + lane].
   void (*codes_int32)(const int32_t* sums, int32_t rows, const int32_t* thresholds, int64_t stride, const PlaneWords& out);
@@ -51,6 +60,8 @@ struct OutputKernels {
   void (*requantize_int8)(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n, int8_t* const* out);
   void (*requantize_int16)(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n,
                            int16_t* const* out);
+  // `count` combinations, one after the other, of the floats of each row, which begin at floats[r * kChunk].
+  void (*combine)(const Combine* steps, int32_t count, int32_t rows, float* floats);
 };
 
 namespace portable {

@@ -3,6 +3,8 @@
 #ifndef KERAS_STE_KERNELS_OUTPUT_LOOPS_H_
 #define KERAS_STE_KERNELS_OUTPUT_LOOPS_H_
 
+#include <string.h>
+
 #include "kernels/conv.h"
 #include "kernels/kernel_table.h"
 #include "kernels/scalar.h"
@@ -10,18 +12,69 @@
 namespace keras_ste {
 
 template <typename Sum>
-static inline void ScaleLoop(const Sum* sums, const Scaling& scaling, int32_t n, float* out) {
-  const Scaling s = scaling;  // which `out` does not change
-  if (s.scale == nullptr) {
+static inline void ScaleRow(const Sum* sums, const float* multiplier, const float* bias, float low, float high,
+                            const float* scale, int32_t n, float* out) {
+  if (scale == nullptr) {
     for (int32_t i = 0; i < n; ++i) {
-      out[i] = Scalar(Clamp(static_cast<float>(sums[i]) * s.multiplier[i] + s.bias[i], s.low, s.high));
+      out[i] = Scalar(Clamp(static_cast<float>(sums[i]) * multiplier[i] + bias[i], low, high));
     }
     return;
   }
-  const float scale = *s.scale;
   for (int32_t i = 0; i < n; ++i) {
-    const float product = Scalar(static_cast<float>(sums[i]) * s.multiplier[i]);
-    out[i] = Scalar(Clamp(product * scale + s.bias[i], s.low, s.high));
+    const float product = Scalar(static_cast<float>(sums[i]) * multiplier[i]);
+    out[i] = Scalar(Clamp(product * *scale + bias[i], low, high));
+  }
+}
+
+template <typename Sum>
+static inline void ScaleLoop(const Sum* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out) {
+  const Scaling s = scaling;  // which `out` does not change
+  float multiplier[kChunk], bias[kChunk];  // nor these copies
+  memcpy(multiplier, s.multiplier, static_cast<size_t>(n) * sizeof(float));
+  memcpy(bias, s.bias, static_cast<size_t>(n) * sizeof(float));
+  for (int32_t r = 0; r < rows; ++r, sums += kChunk) {
+    float scale = 1;
+    if (s.scales != nullptr) scale = s.scales[r];
+    const float* factor = s.scales == nullptr ? nullptr : &scale;
+    if (n == kChunk) {  // a number that compilers know
+      ScaleRow(sums, multiplier, bias, s.low, s.high, factor, kChunk, out[r]);
+    } else {
+      ScaleRow(sums, multiplier, bias, s.low, s.high, factor, n, out[r]);
+    }
+  }
+}
+
+static inline float CombineOne(Combination how, float x, float operand) {
+  switch (how) {
+    case Combination::kAdd:
+    case Combination::kAddRows:
+      return x + operand;
+    case Combination::kMultiply:
+      return x * operand;
+    case Combination::kMaximum:
+      return x < operand ? operand : x;
+    case Combination::kMinimum:
+      return x > operand ? operand : x;
+    case Combination::kPrelu:
+      return x > 0 ? x : x * operand;
+    case Combination::kStore:
+      break;
+  }
+  return x;
+}
+
+static inline void CombineLoop(const Combine* steps, int32_t count, int32_t rows, float* floats) {
+  for (int32_t s = 0; s < count; ++s) {
+    const Combine& step = steps[s];
+    for (int32_t r = 0; r < rows; ++r) {
+      float* row = floats + r * kChunk;
+      if (step.how == Combination::kStore) {
+        memcpy(step.out[r], row, kChunk * sizeof(float));
+        continue;
+      }
+      const float* operands = step.how == Combination::kAddRows ? step.rows[r] : step.lanes;
+      for (int32_t i = 0; i < kChunk; ++i) row[i] = Scalar(CombineOne(step.how, row[i], operands[i]));
+    }
   }
 }
 

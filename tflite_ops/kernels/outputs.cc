@@ -13,11 +13,11 @@ constexpr float kOnes[kChunk] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
                                  1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 constexpr float kZeros[kChunk] = {};
 
-// One chunk of one pixel.
+// One chunk of a few pixels.
 struct Chunk {
   const Outputs& outputs;
   const OutputKernels& kernels;
-  const OutputConstants& constants;
+  const OutputTensors& tensors;
   int32_t channel, count;
 };
 
@@ -25,27 +25,29 @@ const float* FloatsAt(const void* constant, int32_t channel, const float* absent
   return constant == nullptr ? absent : static_cast<const float*>(constant) + channel;
 }
 
-void Scale(const OutputKernels& k, const int32_t* sums, const Scaling& scaling, int32_t n, float* out) {
-  k.scale_int32(sums, scaling, n, out);
+void Scale(const OutputKernels& k, const int32_t* sums, int32_t rows, const Scaling& scaling, int32_t n,
+           float* const* out) {
+  k.scale_int32(sums, rows, scaling, n, out);
 }
-void Scale(const OutputKernels& k, const float* sums, const Scaling& scaling, int32_t n, float* out) {
-  k.scale_float(sums, scaling, n, out);
+void Scale(const OutputKernels& k, const float* sums, int32_t rows, const Scaling& scaling, int32_t n,
+           float* const* out) {
+  k.scale_float(sums, rows, scaling, n, out);
 }
 
 // (sum * multiplier) * scale + bias where there is a multiplier for each channel; a single one is multiplied with the
 // scale first. So do the layers.
 template <typename Sum>
-void StoreFloats(const Chunk& c, const Sum* sums, const float* scale, float* out) {
+void ScaleSums(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, float* const* out) {
   const Outputs& o = c.outputs;
-  const float* bias = FloatsAt(c.constants.bias, c.channel, kZeros);
-  const float* multiplier = FloatsAt(c.constants.multiplier, o.one_multiplier ? 0 : c.channel, kOnes);
-  float factor;
+  const float* bias = FloatsAt(c.tensors.bias, c.channel, kZeros);
+  const float* multiplier = FloatsAt(c.tensors.multiplier, o.one_multiplier ? 0 : c.channel, kOnes);
+  float factors[kMaxTileRows];
   if (o.one_multiplier) {
-    factor = scale == nullptr ? *multiplier : Scalar(*multiplier * *scale);
+    for (int32_t r = 0; r < rows; ++r) factors[r] = scales == nullptr ? *multiplier : Scalar(*multiplier * scales[r]);
     multiplier = kOnes;
-    scale = &factor;
+    scales = factors;
   }
-  Scale(c.kernels, sums, {multiplier, scale, bias, o.activation_min, o.activation_max}, c.count, out);
+  Scale(c.kernels, sums, rows, {multiplier, scales, bias, o.activation_min, o.activation_max}, c.count, out);
 }
 
 void CodesOf(const OutputKernels& k, const int32_t* sums, int32_t rows, const int32_t* thresholds, int64_t stride,
@@ -111,7 +113,7 @@ void StorePartOfWords(const Chunk& c, const Sum* sums, int32_t rows, const Sum* 
 template <typename Sum>
 void StorePacked(const Chunk& c, const Sum* sums, int32_t rows, void* const* pixels) {
   const Outputs& o = c.outputs;
-  const Sum* thresholds = static_cast<const Sum*>(c.constants.thresholds) + (o.one_threshold ? 0 : c.channel);
+  const Sum* thresholds = static_cast<const Sum*>(c.tensors.thresholds) + (o.one_threshold ? 0 : c.channel);
   if (c.count < kChunk || c.channel % 32 != 0) return StorePartOfWords(c, sums, rows, thresholds, pixels);
   const PlaneWords out = {o.codes.bits, FlipOf(o.codes), pixels, c.channel / 32, WordsOf(o.channels)};
   if (o.one_threshold) {
@@ -125,22 +127,24 @@ template <typename Out>
 void StoreQuantized(const Chunk& c, void (*requantize)(const int32_t*, int32_t, const Requantize&, int32_t, Out* const*),
                     const int32_t* sums, int32_t rows, void* const* pixels) {
   const Outputs& o = c.outputs;
-  const int32_t* bias = static_cast<const int32_t*>(c.constants.bias);
+  const int32_t* bias = static_cast<const int32_t*>(c.tensors.bias);
   const Requantize how = {bias == nullptr ? nullptr : bias + c.channel,
-                          static_cast<const int32_t*>(c.constants.multiplier) + c.channel,
-                          static_cast<const int32_t*>(c.constants.thresholds) + c.channel, o.zero_point, o.low, o.high};
+                          static_cast<const int32_t*>(c.tensors.multiplier) + c.channel,
+                          static_cast<const int32_t*>(c.tensors.thresholds) + c.channel, o.zero_point, o.low, o.high};
   Out* out[kMaxTileRows];
   for (int32_t r = 0; r < rows; ++r) out[r] = static_cast<Out*>(pixels[r]) + c.channel;
   requantize(sums, rows, how, c.count, out);
 }
 
-// The codes of floats that are scaled and clamped already: rounded half to even and moved by the zero point; 0 of a
-// NaN. Where 1.5 * 2^23 is added, the lowest bits of the sum are the integer.
+// The codes of floats that are scaled already: clamped, rounded half to even and moved by the zero point; 0 of a NaN.
+// Where 1.5 * 2^23 is added, the lowest bits of the sum are the integer.
 void RoundFloats(const Outputs& o, const float* floats, int32_t* codes) {
   constexpr float kRound = 12582912.0f;
   constexpr int32_t kBitsOfRound = 0x4B400000;
+  const float low = static_cast<float>(o.low - o.zero_point), high = static_cast<float>(o.high - o.zero_point);
   for (int32_t i = 0; i < kChunk; ++i) {
-    const float sum = Scalar(floats[i] + kRound);
+    const float clamped = Scalar(floats[i] < low ? low : floats[i] > high ? high : floats[i]);
+    const float sum = Scalar(clamped + kRound);
     int32_t bits = 0;
     memcpy(&bits, &sum, sizeof(bits));
     const bool number = (bits & 0x7FFFFFFF) <= 0x7F800000;
@@ -159,10 +163,8 @@ void StoreCodes(const Chunk& c, const int32_t* codes, uint32_t* pixel) {
   }
 }
 
-void StoreRounded(const Chunk& c, const float* sums, void* pixel) {
-  float floats[kChunk] = {};
+void StoreRounded(const Chunk& c, const float* floats, void* pixel) {
   int32_t codes[kChunk];
-  StoreFloats(c, sums, nullptr, floats);
   RoundFloats(c.outputs, floats, codes);
   if (c.outputs.kind == OutputKind::kPacked) {
     StoreCodes(c, codes, static_cast<uint32_t*>(pixel));
@@ -174,8 +176,6 @@ void StoreRounded(const Chunk& c, const float* sums, void* pixel) {
     for (int32_t i = 0; i < c.count; ++i) out[i] = static_cast<int16_t>(codes[i]);
   }
 }
-void StoreRounded(const Chunk&, const int32_t*, void*) {}
-
 void StoreIntegers(const Chunk& c, const int32_t* sums, int32_t rows, void* const* pixels) {
   if (c.outputs.kind == OutputKind::kInt8) {
     StoreQuantized(c, c.kernels.requantize_int8, sums, rows, pixels);
@@ -189,33 +189,184 @@ void StoreIntegers(const Chunk& c, const int32_t* sums, int32_t rows, void* cons
 }
 void StoreIntegers(const Chunk&, const float*, int32_t, void* const*) {}
 
-template <typename Sum>
-void Store(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, void* const* pixels) {
-  if (c.outputs.rounded) {
-    for (int32_t r = 0; r < rows; ++r) StoreRounded(c, sums + r * kChunk, pixels[r]);
-  } else if (c.outputs.kind == OutputKind::kPacked) {
-    StorePacked(c, sums, rows, pixels);
-  } else if (c.outputs.kind != OutputKind::kFloat32) {
-    StoreIntegers(c, sums, rows, pixels);
-  } else {
-    for (int32_t r = 0; r < rows; ++r, sums += kChunk) {
-      float* floats = static_cast<float*>(pixels[r]) + c.channel;
-      StoreFloats(c, sums, scales == nullptr ? nullptr : scales + r, floats);
+// Rows that go through floats together. Boards compute one at a time, and have little room on their stacks.
+#if defined(KERAS_STE_DIRECT_ONLY)
+constexpr int32_t kTailRows = 1;
+#else
+constexpr int32_t kTailRows = kMaxTileRows;
+#endif
+
+// The residual under a chunk: as it lies in the tensor, or what its numbers stand for, in `memory`.
+void FindResidual(const Chunk& c, int32_t rows, const int64_t* pixels, float* memory, const float** operands) {
+  const Tail& tail = c.outputs.tail;
+  const float* scale = FloatsAt(c.tensors.residual_scale, tail.one_residual_scale ? 0 : c.channel, nullptr);
+  const int64_t bytes = PixelBytes(tail.residual);
+  const bool as_it_lies = tail.residual.kind == InputKind::kFloat32 && scale == nullptr && c.count == kChunk;
+  for (int32_t r = 0; r < rows; ++r) {
+    const char* pixel = static_cast<const char*>(c.tensors.residual) + pixels[r] * bytes;
+    operands[r] = memory + r * kChunk;
+    if (as_it_lies) {
+      operands[r] = reinterpret_cast<const float*>(pixel) + c.channel;
+      continue;
     }
+    float* lanes = memory + r * kChunk;
+    LoadFloats(tail.residual, pixel, c.channel, c.count, lanes);
+    if (scale == nullptr) continue;
+    for (int32_t i = 0; i < c.count; ++i) lanes[i] = Scalar(lanes[i] * scale[tail.one_residual_scale ? 0 : i]);
+  }
+}
+
+// Of a step with constants.
+Combination CombinationOf(TailStep step) {
+  switch (step) {
+    case TailStep::kMultiply:
+      return Combination::kMultiply;
+    case TailStep::kMaximum:
+      return Combination::kMaximum;
+    case TailStep::kMinimum:
+      return Combination::kMinimum;
+    case TailStep::kPrelu:
+      return Combination::kPrelu;
+    case TailStep::kAdd:
+    case TailStep::kResidual:
+    case TailStep::kStore:
+      break;
+  }
+  return Combination::kAdd;
+}
+
+void StoreFloats(const Chunk& c, const float* floats, int32_t rows, const int64_t* pixels, float* out) {
+  for (int32_t r = 0; r < rows; ++r, floats += kChunk) {
+    float* to = out + pixels[r] * c.outputs.channels + c.channel;
+    if (c.count == kChunk) {  // a number that compilers know
+      memcpy(to, floats, kChunk * sizeof(float));
+    } else {
+      memcpy(to, floats, static_cast<size_t>(c.count) * sizeof(float));
+    }
+  }
+}
+
+// Where the floats of a chunk go in a tensor of floats.
+struct FloatPlaces {
+  float* at[kMaxTileRows];
+
+  FloatPlaces(const Chunk& c, int32_t rows, const int64_t* pixels, void* tensor) {
+    for (int32_t r = 0; r < rows; ++r) {
+      at[r] = static_cast<float*>(tensor) + pixels[r] * c.outputs.channels + c.channel;
+    }
+  }
+};
+
+// All steps of a whole chunk, in place, of at most kTailRows rows: each float goes through them in one go.
+void RunTail(const Chunk& c, int32_t rows, const int64_t* pixels, float* floats) {
+  const Tail& tail = c.outputs.tail;
+  alignas(64) float memory[kTailRows * kChunk];
+  const float* residual[kTailRows];
+  if (tail.adds) FindResidual(c, rows, pixels, memory, residual);
+  const FloatPlaces stored(c, tail.stores ? rows : 0, pixels, c.tensors.floats);
+  const float* constants = c.tensors.tail + c.channel;
+  Combine steps[kMostSteps];
+  for (int32_t s = 0; s < tail.length; ++s) {
+    if (tail.steps[s] == TailStep::kStore) {
+      steps[s] = {Combination::kStore, nullptr, nullptr, stored.at};
+    } else if (tail.steps[s] == TailStep::kResidual) {
+      steps[s] = {Combination::kAddRows, nullptr, residual, nullptr};
+    } else {
+      steps[s] = {CombinationOf(tail.steps[s]), constants, nullptr, nullptr};
+      constants += c.outputs.channels;
+    }
+  }
+  c.kernels.combine(steps, tail.length, rows, floats);
+}
+
+// The last chunk may have fewer constants, and room for fewer floats, than the kernels read and write: one step at a time.
+void RunPartialTail(const Chunk& c, int32_t rows, const int64_t* pixels, float* floats) {
+  const Tail& tail = c.outputs.tail;
+  const float* constants = c.tensors.tail + c.channel;
+  for (int32_t s = 0; s < tail.length; ++s) {
+    if (tail.steps[s] == TailStep::kStore) {
+      StoreFloats(c, floats, rows, pixels, c.tensors.floats);
+      continue;
+    }
+    if (tail.steps[s] == TailStep::kResidual) {
+      float memory[kTailRows * kChunk] = {};
+      const float* residual[kTailRows];
+      FindResidual(c, rows, pixels, memory, residual);
+      const Combine step = {Combination::kAddRows, nullptr, residual, nullptr};
+      c.kernels.combine(&step, 1, rows, floats);
+      continue;
+    }
+    float whole[kChunk] = {};
+    memcpy(whole, constants, static_cast<size_t>(c.count) * sizeof(float));
+    constants += c.outputs.channels;
+    const Combine step = {CombinationOf(tail.steps[s]), whole, nullptr, nullptr};
+    c.kernels.combine(&step, 1, rows, floats);
+  }
+}
+
+// Where each pixel begins in the output tensor.
+struct Places {
+  void* at[kMaxTileRows];
+
+  Places(const Chunk& c, int32_t rows, const int64_t* pixels) {
+    const int64_t bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
+    for (int32_t r = 0; r < rows; ++r) at[r] = static_cast<char*>(c.tensors.output) + pixels[r] * bytes;
+  }
+};
+
+// Sums that are the output, when scaled.
+template <typename Sum>
+void StoreScaled(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, const int64_t* pixels) {
+  ScaleSums(c, sums, scales, rows, FloatPlaces(c, rows, pixels, c.tensors.output).at);
+}
+
+// Sums that become floats first, of at most kTailRows rows.
+template <typename Sum>
+void StoreByFloats(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, const int64_t* pixels) {
+  const Outputs& o = c.outputs;
+  const Places places(c, rows, pixels);
+  alignas(64) float floats[kTailRows * kChunk];
+  float* of_rows[kTailRows];
+  for (int32_t r = 0; r < rows; ++r) of_rows[r] = floats + r * kChunk;
+  if (c.count < kChunk) memset(floats, 0, sizeof(floats));
+  ScaleSums(c, sums, scales, rows, of_rows);
+  if (o.tail.length > 0) (c.count == kChunk ? RunTail : RunPartialTail)(c, rows, pixels, floats);
+  if (o.rounded) {
+    for (int32_t r = 0; r < rows; ++r) StoreRounded(c, floats + r * kChunk, places.at[r]);
+  } else if (o.kind == OutputKind::kPacked) {
+    StorePacked(c, floats, rows, places.at);
+  } else {
+    StoreFloats(c, floats, rows, pixels, static_cast<float*>(c.tensors.output));
+  }
+}
+
+template <typename Sum>
+void Store(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, const int64_t* pixels) {
+  const Outputs& o = c.outputs;
+  if (o.rounded || o.tail.length > 0) {
+    for (int32_t r = 0; r < rows; r += kTailRows) {
+      const int32_t count = rows - r < kTailRows ? rows - r : kTailRows;
+      StoreByFloats(c, sums + r * kChunk, scales == nullptr ? nullptr : scales + r, count, pixels + r);
+    }
+  } else if (o.kind == OutputKind::kFloat32) {
+    StoreScaled(c, sums, scales, rows, pixels);
+  } else if (o.kind == OutputKind::kPacked) {
+    StorePacked(c, sums, rows, Places(c, rows, pixels).at);
+  } else {
+    StoreIntegers(c, sums, rows, Places(c, rows, pixels).at);
   }
 }
 
 }  // namespace
 
-void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputConstants& constants,
-                const int32_t* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,
-                void* const* pixels) {
-  Store<int32_t>({outputs, kernels, constants, channel, count}, sums, scales, rows, pixels);
+void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, const int32_t* sums,
+                const float* scales, int32_t rows, int32_t channel, int32_t count, const int64_t* pixels) {
+  Store<int32_t>({outputs, kernels, tensors, channel, count}, sums, scales, rows, pixels);
 }
 
-void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputConstants& constants, const float* sums,
-                const float* scales, int32_t rows, int32_t channel, int32_t count, void* const* pixels) {
-  Store<float>({outputs, kernels, constants, channel, count}, sums, scales, rows, pixels);
+void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, const float* sums,
+                const float* scales, int32_t rows, int32_t channel, int32_t count, const int64_t* pixels) {
+  Store<float>({outputs, kernels, tensors, channel, count}, sums, scales, rows, pixels);
 }
 
 }  // namespace keras_ste

@@ -7,11 +7,26 @@
 
 #include "kernels/bits.h"
 #include "kernels/codes.h"
+#include "kernels/numbers.h"
 #include "kernels/output_kernels.h"
 
 namespace keras_ste {
 
 enum class OutputKind : uint8_t { kFloat32, kPacked, kInt32, kInt8, kInt16 };
+
+// What is done to scaled sums, one element at a time, each step rounded once: all but the last two have a row of
+// constants, one for each channel.
+enum class TailStep : uint8_t { kAdd, kMultiply, kMaximum, kMinimum, kPrelu, kResidual, kStore };
+constexpr int32_t kMostSteps = 12;
+
+struct Tail {
+  int32_t length;  // 0 where there is none
+  TailStep steps[kMostSteps];
+  bool stores;              // the floats of step kStore are an output of their own
+  bool adds;                // has a residual
+  bool one_residual_scale;  // for all channels
+  Numbers residual;
+};
 
 struct Outputs {
   OutputKind kind;
@@ -20,15 +35,21 @@ struct Outputs {
   bool one_multiplier;                 // kFloat32, rounded: the multiplier is one number, not one a channel
   bool one_threshold;                  // kPacked: all channels share theirs
   bool rounded;                        // kPacked, kInt8, kInt16 of sums that are floats: scaled, clamped and rounded
-  float activation_min, activation_max;  // kFloat32, rounded
+  float activation_min, activation_max;  // kFloat32, or before a tail
   int32_t zero_point, low, high;       // kInt8, kInt16, rounded
+  Tail tail;
 };
 
-// The constant tensors, as docs/ops.md describes them; null where absent.
-struct OutputConstants {
+// The tensors, as docs/ops.md describes them; null where absent.
+struct OutputTensors {
   const void* multiplier;
   const void* bias;
   const void* thresholds;  // kInt8, kInt16: shifts
+  const float* tail;       // the rows of constants of its steps
+  const void* residual;
+  const float* residual_scale;
+  void* output;
+  float* floats;           // what the tail stores
 };
 
 // The elements, of ElementBytes() each, of one pixel.
@@ -45,16 +66,15 @@ static inline bool SharesWords(const Outputs& o, int32_t step) {
 }
 
 // Stores the channels [channel, channel + count) of `rows` pixels, count <= 32, from their sums[row * 32 + lane].
-//   scales     of each row, multiplied to the sums besides, or null: kFloat32 only
-//   pixels     where each output pixel begins
+//   scales     of each row, multiplied to the sums besides, or null: kFloat32, or with a tail
+//   pixels     the number of each output pixel
 // Of lanes from `count` on the sums may be anything. Chunks that share words are stored by one thread in the order of
 // their channels.
-void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputConstants& constants,
-                const int32_t* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,
-                void* const* pixels);
+void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, const int32_t* sums,
+                const float* scales, int32_t rows, int32_t channel, int32_t count, const int64_t* pixels);
 // The same from sums that are floats: kFloat32, kPacked and what is rounded.
-void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputConstants& constants, const float* sums,
-                const float* scales, int32_t rows, int32_t channel, int32_t count, void* const* pixels);
+void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, const float* sums,
+                const float* scales, int32_t rows, int32_t channel, int32_t count, const int64_t* pixels);
 
 }  // namespace keras_ste
 

@@ -152,14 +152,14 @@ struct Tile {
   int64_t first_sum[kTilePlaces];      // the staged pixel under the first tap, where bytes are added up
   const int32_t* start[kTilePlaces];   // starting sums of all chunks
   float scales[kTilePlaces];           // where rows are quantized
-  void* outputs[kTilePlaces];
+  int64_t outputs[kTilePlaces];        // their numbers
 };
 
 // Where the tiles are: what belongs to the next pixel.
 struct Cursor {
   Place place;
   int64_t tap, sum;
-  char* output;
+  int64_t output;
   const int32_t* start;  // of the first column of its row
 };
 
@@ -168,20 +168,19 @@ struct Run {
   const Product p;
   const StagedInput s;
   const KernelTable& k;
-  const ConvConstants& constants;
+  const ConvTensors& tensors;
   const char* weights;
   Tables tables;
   const void* staged;
   const int32_t* sums;   // of the staged bytes under kernel rows, or null
   const float* scales;   // of the images, or null
-  void* output;
 
   Cursor CursorAt(const Place& place) const {
     const int64_t row = static_cast<int64_t>(place.y) * c.h.stride, column = static_cast<int64_t>(place.x) * c.w.stride;
-    Cursor at = {place, 0, 0, nullptr, tables.start};
+    Cursor at = {place, 0, 0, 0, tables.start};
     at.tap = place.image * s.image_step + row * s.row_step + column * s.column_step;
     at.sum = (static_cast<int64_t>(place.image) * s.height + row) * s.width + column;
-    at.output = static_cast<char*>(output) + OutputIndex(c, place.image, place.y, place.x) * pixel_bytes;
+    at.output = OutputIndex(c, place.image, place.y, place.x);
     if (tables.row_classes != nullptr) at.start += tables.Class(place.y, 0) * padded_filters;
     return at;
   }
@@ -263,7 +262,7 @@ struct Run {
   template <typename Sum>
   void Store(const Sum* values, const Tile& tile, int32_t group, int32_t chunk) const {
     const int32_t left = p.outputs - chunk * kChunk;
-    StoreChunk(c.outputs, k.output, constants.outputs, values, scales == nullptr ? nullptr : tile.scales, tile.rows,
+    StoreChunk(c.outputs, k.output, tensors.outputs, values, scales == nullptr ? nullptr : tile.scales, tile.rows,
                group * p.outputs + chunk * kChunk, left < kChunk ? left : kChunk, tile.outputs);
   }
 
@@ -348,8 +347,7 @@ struct Run {
   const bool clears = plan.last_blocks == 1 && c.outputs.kind == OutputKind::kPacked;
   const int32_t padded_filters = PaddedFilters(c);
   const size_t group_bytes = WeightsBytes(p);
-  const int64_t pixel_bytes = static_cast<int64_t>(OutputStride(c.outputs)) * ElementBytes(c.outputs);
-  const int64_t tap_step = c.w.stride * s.column_step, output_step = c.grid.step_w * pixel_bytes;
+  const int64_t tap_step = c.w.stride * s.column_step, output_step = c.grid.step_w;
 };
 
 int32_t PointersOfRow(const Conv& c, const Product& p) {
@@ -400,16 +398,16 @@ size_t TiledWeightsBytes(const Conv& c, Way way) {
   return static_cast<size_t>(c.groups) * WeightsBytes(ProductOf(c, way));
 }
 
-void FillTiledWeights(const Conv& c, Way way, const ConvConstants& constants, void* weights) {
+void FillTiledWeights(const Conv& c, Way way, const uint32_t* filter, void* weights) {
   const Product p = ProductOf(c, way);
   for (int32_t g = 0; g < c.groups; ++g) {
-    FillWeights(p, FilterOf(c, constants.filter, g), static_cast<char*>(weights) + g * WeightsBytes(p));
+    FillWeights(p, FilterOf(c, filter, g), static_cast<char*>(weights) + g * WeightsBytes(p));
   }
 }
 
 size_t TiledTablesBytes(const Conv& c, Way) { return FloatSumsOf(c) ? 0 : LayOutTables(c).end; }
 
-void FillTiledTables(const Conv& c, Way way, const ConvConstants& constants, void* memory) {
+void FillTiledTables(const Conv& c, Way way, const uint32_t* filter, void* memory) {
   const TablesHeader header = LayOutTables(c);
   memset(memory, 0, header.end);
   *static_cast<TablesHeader*>(memory) = header;
@@ -420,7 +418,7 @@ void FillTiledTables(const Conv& c, Way way, const ConvConstants& constants, voi
   }
   const Product p = ProductOf(c, way);
   for (int32_t g = 0; g < c.groups; ++g) {
-    const Filter f = FilterOf(c, constants.filter, g);
+    const Filter f = FilterOf(c, filter, g);
     for (int32_t o = 0; o < p.outputs; ++o) FillStart(c, p, f, g, o, t);
   }
 }
@@ -439,16 +437,15 @@ int32_t TiledUnits(const Conv& c, Way way, const KernelTable& k) {
   return UnitsAreChunks(c, rows) ? c.groups * GroupChunks(c) : CeilDiv(OutputPixels(c), rows);
 }
 
-void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvConstants& constants, const void* weights,
-               const void* tables, const void* input, const void* scratch, void* output, int32_t begin, int32_t end) {
+void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvTensors& tensors, const void* weights,
+               const void* tables, const void* input, const void* scratch, int32_t begin, int32_t end) {
   const Product p = ProductOf(c, way);
   const StagedInput s = StagedInputOf(c, p);
   const char* memory = static_cast<const char*>(scratch);
   const Tables t = FloatSumsOf(c) ? Tables() : TablesAt(c, const_cast<void*>(tables));
-  const Run run = {c, p, s, k, constants, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
+  const Run run = {c, p, s, k, tensors, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
                    s.scales > s.sums ? reinterpret_cast<const int32_t*>(memory + s.sums) : nullptr,
-                   s.end > s.scales && c.quantize_rows ? reinterpret_cast<const float*>(memory + s.scales) : nullptr,
-                   output};
+                   s.end > s.scales && c.quantize_rows ? reinterpret_cast<const float*>(memory + s.scales) : nullptr};
   const int32_t pixels = OutputPixels(c), rows = RowsOf(c, p, k);
   if (UnitsAreChunks(c, rows)) {
     Cursor at = run.CursorAt({0, 0, 0});

@@ -19,10 +19,10 @@ namespace keras_ste {
 bool ChooseTiledWay(const Conv& conv, const KernelTable& kernels, Way* way);
 
 size_t TiledWeightsBytes(const Conv& conv, Way way);
-void FillTiledWeights(const Conv& conv, Way way, const ConvConstants& constants, void* weights);
+void FillTiledWeights(const Conv& conv, Way way, const uint32_t* filter, void* weights);
 
 size_t TiledTablesBytes(const Conv& conv, Way way);
-void FillTiledTables(const Conv& conv, Way way, const ConvConstants& constants, void* tables);
+void FillTiledTables(const Conv& conv, Way way, const uint32_t* filter, void* tables);
 
 size_t TiledScratchBytes(const Conv& conv, Way way);
 // The work falls into two stages, each into this many independent units. The second: tiles of pixels, or chunks of channels
@@ -31,9 +31,8 @@ int32_t TiledStageUnits(const Conv& conv, Way way);
 void TiledStage(const Conv& conv, Way way, const KernelTable& kernels, const void* input, void* scratch,
                 int32_t begin_unit, int32_t end_unit);
 int32_t TiledUnits(const Conv& conv, Way way, const KernelTable& kernels);
-void TiledConv(const Conv& conv, Way way, const KernelTable& kernels, const ConvConstants& constants,
-               const void* weights, const void* tables, const void* input, const void* scratch, void* output,
-               int32_t begin_unit, int32_t end_unit);
+void TiledConv(const Conv& conv, Way way, const KernelTable& kernels, const ConvTensors& tensors,
+               const void* weights, const void* tables, const void* input, const void* scratch, int32_t begin_unit, int32_t end_unit);
 
 }  // namespace keras_ste
 

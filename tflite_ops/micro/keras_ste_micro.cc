@@ -179,9 +179,9 @@ TfLiteStatus PrepareNode(TfLiteContext* context, const Op& op, TfLiteNode* tflm_
   const TfLiteIntArray* inputs = tflm_node->inputs;
   const TfLiteIntArray* outputs = tflm_node->outputs;
   Error error;
-  if (inputs->size > kMaxInputs || outputs->size != 1) {
-    error.Text(op.name).Text(": expected at most ").Number(kMaxInputs).Text(" inputs and 1 output, got ");
-    return Fail(error.Number(inputs->size).Text(" and ").Number(outputs->size));
+  if (inputs->size > kMaxInputs) {
+    error.Text(op.name).Text(": expected at most ").Number(kMaxInputs).Text(" inputs, got ");
+    return Fail(error.Number(inputs->size));
   }
   Tensor tensors[kMaxInputs] = {};
   for (int i = 0; i < inputs->size; ++i) {
@@ -191,12 +191,19 @@ TfLiteStatus PrepareNode(TfLiteContext* context, const Op& op, TfLiteNode* tflm_
     if (!Align(context, &tensors[i])) return FailMemory(op, "an aligned copy of a constant", tensors[i].bytes);
     node->constants[i] = tensors[i].data;
   }
-  Output output = {};
-  if (!op.prepare(node->options, node->options_size, tensors, inputs->size, Kernels(), node->state, &output, &error)) {
+  Output prepared[kMaxOutputs] = {};
+  if (!op.prepare(node->options, node->options_size, tensors, inputs->size, Kernels(), node->state, prepared, &error)) {
     return Fail(error);
   }
-  const TfLiteStatus status = CheckOutput(op, TensorAt(context, outputs, 0), output, &error);
-  if (status != kTfLiteOk || FillMemory(context, op, node) != kTfLiteOk) return kTfLiteError;
+  const int count = CountOutputs(prepared);
+  if (outputs->size != count) {
+    error.Text(op.name).Text(": outputs: expected ").Number(count).Text(", got ").Number(outputs->size);
+    return Fail(error);
+  }
+  for (int i = 0; i < count; ++i) {
+    if (CheckOutput(op, TensorAt(context, outputs, i), prepared[i], &error) != kTfLiteOk) return kTfLiteError;
+  }
+  if (FillMemory(context, op, node) != kTfLiteOk) return kTfLiteError;
   return AskForScratch(context, op, node);
 }
 
@@ -210,6 +217,7 @@ void InvokeNode(TfLiteContext* context, const Op& op, const TfLiteNode* tflm_nod
     if (t != nullptr) buffers.inputs[i] = t->data.data;
   }
   buffers.output = TensorAt(context, tflm_node->outputs, 0)->data.data;
+  if (tflm_node->outputs->size > 1) buffers.second_output = TensorAt(context, tflm_node->outputs, 1)->data.data;
   buffers.weights = node.weights;
   buffers.tables = node.tables;
   if (node.scratch != kNoBuffer) buffers.scratch = Aligned(GetMicroContext(context)->GetScratchBuffer(node.scratch));

@@ -70,7 +70,7 @@ void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) 
   const void* const* inputs = buffers.inputs;
   AddPixels(s.add, {inputs[0], static_cast<const float*>(inputs[kScales])},
             {inputs[1], static_cast<const float*>(inputs[kScales + 1])}, *s.kernels,
-            OutputConstantsOf(inputs, kFirstConstant), buffers.output, begin, end);
+            OutputTensorsOf(buffers, kFirstConstant), begin, end);
 }
 
 }  // namespace

@@ -70,7 +70,7 @@ double Cost(const void* state) {
 
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {
   AveragePoolRows(PoolOf(state), buffers.inputs[0], *static_cast<const State*>(state)->kernels,
-                  OutputConstantsOf(buffers.inputs, 1), buffers.output, begin, end);
+                  OutputTensorsOf(buffers, 1), begin, end);
 }
 
 }  // namespace

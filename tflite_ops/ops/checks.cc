@@ -36,6 +36,12 @@ int32_t BytesOf(Type type) {
   return 0;
 }
 
+int32_t CountOutputs(const Output* outputs) {
+  int32_t n = 0;
+  while (n < kMaxOutputs && outputs[n].rank > 0) ++n;
+  return n;
+}
+
 void ShapeText(int32_t rank, const int32_t* dims, Error* error) {
   error->Text(" [");
   for (int32_t d = 0; d < rank && d < kMaxRank; ++d) {

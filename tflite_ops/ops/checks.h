@@ -47,6 +47,9 @@ const char* TypeName(Type type);
 // Of one element; 0 of kOther.
 int32_t BytesOf(Type type);
 
+// Those that prepare has found.
+int32_t CountOutputs(const Output* outputs);
+
 // Appends " [1, 2, 3]".
 void ShapeText(int32_t rank, const int32_t* dims, Error* error);
 

@@ -8,6 +8,8 @@ namespace {
 constexpr const char* kPaddings[] = {"valid", "same", "causal"};
 constexpr const char* kEncodingNames[kEncodings] = {"bipolar", "unsigned", "signed", "ternary"};
 constexpr const char* kOutputNames[] = {"float32", "packed", "int32", "int8", "int16"};
+constexpr const char* kStepNames[] = {"add", "multiply", "maximum", "minimum", "prelu", "residual", "store"};
+constexpr int32_t kStepKinds = 7;
 constexpr int32_t kMostZeroPoint = 255;  // what the largest code is worth
 constexpr int32_t kMostBias = 1 << 30;  // beside sums below 2^30: both together stay in 32 bits
 
@@ -24,7 +26,6 @@ bool CheckScales(const Tensor* inputs, int32_t first, Checks* checks, Outputs* o
 }
 
 bool CheckFloats(const Tensor* inputs, int32_t first, Checks* checks, Outputs* o) {
-  if (o->activation_min > o->activation_max) return checks->Fail("activation_min is greater than activation_max");
   return CheckScales(inputs, first, checks, o) && checks->Absent(first + 2, "where the output is float32");
 }
 
@@ -42,8 +43,6 @@ bool CheckRounded(const Tensor* inputs, int32_t first, Checks* checks, Outputs* 
     return checks->Fail("output_min and output_max must have 0, a NaN's code, between them");
   }
   o->rounded = true;
-  o->activation_min = static_cast<float>(o->low - o->zero_point);
-  o->activation_max = static_cast<float>(o->high - o->zero_point);
   return CheckScales(inputs, first, checks, o) && checks->Absent(first + 2, "where sums are rounded");
 }
 
@@ -60,16 +59,15 @@ bool NoneDescends(const void* data, int32_t thresholds, int32_t channels) {
   return true;
 }
 
-bool IsClamped(const Outputs& o) {
-  return o.activation_min > -__builtin_inff() || o.activation_max < __builtin_inff();
-}
-
 bool CheckPacked(const Tensor* inputs, int32_t first, bool float_sums, Checks* checks, Outputs* outputs) {
   const char* why = "where the output is packed";
   Outputs& o = *outputs;
-  if (IsClamped(o)) return checks->Fail("activation_min and activation_max must be absent where the output is packed");
   if (float_sums && !inputs[first + 2].present) return CheckRounded(inputs, first, checks, outputs);
-  if (!checks->Absent(first, why) || !checks->Absent(first + 1, why)) return false;
+  if (o.tail.length > 0) {
+    if (!CheckScales(inputs, first, checks, outputs)) return false;
+  } else if (!checks->Absent(first, why) || !checks->Absent(first + 1, why)) {
+    return false;
+  }
   if (o.zero_point != 0 || o.low != Lowest(o) || o.high != Highest(o)) {
     return checks->Fail("output_zero_point, output_min and output_max must be absent where there are thresholds");
   }
@@ -107,9 +105,58 @@ bool CheckQuantized(const Tensor* inputs, int32_t first, Checks* checks, const O
   return true;
 }
 
-}  // namespace
+bool IsClamped(const Outputs& o) {
+  return o.activation_min > -__builtin_inff() || o.activation_max < __builtin_inff();
+}
 
-int32_t ReadVersion(Options* options) { return options->Int("version", 1, 2); }
+int32_t StepsOf(TailStep step, const Tail& tail) {
+  int32_t n = 0;
+  for (int32_t i = 0; i < tail.length; ++i) n += tail.steps[i] == step;
+  return n;
+}
+
+Tail ReadTail(int32_t version, Options* options) {
+  Tail tail = {};
+  if (version < 3) return tail;
+  uint8_t steps[kMostSteps];
+  tail.length = options->WordsOr("tail", kStepNames, kStepKinds, kMostSteps, steps);
+  for (int32_t i = 0; i < tail.length; ++i) tail.steps[i] = static_cast<TailStep>(steps[i]);
+  tail.residual = ReadNumbers("residual", version, options);
+  const int32_t stores = StepsOf(TailStep::kStore, tail), residuals = StepsOf(TailStep::kResidual, tail);
+  options->Require(stores < 2 && residuals < 2, "tail", "has \"residual\" or \"store\" twice");
+  tail.stores = stores > 0;
+  tail.adds = residuals > 0;
+  return tail;
+}
+
+// The rows of constants, one for each step but the residual and the store.
+bool CheckTail(int32_t i, Checks* checks, const Outputs& o) {
+  if (o.kind == OutputKind::kInt32) return checks->Fail("int32 sums have no tail");
+  if (o.kind == OutputKind::kFloat32 && o.tail.stores) return checks->Fail("a float32 output stores its floats already");
+  const int32_t dims[2] = {o.tail.length - (o.tail.stores ? 1 : 0) - (o.tail.adds ? 1 : 0), o.channels};
+  if (dims[0] == 0) return checks->Absent(i, "where no step of the tail has constants");
+  return checks->IsConstant(i, Type::kFloat32, 2, dims);
+}
+
+// Of the output's pixels, with a scale for all or each of its channels.
+bool CheckResidual(const Tensor* inputs, int32_t i, int32_t rank, const int32_t* dims, Checks* checks, Outputs* o) {
+  const char* why = "where the tail has no residual";
+  Tail& tail = o->tail;
+  if (!tail.adds) return checks->Absent(i, why) && checks->Absent(i + 1, why);
+  tail.residual.channels = o->channels;
+  if (!CheckNumbers(inputs, i, true, checks, &tail.residual)) return false;
+  const Tensor& t = inputs[i];
+  bool same = t.rank == rank;
+  for (int32_t d = 0; same && d + 1 < rank; ++d) same = t.dims[d] == dims[d];
+  if (!same) return checks->Fail(i, "the pixels of the output");
+  const Tensor& scale = inputs[i + 1];
+  if (!scale.present) return true;
+  const int32_t one = 1;
+  tail.one_residual_scale = scale.rank == 1 && scale.dims[0] == 1;
+  return checks->IsConstant(i + 1, Type::kFloat32, 1, tail.one_residual_scale ? &one : &o->channels);
+}
+
+}  // namespace
 
 Padding ReadPadding(Options* options) { return static_cast<Padding>(options->OneOf("padding", kPaddings, 3)); }
 
@@ -159,10 +206,18 @@ Outputs ReadOutputs(int32_t version, Options* options) {
     o.high = options->IntOr("output_max", low, high, high);
     options->Require(o.low <= o.high, "output_min", "is greater than output_max");
   }
+  o.tail = ReadTail(version, options);
   return o;
 }
 
 bool CheckOutputs(const Tensor* inputs, int32_t first, bool float_sums, Checks* checks, Outputs* o) {
+  const bool has_tail = o->tail.length > 0;
+  if (has_tail && !CheckTail(first + 3, checks, *o)) return false;
+  if (o->activation_min > o->activation_max) return checks->Fail("activation_min is greater than activation_max");
+  if (o->kind != OutputKind::kFloat32 && !has_tail && IsClamped(*o)) {
+    return checks->Fail("activation_min and activation_max must be absent where the output is of integers");
+  }
+  float_sums = float_sums || has_tail;
   switch (o->kind) {
     case OutputKind::kFloat32:
       return CheckFloats(inputs, first, checks, o);
@@ -172,9 +227,6 @@ bool CheckOutputs(const Tensor* inputs, int32_t first, bool float_sums, Checks* 
     case OutputKind::kInt8:
     case OutputKind::kInt16:
       break;
-  }
-  if (IsClamped(*o)) {
-    return checks->Fail("activation_min and activation_max must be absent where the output is of integers");
   }
   if (float_sums && o->kind == OutputKind::kInt32) return checks->Fail("int32 sums want an input of integers");
   if (float_sums) return CheckRounded(inputs, first, checks, o);
@@ -247,8 +299,30 @@ const OutputKernels* OutputKernelsOf(const KernelTable* kernels) {
   return kernels == nullptr ? &portable::kOutput : &kernels->output;
 }
 
-OutputConstants OutputConstantsOf(const void* const* inputs, int32_t first) {
-  return {inputs[first], inputs[first + 1], inputs[first + 2]};
+OutputTensors OutputTensorsOf(const Buffers& b, int32_t first) {
+  return {b.inputs[first], b.inputs[first + 1], b.inputs[first + 2], nullptr, nullptr, nullptr, b.output, nullptr};
+}
+
+OutputTensors TailTensorsOf(const Buffers& b, int32_t first) {
+  OutputTensors tensors = OutputTensorsOf(b, first);
+  tensors.tail = static_cast<const float*>(b.inputs[first + 3]);
+  tensors.residual = b.inputs[first + 4];
+  tensors.residual_scale = static_cast<const float*>(b.inputs[first + 5]);
+  tensors.floats = static_cast<float*>(b.second_output);
+  return tensors;
+}
+
+int32_t MostInputs(const Outputs& o, int32_t first) { return first + (o.tail.length > 0 ? 6 : 3); }
+
+bool SetProductOutputs(const Tensor* inputs, int32_t first, int32_t rank, const int32_t* dims, Checks* checks,
+                       Outputs* o, Output* output) {
+  if (!CheckResidual(inputs, first + 4, rank, dims, checks, o)) return false;
+  int32_t own[kMaxRank];
+  for (int32_t d = 0; d + 1 < rank; ++d) own[d] = dims[d];
+  own[rank - 1] = o->channels;
+  if (o->tail.stores && !SetOutput(Type::kFloat32, rank, own, checks, &output[1])) return false;
+  own[rank - 1] = OutputStride(*o);
+  return SetOutput(OutputType(*o), rank, own, checks, &output[0]);
 }
 
 Type OutputType(const Outputs& o) {

@@ -12,9 +12,6 @@
 
 namespace keras_ste {
 
-// Option "version": 1, all of whose codes have one bit, or 2.
-int32_t ReadVersion(Options* options);
-
 // "valid", "same" or "causal".
 Padding ReadPadding(Options* options);
 // "valid" or "same".
@@ -34,7 +31,7 @@ Outputs ReadOutputs(int32_t version, Options* options);
 Outputs FloatOutputs(int32_t channels);
 
 // Sets what `outputs` leaves open from the tensors multiplier, bias and thresholds, inputs `first` to `first` + 2, and
-// checks them. Whether the sums are floats is said by `float_sums`.
+// checks them; where there is a tail, its constants besides, input `first` + 3. Whether the sums are floats is said by `float_sums`.
 bool CheckOutputs(const Tensor* inputs, int32_t first, bool float_sums, Checks* checks, Outputs* outputs);
 
 // Options "<name>_bits", "<name>_encoding" and "<name>_zero_point" of numbers that are floats, bytes or codes. The
@@ -53,11 +50,21 @@ bool SetOutput(Type type, int32_t rank, const int32_t* dims, Checks* checks, Out
 // The shape of `input` with another last dimension.
 bool SetPixelOutput(const Tensor& input, Type type, int32_t last, Checks* checks, Output* output);
 
+// Sets the one or two outputs of a product, `rank` dimensions of which the last is not looked at, and checks that the
+// residual, inputs `first` + 4 and `first` + 5, is alike.
+bool SetProductOutputs(const Tensor* inputs, int32_t first, int32_t rank, const int32_t* dims, Checks* checks,
+                       Outputs* outputs, Output* output);
+
+// The most inputs of a product whose constants begin at `first`.
+int32_t MostInputs(const Outputs& outputs, int32_t first);
+
 // Those of the table, or what works without one.
 const OutputKernels* OutputKernelsOf(const KernelTable* kernels);
 
-// The constants, from the node's inputs.
-OutputConstants OutputConstantsOf(const void* const* inputs, int32_t first);
+// The output's tensors: the constants are the inputs `first` to `first` + 2.
+OutputTensors OutputTensorsOf(const Buffers& buffers, int32_t first);
+// Besides, those of a tail, the inputs `first` + 3 to `first` + 5.
+OutputTensors TailTensorsOf(const Buffers& buffers, int32_t first);
 
 // The type of the output tensor; the last of its dimensions is OutputStride().
 Type OutputType(const Outputs& outputs);

@@ -20,7 +20,7 @@ int32_t MostGroupWords(const Conv& c) {
 
 bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, Padding* padding, Error* error) {
   Options options(kName, bytes, size, error);
-  const int32_t version = ReadVersion(&options);
+  const int32_t version = options.Int("version", 1, 3);
   c->channels = options.Int("channels", 1, kMost);
   const int32_t filters = options.Int("filters", 1, kMost);
   c->h.kernel = options.Int("kernel_h", 1, kMost);
@@ -44,7 +44,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!ReadOptions(bytes, size, &c, &padding, error)) return false;
 
   Checks checks(kName, kConvRoles, inputs, count, error);
-  if (!checks.Count(2, 5) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
+  if (!checks.Count(2, MostInputs(c.outputs, kFirstConvConstant)) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
   if (!checks.HasRank(0, 4) || !checks.HasElements(0)) return false;
   c.batch = inputs[0].dims[0];
   c.h.in = inputs[0].dims[1];
@@ -74,13 +74,8 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   const bool packed = Packed(c);
   if (!FinishConv(inputs, packed ? 4 : 2, packed ? packed_dims : unpacked_dims, kernels, &checks, state)) return false;
 
-  output->type = OutputType(c.outputs);
-  output->rank = 4;
-  output->dims[0] = c.batch;
-  output->dims[1] = c.h.out;
-  output->dims[2] = c.w.out;
-  output->dims[3] = OutputStride(c.outputs);
-  return true;
+  const int32_t dims[4] = {c.batch, c.h.out, c.w.out, Filters(c)};
+  return SetProductOutputs(inputs, kFirstConvConstant, 4, dims, &checks, &c.outputs, output);
 }
 
 }  // namespace

@@ -8,17 +8,17 @@
 
 namespace keras_ste {
 
-const char* const kConvRoles[kMaxInputs] = {"input", "filter", "multiplier", "bias", "thresholds"};
+const char* const kConvRoles[kMaxInputs] = {"input",      "filter", "multiplier", "bias",
+                                             "thresholds", "tail",   "residual",   "residual_scale"};
 
 namespace {
 
-enum : int32_t { kInput, kFilter, kMultiplier, kBias, kThresholds };
+enum : int32_t { kInput, kFilter };
 
 const ConvState& StateOf(const void* state) { return *static_cast<const ConvState*>(state); }
 
-ConvConstants ConstantsOf(const void* const* inputs) {
-  return {static_cast<const uint32_t*>(inputs[kFilter]), OutputConstantsOf(inputs, kMultiplier)};
-}
+const uint32_t* FilterOf(const void* const* inputs) { return static_cast<const uint32_t*>(inputs[kFilter]); }
+ConvTensors TensorsOf(const Buffers& b) { return {FilterOf(b.inputs), TailTensorsOf(b, kFirstConvConstant)}; }
 
 bool SumFits(const Conv& c) {
   if (FloatSumsOf(c)) return true;
@@ -88,14 +88,14 @@ bool ReadInputKind(const Tensor& input, Checks* checks, Conv* c) {
 bool FinishConv(const Tensor* inputs, int32_t filter_rank, const int32_t* filter_dims, const KernelTable* kernels,
                 Checks* checks, ConvState* state) {
   Conv& c = state->conv;
-  if (c.quantize_rows && c.outputs.kind != OutputKind::kFloat32) {
-    return checks->Fail("rows that are quantized at run time want a float32 output");
+  if (c.quantize_rows && c.outputs.kind != OutputKind::kFloat32 && c.outputs.tail.length == 0) {
+    return checks->Fail("rows that are quantized at run time want a float32 output or a tail");
   }
   if (!SumFits(c)) return checks->Fail("the sum of products may exceed 32 bits");
   if (!KernelRowFits(c)) return checks->Fail("the pixels under a row of the kernel have 2^31 elements or more");
   if (!OutputFits(c)) return checks->Fail("the output has 2^31 elements or more");
   if (!checks->IsConstant(kFilter, Type::kInt32, filter_rank, filter_dims)) return false;
-  if (!CheckOutputs(inputs, kMultiplier, FloatSumsOf(c), checks, &c.outputs)) return false;
+  if (!CheckOutputs(inputs, kFirstConvConstant, FloatSumsOf(c), checks, &c.outputs)) return false;
   state->kernels = nullptr;
 #if !defined(KERAS_STE_DIRECT_ONLY)
   if (kernels != nullptr && ChooseTiledWay(c, *kernels, &state->way)) state->kernels = kernels;
@@ -120,7 +120,7 @@ void ConvStage(const void* state, const Buffers& b, int32_t begin, int32_t end) 
 }
 
 void ConvRun(const void* state, const Buffers& b, int32_t begin, int32_t end) {
-  DirectConv(StateOf(state).conv, ConstantsOf(b.inputs), b.inputs[kInput], b.scratch, b.output, begin, end);
+  DirectConv(StateOf(state).conv, TensorsOf(b), b.inputs[kInput], b.scratch, begin, end);
 }
 
 #else
@@ -132,7 +132,7 @@ size_t ConvWeightsBytes(const void* state) {
 
 void ConvFillWeights(const void* state, const void* const* inputs, void* weights) {
   const ConvState& s = StateOf(state);
-  FillTiledWeights(s.conv, s.way, ConstantsOf(inputs), weights);
+  FillTiledWeights(s.conv, s.way, FilterOf(inputs), weights);
 }
 
 size_t ConvTablesBytes(const void* state) {
@@ -142,7 +142,7 @@ size_t ConvTablesBytes(const void* state) {
 
 void ConvFillTables(const void* state, const void* const* inputs, void* tables) {
   const ConvState& s = StateOf(state);
-  FillTiledTables(s.conv, s.way, ConstantsOf(inputs), tables);
+  FillTiledTables(s.conv, s.way, FilterOf(inputs), tables);
 }
 
 size_t ConvScratchBytes(const void* state) {
@@ -172,10 +172,10 @@ int32_t ConvUnits(const void* state) {
 void ConvRun(const void* state, const Buffers& b, int32_t begin, int32_t end) {
   const ConvState& s = StateOf(state);
   if (s.kernels == nullptr) {
-    DirectConv(s.conv, ConstantsOf(b.inputs), b.inputs[kInput], b.scratch, b.output, begin, end);
+    DirectConv(s.conv, TensorsOf(b), b.inputs[kInput], b.scratch, begin, end);
   } else {
-    TiledConv(s.conv, s.way, *s.kernels, ConstantsOf(b.inputs), b.weights, b.tables, b.inputs[kInput], b.scratch,
-              b.output, begin, end);
+    TiledConv(s.conv, s.way, *s.kernels, TensorsOf(b), b.weights, b.tables, b.inputs[kInput], b.scratch, begin,
+              end);
   }
 }
 

@@ -18,6 +18,7 @@ struct ConvState {
 static_assert(sizeof(ConvState) <= kStateBytes, "kStateBytes is too small");
 
 extern const char* const kConvRoles[kMaxInputs];
+constexpr int32_t kFirstConvConstant = 2;  // of the inputs: the multiplier
 
 // Reads the options about codes and outputs into `conv`.
 void ReadCodeOptions(int32_t version, int32_t filters, Options* options, Conv* conv);

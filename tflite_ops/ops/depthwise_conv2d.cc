@@ -9,7 +9,8 @@ namespace keras_ste {
 namespace {
 
 constexpr const char* kName = "SteDepthwiseConv2D";
-constexpr const char* kRoles[kMaxInputs] = {"input", "filter", "multiplier", "bias", "thresholds"};
+constexpr const char* kRoles[kMaxInputs] = {"input",      "filter", "multiplier", "bias",
+                                            "thresholds", "tail",   "residual",   "residual_scale"};
 enum : int32_t { kInput, kFilter, kMultiplier, kBias, kThresholds };
 constexpr int32_t kMost = 1 << 24;  // of channels, kernel, stride and dilation
 constexpr int64_t kMostSum = int64_t{1} << 30;  // beside a bias as large
@@ -27,7 +28,7 @@ const State& StateOf(const void* state) { return *static_cast<const State*>(stat
 
 bool ReadOptions(const uint8_t* bytes, size_t size, Depthwise* d, Padding* padding, Error* error) {
   Options options(kName, bytes, size, error);
-  const int32_t version = options.Int("version", 2, 2);
+  const int32_t version = options.Int("version", 2, 3);
   d->input = ReadNumbers("input", version, &options);
   d->input.channels = options.Int("channels", 1, kMost);
   d->multiplier = options.Int("depth_multiplier", 1, kMost);
@@ -63,7 +64,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!ReadOptions(bytes, size, &d, &padding, error)) return false;
 
   Checks checks(kName, kRoles, inputs, count, error);
-  if (!checks.Count(2, 5) || !CheckNumbers(inputs, kInput, true, &checks, &d.input)) return false;
+  if (!checks.Count(2, MostInputs(d.outputs, kMultiplier)) || !CheckNumbers(inputs, kInput, true, &checks, &d.input)) return false;
   if (!checks.HasRank(kInput, 4)) return false;
   d.batch = inputs[kInput].dims[0];
   d.h.in = inputs[kInput].dims[1];
@@ -83,13 +84,13 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
 #else
   (void)kernels;
 #endif
-  const int32_t dims[4] = {d.batch, d.h.out, d.w.out, OutputStride(d.outputs)};
-  return SetOutput(OutputType(d.outputs), 4, dims, &checks, output);
+  const int32_t dims[4] = {d.batch, d.h.out, d.w.out, d.outputs.channels};
+  return SetProductOutputs(inputs, kMultiplier, 4, dims, &checks, &d.outputs, output);
 }
 
 void RunDirect(const Depthwise& d, const Buffers& b, int32_t begin, int32_t end) {
   DirectDepthwise(d, portable::kOutput, static_cast<const uint32_t*>(b.inputs[kFilter]),
-                  OutputConstantsOf(b.inputs, kMultiplier), b.inputs[kInput], b.output, begin, end);
+                  TailTensorsOf(b, kMultiplier), b.inputs[kInput], begin, end);
 }
 
 #if defined(KERAS_STE_DIRECT_ONLY)
@@ -151,7 +152,7 @@ void Run(const void* state, const Buffers& b, int32_t begin, int32_t end) {
                             begin, end);
   }
   StagedDepthwise(s.depthwise, KernelsOf(s), s.kernels->output, b.weights, b.tables,
-                  OutputConstantsOf(b.inputs, kMultiplier), b.scratch, b.output, begin, end);
+                  TailTensorsOf(b, kMultiplier), b.scratch, begin, end);
 }
 
 #endif

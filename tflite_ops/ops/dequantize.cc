@@ -60,7 +60,7 @@ double Cost(const void* state) {
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {
   const State& s = *static_cast<const State*>(state);
   ConvertPixels(s.convert, buffers.inputs[0], static_cast<const float*>(buffers.inputs[kTable]), *s.kernels,
-                OutputConstantsOf(buffers.inputs, kFirstConstant), buffers.output, begin, end);
+                OutputTensorsOf(buffers, kFirstConstant), begin, end);
 }
 
 }  // namespace

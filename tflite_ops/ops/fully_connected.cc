@@ -15,7 +15,7 @@ struct Row {
 
 bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, Row* row, Error* error) {
   Options options(kName, bytes, size, error);
-  const int32_t version = ReadVersion(&options);
+  const int32_t version = options.Int("version", 1, 3);
   const int32_t units = options.Int("units", 1, kMost);
   row->channels = options.Int("channels", 1, kMost);
   row->pixels = options.IntOr("pixels", 1, kMost, 1);
@@ -47,7 +47,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!ReadOptions(bytes, size, &c, &row, error)) return false;
 
   Checks checks(kName, kConvRoles, inputs, count, error);
-  if (!checks.Count(2, 5) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
+  if (!checks.Count(2, MostInputs(c.outputs, kFirstConvConstant)) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
   const Tensor& input = inputs[0];
   if (!checks.HasElements(0)) return false;
   c.channels = row.channels;
@@ -74,11 +74,11 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   const int32_t filter_dims[2] = {Filters(c), words};
   if (!FinishConv(inputs, 2, filter_dims, kernels, &checks, state)) return false;
 
-  output->type = OutputType(c.outputs);
-  output->rank = input.rank - row.axes + 1;
-  for (int32_t d = 0; d < input.rank - row.axes; ++d) output->dims[d] = input.dims[d];
-  output->dims[output->rank - 1] = OutputStride(c.outputs);
-  return true;
+  const int32_t rank = input.rank - row.axes + 1;
+  int32_t dims[kMaxRank];
+  for (int32_t d = 0; d + 1 < rank; ++d) dims[d] = input.dims[d];
+  dims[rank - 1] = Filters(c);
+  return SetProductOutputs(inputs, kFirstConvConstant, rank, dims, &checks, &c.outputs, output);
 }
 
 }  // namespace

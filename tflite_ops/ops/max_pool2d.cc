@@ -20,7 +20,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
              Output* output, Error* error) {
   MaxPool& p = *static_cast<MaxPool*>(memory);
   Options options(kName, bytes, size, error);
-  const int32_t version = ReadVersion(&options);
+  const int32_t version = options.Int("version", 1, 2);
   p.codes = ReadCodes("input", version, &options);
   const int32_t channels = options.Int("channels", 1, kMost);
   p.h.kernel = options.Int("pool_h", 1, kMost);

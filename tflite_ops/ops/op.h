@@ -21,6 +21,7 @@ namespace keras_ste {
 struct KernelTable;
 
 constexpr int32_t kMaxInputs = 8;
+constexpr int32_t kMaxOutputs = 2;
 constexpr int32_t kMaxRank = 6;
 constexpr size_t kStateBytes = 320;   // every op's state fits
 constexpr size_t kMemoryAlignment = 64;  // of weights, tables and scratch
@@ -49,6 +50,7 @@ struct Output {
 struct Buffers {
   const void* inputs[kMaxInputs];  // null where absent
   void* output;
+  void* second_output;  // null where there is none
   const void* weights;
   const void* tables;
   void* scratch;
@@ -58,9 +60,9 @@ struct Op {
   const char* name;
 
   // `kernels` is null where the op must work from the file's weights without memory of its own. `inputs` has kMaxInputs
-  // elements, of which the node has `count`. On failure the reason is in `error` and the state is not to be used.
+  // elements, of which the node has `count`; so has `outputs` kMaxOutputs, of rank 0 where prepare finds none. On failure the reason is in `error` and the state is not to be used.
   bool (*prepare)(const uint8_t* options, size_t size, const Tensor* inputs, int32_t count, const KernelTable* kernels,
-                  void* state, Output* output, Error* error);
+                  void* state, Output* outputs, Error* error);
 
   size_t (*weights_bytes)(const void* state);
   void (*fill_weights)(const void* state, const void* const* inputs, void* weights);

@@ -21,6 +21,13 @@ enum : uint8_t {
 uint8_t TypeOf(uint8_t packed) { return packed >> 2; }
 uint8_t WidthOf(uint8_t packed) { return static_cast<uint8_t>(1u << (packed & 3u)); }
 
+// `count` where it is none of them.
+int32_t FindWord(const char* text, uint64_t length, const char* const* words, int32_t count) {
+  int32_t i = 0;
+  while (i < count && (length != strlen(words[i]) || memcmp(text, words[i], length) != 0)) ++i;
+  return i;
+}
+
 }  // namespace
 
 Options::Options(const char* op, const uint8_t* bytes, size_t size, Error* error)
@@ -209,10 +216,34 @@ int32_t Options::OneOf(const char* key, const char* const* words, int32_t count)
   const char* text = nullptr;
   uint64_t length = 0;
   if (!ReadString(value, &text, &length)) return Fail(key, "is not a string");
-  for (int32_t i = 0; i < count; ++i) {
-    if (length == strlen(words[i]) && memcmp(text, words[i], length) == 0) return i;
+  const int32_t word = FindWord(text, length, words, count);
+  return word < count ? word : FailWords(key, "is not ", words, count);
+}
+
+int32_t Options::WordsOr(const char* key, const char* const* words, int32_t count, int32_t most, uint8_t* which) {
+  Value value;
+  if (!ok_ || !Find(key, &value)) return 0;
+  const char* text = nullptr;
+  uint64_t left = 0;
+  if (!ReadString(value, &text, &left)) return Fail(key, "is not a string");
+  int32_t n = 0;
+  for (bool more = left > 0; more;) {
+    uint64_t length = 0;
+    while (length < left && text[length] != ' ') ++length;
+    const int32_t word = FindWord(text, length, words, count);
+    if (word == count) return FailWords(key, "has a word that is not ", words, count);
+    if (n == most) return Fail(key, "has too many words");
+    which[n++] = static_cast<uint8_t>(word);
+    more = length < left;
+    text += length + 1;
+    left -= more ? length + 1 : length;
   }
-  Fail(key, "is not ");
+  return n;
+}
+
+int32_t Options::FailWords(const char* key, const char* what, const char* const* words, int32_t count) {
+  if (!ok_) return 0;
+  Fail(key, what);
   for (int32_t i = 0; i < count; ++i) {
     error_->Text(i == 0 ? "\"" : i + 1 < count ? ", \"" : " or \"").Text(words[i]).Text("\"");
   }

@@ -26,6 +26,9 @@ class Options {
   int32_t OneOf(const char* key, const char* const* words, int32_t count);
   // The same, or `absent` where the map has no such key.
   int32_t OneOfOr(const char* key, const char* const* words, int32_t count, int32_t absent);
+  // Which of `count` words the string called `key` consists of, with a space between each two; returns how many there
+  // are, no more than `most`, and 0 where the map has no such key.
+  int32_t WordsOr(const char* key, const char* const* words, int32_t count, int32_t most, uint8_t* which);
   // Fails with what is said of the option called `key` where the condition does not hold.
   void Require(bool condition, const char* key, const char* otherwise);
 
@@ -48,6 +51,7 @@ class Options {
   const uint8_t* Back(const uint8_t* at, uint64_t distance) const;
 
   int32_t Fail(const char* key, const char* what);
+  int32_t FailWords(const char* key, const char* what, const char* const* words, int32_t count);
 
   const char* op_;
   const uint8_t* begin_;

@@ -54,7 +54,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   state->kernels = OutputKernelsOf(kernels);
   state->pack_signs = nullptr;
   Options options(kName, bytes, size, error);
-  const int32_t version = ReadVersion(&options);
+  const int32_t version = options.Int("version", 1, 2);
   if (version == 1) {
     ReadSigns(&options, &convert);
     state->pack_signs = kernels == nullptr ? portable::PackSigns : kernels->pack_signs;
@@ -96,7 +96,7 @@ void PackPixels(const State& s, const Buffers& buffers, int32_t begin, int32_t e
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {
   const State& s = *static_cast<const State*>(state);
   if (s.pack_signs != nullptr) return PackPixels(s, buffers, begin, end);
-  ConvertPixels(s.convert, buffers.inputs[0], nullptr, *s.kernels, OutputConstantsOf(buffers.inputs, 1), buffers.output,
+  ConvertPixels(s.convert, buffers.inputs[0], nullptr, *s.kernels, OutputTensorsOf(buffers, 1),
                 begin, end);
 }
 

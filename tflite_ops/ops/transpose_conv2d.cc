@@ -80,7 +80,7 @@ bool PlaceAxis(bool same, TransposedAxis* a) {
 
 bool ReadOptions(const uint8_t* bytes, size_t size, State* s, bool* same, Error* error) {
   Options options(kName, bytes, size, error);
-  const int32_t version = options.Int("version", 2, 2);
+  const int32_t version = options.Int("version", 2, 3);
   Conv& c = s->conv.conv;
   c.channels = options.Int("channels", 1, kMost);
   const int32_t filters = options.Int("filters", 1, kMost);
@@ -124,7 +124,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   if (!ReadOptions(bytes, size, s, &same, error)) return false;
 
   Checks checks(kName, kConvRoles, inputs, count, error);
-  if (!checks.Count(2, 5) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
+  if (!checks.Count(2, MostInputs(c.outputs, kFirstConvConstant)) || !checks.Present(0) || !ReadInputKind(inputs[0], &checks, &c)) return false;
   if (!checks.HasRank(0, 4) || !checks.HasElements(0)) return false;
   c.batch = inputs[0].dims[0];
   s->h.in = inputs[0].dims[1];
@@ -150,14 +150,8 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   const int32_t filter_dims[4] = {Filters(c), s->h.kernel, s->w.kernel, c.weights.bits * c.filter_words};
   if (!FinishConv(inputs, 4, filter_dims, nullptr, &checks, &s->conv)) return false;
   ChooseWays(*s, kernels, &s->conv);
-
-  output->type = OutputType(c.outputs);
-  output->rank = 4;
-  output->dims[0] = c.batch;
-  output->dims[1] = s->h.out;
-  output->dims[2] = s->w.out;
-  output->dims[3] = OutputStride(c.outputs);
-  return true;
+  const int32_t dims[4] = {c.batch, s->h.out, s->w.out, Filters(c)};
+  return SetProductOutputs(inputs, kFirstConvConstant, 4, dims, &checks, &c.outputs, output);
 }
 
 // The memory of the parts lies one behind the other.

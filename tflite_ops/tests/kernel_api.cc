@@ -116,8 +116,11 @@ void Codes32(const char* name, const Sum* sums, const Sum* thresholds, int32_t b
   outputs.kind = OutputKind::kPacked;
   outputs.codes = {bits, Encoding::kUnsigned};
   outputs.channels = kChunk;
-  void* pixel = planes;
-  StoreChunk(outputs, TableCalled(name)->output, {nullptr, nullptr, thresholds}, sums, nullptr, 1, 0, kChunk, &pixel);
+  OutputTensors tensors = {};
+  tensors.thresholds = thresholds;
+  tensors.output = planes;
+  const int64_t pixel = 0;
+  StoreChunk(outputs, TableCalled(name)->output, tensors, sums, nullptr, 1, 0, kChunk, &pixel);
 }
 
 }  // namespace
@@ -265,7 +268,7 @@ API void NearestVectors(const char* name, const float* rows, int32_t m, int32_t 
 // For n <= 32 sums.
 API void ScaleSums(const char* name, const int32_t* sums, const float* multiplier, const float* bias, float low,
                    float high, int32_t n, float* out) {
-  TableCalled(name)->output.scale_int32(sums, {multiplier, nullptr, bias, low, high}, n, out);
+  TableCalled(name)->output.scale_int32(sums, 1, {multiplier, nullptr, bias, low, high}, n, &out);
 }
 
 API void RequantizeInt8(const char* name, const int32_t* sums, const int32_t* multipliers, const int32_t* shifts,

@@ -116,8 +116,10 @@ void CheckScale(const KernelTable& k, Random* random) {
   const float scale = random->Real();
   const bool scaled = random->OneIn(2);
   const Scaling scaling = {multiplier.data(), scaled ? &scale : nullptr, bias.data(), low, high};
-  k.output.scale_int32(sums.data(), scaling, n, out.data());
-  k.output.scale_float(float_sums.data(), scaling, n, float_out.data());
+  float* const row = out.data();
+  float* const float_row = float_out.data();
+  k.output.scale_int32(sums.data(), 1, scaling, n, &row);
+  k.output.scale_float(float_sums.data(), 1, scaling, n, &float_row);
   for (int32_t i = 0; i < n; ++i) {
     float product = static_cast<float>(sums[i]) * multiplier[i], float_product = float_sums[i] * multiplier[i];
     if (scaled) {
@@ -129,6 +131,63 @@ void CheckScale(const KernelTable& k, Random* random) {
     if (memcmp(&out[i], &expected, sizeof(float)) != 0) Fail(k, "scale_int32", 1, n, 1);
     if (memcmp(&float_out[i], &float_expected, sizeof(float)) != 0) Fail(k, "scale_float", 1, n, 1);
   }
+}
+
+void CheckCombine(const KernelTable& k, Random* random) {
+  constexpr Combination kAll[] = {Combination::kAdd,     Combination::kMultiply, Combination::kMaximum,
+                                  Combination::kMinimum, Combination::kPrelu,    Combination::kAddRows,
+                                  Combination::kStore};
+  constexpr int32_t kMost = 4;
+  const int32_t rows = static_cast<int32_t>(random->Between(1, kMaxTileRows));
+  const int32_t count = static_cast<int32_t>(random->Between(0, kMost)), size = rows * kChunk;
+  Fenced<float> floats(size), expected(size), operands(kMost * size), stored(kMost * size);
+  for (int32_t i = 0; i < size; ++i) expected[i] = floats[i] = random->OneIn(9) ? 0.0f : random->Real();
+  for (int32_t i = 0; i < kMost * size; ++i) operands[i] = random->OneIn(9) ? -0.0f : random->Real();
+  const float* in[kMost][kMaxTileRows];
+  float* out[kMost][kMaxTileRows];
+  std::vector<float> expected_stored;
+  Combine steps[kMost];
+  for (int32_t s = 0; s < count; ++s) {
+    for (int32_t r = 0; r < rows; ++r) {
+      in[s][r] = operands.data() + s * size + r * kChunk;
+      out[s][r] = stored.data() + s * size + r * kChunk;
+    }
+    steps[s] = {random->OneOf(kAll), in[s][0], in[s], out[s]};
+    for (int32_t i = 0; i < size; ++i) {
+      const float x = expected[i], y = operands[s * size + i % kChunk];
+      switch (steps[s].how) {
+        case Combination::kAdd:
+          expected[i] = x + y;
+          break;
+        case Combination::kMultiply:
+          expected[i] = x * y;
+          break;
+        case Combination::kMaximum:
+          expected[i] = x < y ? y : x;
+          break;
+        case Combination::kMinimum:
+          expected[i] = x > y ? y : x;
+          break;
+        case Combination::kPrelu:
+          expected[i] = x > 0 ? x : x * y;
+          break;
+        case Combination::kAddRows:
+          expected[i] = x + operands[s * size + i];
+          break;
+        case Combination::kStore:
+          break;
+      }
+    }
+    expected_stored.insert(expected_stored.end(), expected.data(), expected.data() + size);
+  }
+  k.output.combine(steps, count, rows, floats.data());
+  bool same = memcmp(floats.data(), expected.data(), static_cast<size_t>(size) * sizeof(float)) == 0;
+  for (int32_t s = 0; s < count; ++s) {
+    if (steps[s].how != Combination::kStore) continue;
+    const size_t bytes = static_cast<size_t>(size) * sizeof(float);
+    same = same && memcmp(stored.data() + s * size, expected_stored.data() + s * size, bytes) == 0;
+  }
+  if (!same) Fail(k, "combine", rows, count, 1);
 }
 
 template <typename Out>
@@ -197,6 +256,7 @@ int main(int argc, char** argv) {
       CheckThresholds(k, &random);
       CheckCodes(k, &random);
       CheckScale(k, &random);
+      CheckCombine(k, &random);
       CheckRequantize(k, k.output.requantize_int8, "requantize_int8", &random);
       CheckRequantize(k, k.output.requantize_int16, "requantize_int16", &random);
       CheckPackSigns(k, &random);

@@ -95,6 +95,20 @@ ProductCodes AddCodes(bool packed, OpCase* node, Random* random) {
   return codes;
 }
 
+const char* TextOf(const char* key, const OptionMap& options) {
+  for (const Option& option : options) {
+    if (option.key == key) return option.text.c_str();
+  }
+  return "";
+}
+
+int64_t IntegerOf(const char* key, const OptionMap& options) {
+  for (const Option& option : options) {
+    if (option.key == key) return option.integer;
+  }
+  return 0;
+}
+
 bool IsSecond(const OpCase& node) { return node.options[0].integer == 2; }
 
 // Random bits may be the number that no ternary code has.
@@ -122,11 +136,15 @@ void AddQuantizedOutput(int32_t filters, OpCase* node, Random* random) {
   node->inputs.push_back(MakeNumbers("shift", Content::kShifts, {filters}));
 }
 
+void AddZeroPoint(Type input, OpCase* node, Random* random) {
+  const bool integer = input == Type::kInt8 || input == Type::kUInt8;
+  if (integer) node->options.emplace_back("input_zero_point", random->Between(0, 127));
+}
+
 // The options and the constants 2 to 4 that both kinds of product have.
 void AddOutput(Type input, int32_t filters, OpCase* node, Random* random) {
-  const bool integer = input == Type::kInt8 || input == Type::kUInt8;
   const bool floats = input == Type::kFloat32;
-  if (integer) node->options.emplace_back("input_zero_point", random->Between(0, 127));
+  AddZeroPoint(input, node, random);
   if (IsSecond(*node) && !floats && random->OneIn(2)) {
     if (random->OneIn(2)) return AddQuantizedOutput(filters, node, random);
     node->options.emplace_back("output", "int32");
@@ -219,6 +237,38 @@ TensorCase AddNumbers(const std::string& name, std::vector<int32_t> dims, bool f
 
 constexpr Type kConvTypes[] = {Type::kInt32, Type::kInt32, Type::kFloat32, Type::kInt8, Type::kUInt8};
 
+// A tail, whose outputs are those of sums that are floats, and perhaps a residual. `dims` are the output's, the last of
+// them its channels.
+void AddTail(const std::vector<int32_t>& dims, bool enormous, OpCase* node, Random* random) {
+  static constexpr const char* kSteps[] = {"add", "multiply", "maximum", "minimum", "prelu"};
+  const int32_t channels = dims.back();
+  node->options[0] = {"version", int64_t{3}};
+  AddFloatOutputs(channels, true, enormous, node, random);
+  while (node->inputs.size() < 5) node->inputs.push_back(Absent());
+  const int64_t own = random->Between(0, 3);
+  const bool residual = own == 0 || random->OneIn(2), floats = std::string(TextOf("output", node->options)) == "float32";
+  std::vector<std::string> steps(static_cast<size_t>(own));
+  for (std::string& step : steps) step = random->OneOf(kSteps);
+  for (const char* step : {residual ? "residual" : "", floats || random->OneIn(2) ? "" : "store"}) {
+    if (*step != 0) steps.insert(steps.begin() + random->Between(0, static_cast<int64_t>(steps.size())), step);
+  }
+  std::string tail;
+  for (const std::string& step : steps) tail += (tail.empty() ? "" : " ") + step;
+  node->options.emplace_back("tail", tail.c_str());
+  const int32_t rows = static_cast<int32_t>(own);
+  node->inputs.push_back(own == 0 ? Absent() : Make("tail", Type::kFloat32, {rows, channels}, true));
+  if (!residual) return;
+  node->inputs.push_back(AddNumbers("residual", dims, true, &node->options, random));
+  if (random->OneIn(2)) return;
+  const int32_t scales = random->OneIn(2) ? channels : 1;
+  node->inputs.push_back(Make("residual_scale", Type::kFloat32, {scales}, true));
+}
+
+int32_t Places(const WindowCase& w, bool same) {
+  const int64_t reach = same ? 0 : static_cast<int64_t>(w.kernel - 1) * w.dilation;
+  return static_cast<int32_t>((w.in - reach + w.stride - 1) / w.stride);
+}
+
 OpCase GoodConv2D(const Op* op, bool enormous, Random* random) {
   OpCase node{op, {}, {}, {}};
   const Type type = random->OneOf(kConvTypes);
@@ -251,8 +301,19 @@ OpCase GoodConv2D(const Op* op, bool enormous, Random* random) {
     node.inputs.push_back(Make("filter", Type::kInt32, {filters, codes.weights.bits * Words(products)}, true));
   }
   node.tails = (packed && per_group % 32 != 0) || HasUnusedCode(codes);
+  if (IsSecond(node) && random->OneIn(3)) {
+    AddZeroPoint(type, &node, random);
+    AddTail({batch, Places(h, same), Places(w, same), filters}, enormous, &node, random);
+    return node;
+  }
   AddOutput(type, filters, &node, random);
   return node;
+}
+
+// 0 where there are too many.
+int64_t TransposedPlaces(int32_t in, int32_t kernel, int32_t stride, int64_t extra, bool same) {
+  const int64_t places = (same ? int64_t{in} * stride : (int64_t{in} - 1) * stride + kernel) + extra;
+  return places > INT32_MAX ? 0 : places;
 }
 
 OpCase GoodTransposeConv2D(const Op* op, bool enormous, Random* random) {
@@ -282,6 +343,16 @@ OpCase GoodTransposeConv2D(const Op* op, bool enormous, Random* random) {
   const int32_t words = codes.weights.bits * Words(channels);
   node.inputs.push_back(Make("filter", Type::kInt32, {filters, kernel[0], kernel[1], words}, true));
   node.tails = channels % 32 != 0 || HasUnusedCode(codes);
+  if (random->OneIn(3)) {
+    const bool same = TextOf("padding", node.options) == std::string("same");
+    const int64_t rows = TransposedPlaces(h, kernel[0], stride[0], IntegerOf("extra_h", node.options), same);
+    const int64_t columns = TransposedPlaces(w, kernel[1], stride[1], IntegerOf("extra_w", node.options), same);
+    if (rows > 0 && columns > 0) {
+      AddZeroPoint(type, &node, random);
+      AddTail({batch, static_cast<int32_t>(rows), static_cast<int32_t>(columns), filters}, enormous, &node, random);
+      return node;
+    }
+  }
   AddOutput(type, filters, &node, random);
   return node;
 }
@@ -318,8 +389,16 @@ OpCase GoodFullyConnected(const Op* op, bool enormous, Random* random) {
   const int32_t words = static_cast<int32_t>(row > INT32_MAX ? INT32_MAX : row);
   node.inputs.push_back(Make("filter", Type::kInt32, {units, words}, true));
   node.tails = (packed && channels % 32 != 0) || HasUnusedCode(codes);
-  if (type == Type::kFloat32 && IsSecond(node) && random->OneIn(2)) {
-    node.options.emplace_back("row_bits", random->Between(2, 8));
+  const bool by_rows = type == Type::kFloat32 && IsSecond(node) && random->OneIn(2);
+  if (by_rows) node.options.emplace_back("row_bits", random->Between(2, 8));
+  if (IsSecond(node) && random->OneIn(3)) {
+    std::vector<int32_t> output(dims.begin(), dims.end() - axes);
+    output.push_back(units);
+    AddZeroPoint(type, &node, random);
+    AddTail(output, enormous, &node, random);
+    return node;
+  }
+  if (by_rows) {
     node.options.emplace_back("output", "float32");
     return node;
   }
@@ -389,7 +468,11 @@ OpCase GoodDepthwiseConv2D(const Op* op, bool enormous, Random* random) {
   const int32_t bits = AddCodesOf("weight", &node.options, random);
   const int64_t words = int64_t{bits} * Words(outputs);
   node.inputs.push_back(Make("filter", Type::kInt32, {h.kernel, w.kernel, static_cast<int32_t>(words)}, true));
-  AddSumOutputs(node.inputs[0].type == Type::kFloat32, outputs, enormous, &node, random);
+  if (random->OneIn(3)) {
+    AddTail({dims[0], Places(h, same), Places(w, same), outputs}, enormous, &node, random);
+  } else {
+    AddSumOutputs(node.inputs[0].type == Type::kFloat32, outputs, enormous, &node, random);
+  }
   return node;
 }
 
@@ -530,7 +613,9 @@ constexpr int64_t kOddNumbers[] = {0,         -1,        2,          3,         
 constexpr double kOddReals[] = {0.5, -1e300, 1e300, std::numeric_limits<double>::quiet_NaN(),
                                 std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
 constexpr const char* kOddTexts[] = {"", "packed", "float32", "same", "valid", "bipolar", "SAME", "packed ",
-                                       "ternary", "signed", "int8", "int16", "int32"};
+                                       "ternary", "signed", "int8", "int16", "int32", "residual store",
+                                       "add", "store  add", "prelu prelu prelu prelu prelu prelu prelu prelu prelu prelu "
+                                       "prelu prelu prelu prelu prelu prelu prelu"};
 
 void SpoilOption(OptionMap* options, Random* random) {
   const size_t i = static_cast<size_t>(random->Between(0, static_cast<int64_t>(options->size()) - 1));

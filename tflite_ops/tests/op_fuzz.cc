@@ -124,30 +124,35 @@ class Node {
 
   bool Prepare(const KernelTable* kernels, Error* error) {
     state_ = Allocate(kStateBytes);
+    for (Output& output : outputs_) output = {};
     const auto* options = reinterpret_cast<const uint8_t*>(options_.get());
     return case_.op->prepare(case_.bytes.empty() ? nullptr : options, case_.bytes.size(), tensors_,
-                             static_cast<int32_t>(case_.inputs.size()), kernels, state_.get(), &output_, error);
+                             static_cast<int32_t>(case_.inputs.size()), kernels, state_.get(), outputs_, error);
   }
 
   uint64_t WeightsBytes() const { return case_.op->weights_bytes(state_.get()); }
   uint64_t TablesBytes() const { return case_.op->tables_bytes(state_.get()); }
   uint64_t ScratchBytes() const { return case_.op->scratch_bytes(state_.get()); }
 
-  uint64_t OutputBytes() const {
+  // 0 where there is no such output.
+  uint64_t OutputBytes(int32_t i) const {
+    if (outputs_[i].rank == 0) return 0;
     TensorCase output;
-    output.type = output_.type;
-    output.dims.assign(output_.dims, output_.dims + output_.rank);
+    output.type = outputs_[i].type;
+    output.dims.assign(outputs_[i].dims, outputs_[i].dims + outputs_[i].rank);
     return BytesOf(output);
   }
+  uint64_t OutputBytes() const { return OutputBytes(0) + OutputBytes(1); }
 
   bool SmallEnough() const {
     return fits_ && case_.op->cost(state_.get()) <= kMostRunCost &&
            input_bytes_ + OutputBytes() + WeightsBytes() + TablesBytes() + ScratchBytes() <= kMostRunBytes;
   }
 
-  // In a few ranges of units; returns the output.
+  // In a few ranges of units; returns the outputs, one behind the other.
   std::string Run(Random* random) {
-    const Memory weights = Allocate(WeightsBytes()), tables = Allocate(TablesBytes()), output = Allocate(OutputBytes());
+    const Memory weights = Allocate(WeightsBytes()), tables = Allocate(TablesBytes());
+    const Memory outputs[kMaxOutputs] = {Allocate(OutputBytes(0)), Allocate(OutputBytes(1))};
     const Memory scratch = Allocate(ScratchBytes());
     Buffers buffers = {};
     const void* constants[kMaxInputs] = {};
@@ -157,14 +162,19 @@ class Node {
     }
     if (WeightsBytes() > 0) case_.op->fill_weights(state_.get(), constants, weights.get());
     if (TablesBytes() > 0) case_.op->fill_tables(state_.get(), constants, tables.get());
-    buffers.output = output.get();
+    buffers.output = outputs[0].get();
+    buffers.second_output = OutputBytes(1) > 0 ? outputs[1].get() : nullptr;
     buffers.weights = WeightsBytes() > 0 ? weights.get() : nullptr;
     buffers.tables = TablesBytes() > 0 ? tables.get() : nullptr;
     buffers.scratch = ScratchBytes() > 0 ? scratch.get() : nullptr;
     InRanges(case_.op->stage_units(state_.get()), case_.op->stage, buffers, random);
     InRanges(case_.op->units(state_.get()), case_.op->run, buffers, random);
-    if (output_.type == Type::kFloat32) UnifyNaNs(output.get(), OutputBytes());
-    return std::string(output.get(), OutputBytes());
+    std::string all;
+    for (int32_t i = 0; i < kMaxOutputs; ++i) {
+      if (outputs_[i].type == Type::kFloat32) UnifyNaNs(outputs[i].get(), OutputBytes(i));
+      all.append(outputs[i].get(), OutputBytes(i));
+    }
+    return all;
   }
 
  private:
@@ -206,7 +216,7 @@ class Node {
   Memory state_;
   Memory data_[kMaxInputs];
   Tensor tensors_[kMaxInputs] = {};
-  Output output_ = {};
+  Output outputs_[kMaxOutputs] = {};
   bool fits_ = true;
   uint64_t input_bytes_ = 0;
 };
@@ -237,7 +247,7 @@ void Check(const OpCase& node, bool enormous, uint64_t seed, Counts* counts) {
     if (prepared.WeightsBytes() + prepared.TablesBytes() + prepared.ScratchBytes() > kMostOwnBytes) {
       Fail(node, kernels, "wants too much memory");
     }
-    if (prepared.OutputBytes() == 0 || prepared.OutputBytes() > uint64_t{1} << 33) Fail(node, kernels, "odd output");
+    if (prepared.OutputBytes(0) == 0 || prepared.OutputBytes() > uint64_t{1} << 34) Fail(node, kernels, "odd output");
     if (!prepared.SmallEnough()) continue;
     Random random(seed);
     const std::string output = prepared.Run(&random);

@@ -177,12 +177,32 @@ bool FailKernels(TfLiteContext* context) {
   return Fail(context, error.c_str());
 }
 
+// As many as the op has, of its types.
+bool PrepareOutputs(TfLiteContext* context, const Node& node, const TfLiteIntArray* outputs, const Output* prepared) {
+  Error error;
+  error.Text(node.op->name).Text(": output");
+  const int count = CountOutputs(prepared);
+  if (outputs->size != count) {
+    error.Text("s: expected ").Number(count).Text(", got ").Number(outputs->size);
+    return Fail(context, error.c_str());
+  }
+  for (int i = 0; i < count; ++i) {
+    TfLiteTensor* tensor = TensorAt(context, outputs, i);
+    if (tensor == nullptr || !HasType(*tensor, prepared[i].type)) {
+      if (tensor != nullptr && tensor->name != nullptr) error.Text(" ").Name(tensor->name);
+      return Fail(context, error.Text(": expected ").Text(TypeName(prepared[i].type)).c_str());
+    }
+    if (!Resize(context, tensor, prepared[i])) return false;
+  }
+  return true;
+}
+
 bool PrepareNode(TfLiteContext* context, Node* node, const TfLiteIntArray* inputs, const TfLiteIntArray* outputs,
                  TfLiteIntArray** temporaries) {
   Error error;
-  if (inputs->size > kMaxInputs || outputs->size != 1) {
-    error.Text(node->op->name).Text(": expected at most ").Number(kMaxInputs).Text(" inputs and 1 output, got ");
-    return Fail(context, error.Number(inputs->size).Text(" and ").Number(outputs->size).c_str());
+  if (inputs->size > kMaxInputs) {
+    error.Text(node->op->name).Text(": expected at most ").Number(kMaxInputs).Text(" inputs, got ");
+    return Fail(context, error.Number(inputs->size).c_str());
   }
   const KernelTable* kernels = Kernels();
   if (kernels == nullptr) return FailKernels(context);
@@ -191,19 +211,13 @@ bool PrepareNode(TfLiteContext* context, Node* node, const TfLiteIntArray* input
     tensors[i] = Describe(node, i, TensorAt(context, inputs, i));
     node->constants[i] = tensors[i].constant ? tensors[i].data : nullptr;
   }
-  Output output = {};
-  if (!node->op->prepare(node->options, node->options_size, tensors, inputs->size, kernels, node->state, &output,
+  Output prepared[kMaxOutputs] = {};
+  if (!node->op->prepare(node->options, node->options_size, tensors, inputs->size, kernels, node->state, prepared,
                          &error)) {
     return Fail(context, error.c_str());
   }
-  TfLiteTensor* tensor = TensorAt(context, outputs, 0);
-  if (tensor == nullptr || !HasType(*tensor, output.type)) {
-    error.Text(node->op->name).Text(": output");
-    if (tensor != nullptr && tensor->name != nullptr) error.Text(" ").Name(tensor->name);
-    error.Text(": expected ").Text(TypeName(output.type));
-    return Fail(context, error.c_str());
-  }
-  return FillMemory(context, node) && Resize(context, tensor, output) && AskForScratch(context, node, temporaries);
+  return FillMemory(context, node) && PrepareOutputs(context, *node, outputs, prepared) &&
+         AskForScratch(context, node, temporaries);
 }
 
 void InvokeNode(TfLiteContext* context, const Node& node, const TfLiteIntArray* inputs,
@@ -214,6 +228,7 @@ void InvokeNode(TfLiteContext* context, const Node& node, const TfLiteIntArray* 
     if (t != nullptr) buffers.inputs[i] = node.constants[i] != nullptr ? node.constants[i] : t->data.data;
   }
   buffers.output = TensorAt(context, outputs, 0)->data.data;
+  if (outputs->size > 1) buffers.second_output = TensorAt(context, outputs, 1)->data.data;
   buffers.weights = node.weights.get();
   buffers.tables = node.tables.get();
   buffers.scratch = ScratchOf(context, node);

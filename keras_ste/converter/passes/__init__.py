@@ -12,8 +12,10 @@ from keras_ste.converter.passes.drop_dead_ops import drop_dead_ops
 from keras_ste.converter.passes.drop_identities import drop_identities
 from keras_ste.converter.passes.drop_reshapes import drop_reshapes
 from keras_ste.converter.passes.exact_shapes import exact_shapes
+from keras_ste.converter.passes.find_prelu import find_prelu
 from keras_ste.converter.passes.fold_output import fold_output
 from keras_ste.converter.passes.fuse_sums import fuse_sums
+from keras_ste.converter.passes.fuse_tails import fuse_tails
 from keras_ste.converter.passes.fuse_thresholds import fuse_thresholds
 from keras_ste.converter.passes.merge_equal_ops import merge_equal_ops
 from keras_ste.converter.passes.move_quantize import move_quantize_above_reshape
@@ -43,6 +45,7 @@ FUSING: tuple[Callable[[Graph], None], ...] = (
     place_inputs,
     drop_dead_ops,  # a dead reader would keep its input from being fused
     drop_reshapes,
+    find_prelu,
     move_quantize_above_reshape,
     static_reshape,
     drop_dead_ops,  # so would a reshape that the sign has moved away from
@@ -67,7 +70,7 @@ FUSING: tuple[Callable[[Graph], None], ...] = (
 )
 
 # What the file needs, and the other passes cannot read.
-LAST: tuple[Callable[[Graph], None], ...] = (pack_tables, exact_shapes, pack_weights)
+LAST: tuple[Callable[[Graph], None], ...] = (fuse_tails, pack_tables, exact_shapes, pack_weights)
 PASSES = FUSING + LAST
 
 

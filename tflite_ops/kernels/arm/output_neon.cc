@@ -2,6 +2,7 @@
 
 #include "kernels/arm/kernels.h"
 #include "kernels/arm/lane_bits.h"
+#include "kernels/combine_lanes.h"
 #include "kernels/output_loops.h"
 
 namespace keras_ste {
@@ -9,8 +10,8 @@ namespace arm {
 namespace {
 
 template <typename Sum>
-void Scale(const Sum* sums, const Scaling& scaling, int32_t n, float* out) {
-  ScaleLoop(sums, scaling, n, out);
+void Scale(const Sum* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out) {
+  ScaleLoop(sums, rows, scaling, n, out);
 }
 
 // Two sums, multiplied and shifted to the right with halves up, of 64 bits each.
@@ -72,7 +73,8 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
 }  // namespace
 
 const OutputKernels kOutputNeon = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
-                                   CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>};
+                                   CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>,
+                                   CombineLanes<4>};
 
 }  // namespace arm
 }  // namespace keras_ste

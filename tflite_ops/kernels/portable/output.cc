@@ -7,8 +7,8 @@ namespace portable {
 namespace {
 
 template <typename Sum>
-void Scale(const Sum* sums, const Scaling& scaling, int32_t n, float* out) {
-  ScaleLoop(sums, scaling, n, out);
+void Scale(const Sum* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out) {
+  ScaleLoop(sums, rows, scaling, n, out);
 }
 
 template <typename Out>
@@ -31,7 +31,8 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
 }  // namespace
 
 const OutputKernels kOutput = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
-                               CodesOfSums<float>,  RequantizeSums<int8_t>, RequantizeSums<int16_t>};
+                               CodesOfSums<float>,  RequantizeSums<int8_t>, RequantizeSums<int16_t>,
+                               CombineLoop};
 
 }  // namespace portable
 }  // namespace keras_ste

@@ -1,5 +1,6 @@
 #include <immintrin.h>
 
+#include "kernels/combine_lanes.h"
 #include "kernels/output_loops.h"
 #include "kernels/x86/kernels.h"
 
@@ -8,8 +9,8 @@ namespace x86 {
 namespace {
 
 template <typename Sum>
-void Scale(const Sum* sums, const Scaling& scaling, int32_t n, float* out) {
-  ScaleLoop(sums, scaling, n, out);
+void Scale(const Sum* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out) {
+  ScaleLoop(sums, rows, scaling, n, out);
 }
 
 inline __m256i LoadLanes(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
@@ -75,7 +76,8 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
 }  // namespace
 
 const OutputKernels kOutputAvx2 = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
-                                   CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>};
+                                   CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>,
+                                   CombineLanes<8>};
 
 }  // namespace x86
 }  // namespace keras_ste

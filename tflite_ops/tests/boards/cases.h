@@ -16,8 +16,8 @@ struct Case {
   int32_t count;  // of inputs
   Tensor inputs[kMaxInputs];
   const void* data[kMaxInputs];
-  const uint8_t* expected;
-  int32_t bytes;  // of the output
+  const uint8_t* expected[kMaxOutputs];  // null where there is no such output
+  int32_t bytes[kMaxOutputs];
 };
 
 extern const Case kCases[];

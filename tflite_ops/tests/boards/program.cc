@@ -58,7 +58,8 @@ struct Node {
   Tensor inputs[kMaxInputs];
   int32_t count;
   const void* data[kMaxInputs];
-  Output output;
+  Output outputs[kMaxOutputs];
+  const void* second_output;  // when it has run, or null
 };
 
 KERAS_STE_APART void CopyOptions(OptionWriter* writer, Node* node) {
@@ -70,7 +71,7 @@ KERAS_STE_APART void CopyOptions(OptionWriter* writer, Node* node) {
 
 bool Prepare(Node* node, Error* error) {
   return node->op->prepare(node->options, node->options_size, node->inputs, node->count, node->kernels, state,
-                           &node->output, error);
+                           node->outputs, error);
 }
 
 KERAS_STE_APART void PrepareGood(Node* node) {
@@ -79,15 +80,16 @@ KERAS_STE_APART void PrepareGood(Node* node) {
 }
 
 int32_t OutputBytes(const Output& output) {
+  if (output.rank == 0) return 0;
   int32_t bytes = output.type == Type::kInt8 ? 1 : output.type == Type::kInt16 ? 2 : 4;
   for (int32_t d = 0; d < output.rank; ++d) bytes *= output.dims[d];
   return bytes;
 }
 
-// Runs the node, the last of its units first, and returns the output.
-const void* Run(Node* node, int32_t expected_bytes) {
+// Runs the node, the last of its units first, and returns the first output.
+const void* Run(Node* node, int32_t expected_bytes, int32_t second_bytes = 0) {
   PrepareGood(node);
-  if (OutputBytes(node->output) != expected_bytes) Stop("an output of another size than defined");
+  if (OutputBytes(node->outputs[0]) != expected_bytes || OutputBytes(node->outputs[1]) != second_bytes) Stop("an output of another size than defined");
 
   const Op& op = *node->op;
   Buffers buffers = {};
@@ -107,6 +109,8 @@ const void* Run(Node* node, int32_t expected_bytes) {
     buffers.tables = tables;
   }
   buffers.output = memory.Take(static_cast<size_t>(expected_bytes), 4, 0);
+  if (second_bytes > 0) buffers.second_output = memory.Take(static_cast<size_t>(second_bytes), 4, 0);
+  node->second_output = buffers.second_output;
   if (const size_t bytes = op.scratch_bytes(state)) buffers.scratch = memory.Take(bytes, kTiledAlignment, 0);
   const int32_t stage_units = op.stage_units(state);
   for (int32_t i = stage_units - 1; i >= 0; --i) op.stage(state, buffers, i, i + 1);
@@ -384,14 +388,18 @@ KERAS_STE_APART void TestCase(const KernelTable* kernels, const Case& c) {
   node.count = c.count;
   memcpy(node.inputs, c.inputs, sizeof(node.inputs));
   memcpy(node.data, c.data, sizeof(node.data));
-  const uint8_t* output = static_cast<const uint8_t*>(Run(&node, c.bytes));
+  const void* first = Run(&node, c.bytes[0], c.bytes[1]);
+  const void* outputs[kMaxOutputs] = {first, node.second_output};
   int32_t wrong = 0;
-  for (int32_t i = 0; i < c.bytes; ++i) wrong += output[i] != c.expected[i];
-  if (wrong > 0) failed = true;
   Checksum sum;
-  sum.Add(output, static_cast<size_t>(c.bytes));
+  for (int32_t o = 0; o < kMaxOutputs && c.expected[o] != nullptr; ++o) {
+    const uint8_t* output = static_cast<const uint8_t*>(outputs[o]);
+    for (int32_t i = 0; i < c.bytes[o]; ++i) wrong += output[i] != c.expected[o][i];
+    sum.Add(output, static_cast<size_t>(c.bytes[o]));
+  }
+  if (wrong > 0) failed = true;
   Line line;
-  line.Text(kernels == nullptr ? "direct " : "tiled ").Text("case of ").Text(c.op).Text(": bytes ").Number(c.bytes);
+  line.Text(kernels == nullptr ? "direct " : "tiled ").Text("case of ").Text(c.op).Text(": bytes ").Number(c.bytes[0] + c.bytes[1]);
   line.Text(", checksum ").Number(sum.value()).Text(", wrong ").Number(wrong).Text("\n");
   Print(line.c_str());
 }
