@@ -267,6 +267,16 @@ def test_tables_of_embeddings_are_packed_and_equal_bit_for_bit(kernel, axis, cha
         assert restored.input in ("int8", "uint8") and table.constant_bytes == 50 * channels
 
 
+def test_a_sequence_of_bytes_on_a_board():
+    pytest.importorskip("tflite_micro")
+    model = model_of((9, 5), "uint8", [QuantConv1D(4, 3, padding="causal", kernel_quantizer=TWN())], 0)
+    micro = keras_ste.MicroInterpreter(model_content=keras_ste.convert(model, strict=True).model_content)
+    x = examples((9, 5), "uint8", 0, 1)
+    micro.set_input(x, 0)
+    micro.invoke()
+    np.testing.assert_array_equal(micro.get_output(0), model(x))
+
+
 def test_a_sequence_has_no_axis_of_height_between_layers():
     def layer(cls, *arguments):
         return cls(*arguments, kernel_quantizer=TWN(), input_quantizer=UniformQuantizer(2, 0.7))

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_ste.converter.graph import Graph, constant_tensor
+from keras_ste.converter.graph import Graph, constant_tensor, reshape_op
 
 
 def static_reshape(graph: Graph) -> None:
-    """RESHAPE(x, PACK(...)) becomes RESHAPE(x, [-1, ...])."""
+    """RESHAPE(x, PACK(...)) becomes RESHAPE(x, [-1, ...]); so does EXPAND_DIMS, which a board has for few types."""
+    for op in graph.select("EXPAND_DIMS"):
+        if op.outputs[0].signature.count(-1) <= 1 and 0 not in op.outputs[0].signature:
+            graph.insert_before(op, reshape_op(op.inputs[0], op.outputs[0]))
+            graph.remove(op)
     for op in graph.select("RESHAPE"):
         wanted = op.outputs[0].signature
         computed = op.input(1) is not None and not op.inputs[1].constant
