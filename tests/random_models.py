@@ -271,11 +271,11 @@ def branches(draw, shape, kind):
 
 
 @st.composite
-def recipes(draw, most_steps=5):
+def recipes(draw, most_steps=5, dtypes=("uint8", "int8", "float32", "float32")):
     """A network with inputs of bytes or of floats on a grid."""
     rank = draw(st.sampled_from([0, 1, 2, 2, 2]))
     shape = (*(draw(st.integers(4, 7)) for _ in range(rank)), draw(channel_counts))
-    dtype = draw(st.sampled_from(["uint8", "int8", "float32", "float32"]))
+    dtype = draw(st.sampled_from(dtypes))
     steps, kind = [draw(products(shape, GRID))], EXACT
     for _ in range(draw(st.integers(1, most_steps))):
         last = steps[-1]

@@ -50,8 +50,12 @@ def test_many_models_equal_keras(chosen, seed):
     check(chosen, seed)
 
 
+# TFLite Micro has no CAST of uint8, which a layer of floats would need.
+FOR_BOARDS = recipes(dtypes=("int8", "float32"))
+
+
 @hypothesis.settings(max_examples=6, phases=GENERATE)
-@hypothesis.given(st.lists(recipes(), min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
+@hypothesis.given(st.lists(FOR_BOARDS, min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
 def test_models_equal_keras_on_a_board(chosen, seed):
     pytest.importorskip("tflite_micro")
     model, converted, x, expected, exact = check(chosen, seed, count=1)
