@@ -72,6 +72,43 @@ def worth(converted, output):
     return scale * (output.astype(np.float64) - zero_point)
 
 
+def test_codes_of_8_bits_are_kerass():
+    """Where codes that were trained follow on a layer, it gives them bit for bit: its roundings are Keras's."""
+    rng = np.random.default_rng(0)
+    byte = {"input_quantizer": UniformQuantizer(8, 0.04), "kernel_quantizer": UniformQuantizer(8, scale_axis=-1)}
+    model = keras.Sequential([
+        keras.Input((12, 12, 3)), QuantConv2D(8, 3, **byte), keras.layers.BatchNormalization(), keras.layers.ReLU(),
+        keras.layers.MaxPooling2D(), QuantConv2D(6, 3, padding="same", activation="relu6", **byte),
+        keras.layers.BatchNormalization(), keras.layers.Flatten(), QuantDense(5, **byte),
+    ])  # fmt: skip
+    shaken(model, rng)
+    x = rng.normal(scale=2, size=(40, 12, 12, 3)).astype(np.float32)
+    converted = keras_ste.convert(model, inference_input_type="int8")
+    assert op_names(converted) == ["SteConv2D", "MAX_POOL_2D", "SteConv2D", "RESHAPE", "SteFullyConnected"]
+    _, scale, zero_point = details(converted)[0]
+    assert (scale, zero_point) == (np.float32(0.04), 0)
+    codes = np.asarray(byte["input_quantizer"].factors(x)[0]).astype(np.int8)
+    output = run(converted, codes)
+    assert np.array_equal(output, model.predict(x, verbose=0))
+    assert np.array_equal(run_micro(converted, codes[:5]), output[:5])
+
+
+def test_few_sums_are_rounded_where_they_are():
+    """Nine signs have ten sums: no whole number of them is the bias that lies between."""
+    rng = np.random.default_rng(0)
+    model = keras.Sequential([
+        keras.Input((6, 6, 1)), QuantConv2D(4, 3, input_quantizer="ste_sign", kernel_quantizer=UniformQuantizer(2, 0.5)),
+        keras.layers.BatchNormalization(),
+    ])  # fmt: skip
+    shaken(model, rng)
+    x = rng.normal(size=(50, 6, 6, 1)).astype(np.float32)
+    converted = keras_ste.convert(model, representative_dataset=x, inference_output_type="int8")
+    assert op_names(converted) == ["SteQuantize", "SteConv2D"]
+    output, step = run(converted, x), details(converted)[1][1]
+    assert np.abs(worth(converted, output) - model.predict(x, verbose=0)).max() <= 0.51 * step
+    assert np.array_equal(run_micro(converted, x[:5]), output[:5])
+
+
 def test_a_dense_layer_may_have_a_scale_for_each_unit():
     rng = np.random.default_rng(0)
     byte = {"input_quantizer": UniformQuantizer(8, 0.05), "kernel_quantizer": UniformQuantizer(8, scale_axis=-1)}

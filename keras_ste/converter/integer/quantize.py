@@ -14,8 +14,10 @@ from keras_ste.converter.integer.builtin_ops import has_int8, quantize_constants
 from keras_ste.converter.integer.calibration import calibrate
 from keras_ste.converter.integer.choose import choose_parameters
 from keras_ste.converter.integer.fold_chains import fold_chains
+from keras_ste.converter.integer.move_codes import move_codes
 from keras_ste.converter.integer.parameters import HIGHEST, LOWEST, Parameters, describe, set_integer
 from keras_ste.converter.integer.ste_ops import as_builtin, int8_codes, put_int8, put_rounded, read_int8, rounds
+from keras_ste.converter.passes.fuse_tails import fuse_roundings
 
 _INTEGER_KINDS = {"int8": TensorType.INT8, "uint8": TensorType.UINT8}
 
@@ -39,6 +41,10 @@ def make_integer(
     if len(model.graphs) != 1:
         raise ValueError("a model with loops or conditions, as a recurrent layer is, cannot be made integer")
     (graph,) = model.graphs
+    for op in graph.select("SteQuantize"):
+        _describe_codes(op)
+    move_codes(graph)
+    fuse_roundings(graph)
     fold_chains(graph)
     ranges = {key: tuple(float(end[0]) for end in all_channels(b)) for key, b in known_bounds(graph).items()}
     if data is not None:
@@ -54,6 +60,13 @@ def make_integer(
     _rewrite(graph, parameters)
     edges.join_inputs(graph, behind, kinds[0], parameters)
     edges.join_outputs(graph, before, kinds[1], parameters)
+
+
+def _describe_codes(quantize: Op) -> None:
+    """Writes into the file what the codes of a trained quantizer stand for."""
+    codes = int8_codes(quantize)
+    if codes is not None:
+        describe(quantize.outputs[0], codes.parameters.scale, codes.parameters.zero_point)
 
 
 def _check_ops(graph: Graph) -> None:
@@ -78,15 +91,13 @@ def _rewrite(graph: Graph, parameters: dict[Tensor, Parameters]) -> None:
 def _rewrite_ste(graph: Graph, op: Op, parameters: dict[Tensor, Parameters]) -> None:
     source, result = op.inputs[0], op.outputs[0]
     codes = int8_codes(op)
-    if codes is not None:
-        if parameters.get(source) == codes.parameters and (codes.low, codes.high) == (LOWEST, HIGHEST):
-            # Its readers read codes from now on, not floats.
-            set_integer(source, codes.parameters)
-            graph.replace(result, source)
-            graph.remove(op)
-            return
-        parameters[result] = codes.parameters
-        describe(result, codes.parameters.scale, codes.parameters.zero_point)
+    whole = codes is not None and (codes.low, codes.high) == (LOWEST, HIGHEST)
+    if whole and parameters.get(source) == codes.parameters:
+        # Its readers read codes from now on, not floats.
+        set_integer(source, codes.parameters)
+        graph.replace(result, source)
+        graph.remove(op)
+        return
     if source.type == TensorType.FLOAT32 and source in parameters:
         read_int8(op, parameters[source])
     if rounds(op) and result in parameters:

@@ -12,7 +12,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from keras_ste.codes import codes_of
 from keras_ste.converter.chain import ALWAYS, NEVER
-from keras_ste.converter.graph import MATMUL_OPS, ActivationFunctionType, Op, constant_tensor
+from keras_ste.converter.graph import MATMUL_OPS, ActivationFunctionType, Op, Tensor, TensorType, constant_tensor
 from keras_ste.converter.integer.builtin_ops import with_options
 from keras_ste.converter.integer.parameters import (
     HIGHEST,
@@ -26,6 +26,8 @@ from keras_ste.converter.integer.parameters import (
 
 # Sums and biases stay below it in the ops.
 _MOST_SUM = 2**30
+# Of the integers that sums become: what rounding the bias may add to the half that rounding the sum does.
+_MOST_ERROR = 1 / 16
 
 
 def _values(op: Op, index: int, default: float) -> np.ndarray:
@@ -70,7 +72,7 @@ def _multiply_int8(op: Op, parameters: Parameters) -> None:
         raise ValueError(f"{op} pads its input of floats with ones, which its int8 has no code for")
     op.options["input_zero_point"] = parameters.zero_point
     thresholds = op.input(4)
-    if thresholds is None:
+    if thresholds is None or "tail" in op.options:
         _put(op, 2, _values(op, 2, 1) * parameters.scale, "multiplier")
         return
     # The sum of floats was the sum of integers times the scale.
@@ -123,6 +125,8 @@ def int8_codes(op: Op) -> Codes8 | None:
     """Of a SteQuantize with one factor for all channels and int8 behind it; None of any other op."""
     if op.name != "SteQuantize" or op.options.get("output") != "int8" or op.input(2) is not None:
         return None
+    if op.inputs[0].type == TensorType.INT32:  # codes, of which the op does not say what they stand for
+        return None
     multiplier = _values(op, 1, 1)
     if multiplier.size != 1 or not multiplier[0] > 0:
         return None
@@ -163,28 +167,39 @@ def _range_of_rounding(op: Op) -> tuple[float, float] | None:
 def put_int8(op: Op, parameters: Parameters) -> None:
     """Lets a product of integers put out int8 in place of float32; the tensor itself changes its type later.
 
-    Raises:
-      ValueError: a channel falls where its sums rise, and its weights have no negatives.
+    It is rounded by integer arithmetic, whose bias is a whole number of the sums' unit. Where that is too coarse, as it is for
+    the few values that sums of few signs have, or a channel falls whose weights have no negatives, by a tail of floats.
     """
     multiplier, bias = (_values(op, index, default).astype(np.float64) for index, default in ((2, 1), (3, 0)))
     channels = len(op.inputs[1].data)
     multiplier, bias = np.broadcast_to(multiplier, channels), np.broadcast_to(bias, channels)
-    _negate(op, multiplier < 0)
     scale = float(parameters.scale)
     # Where the bias is all there is, or most of it, the sums count in a finer unit.
     factors = np.maximum(np.abs(multiplier), np.maximum(np.abs(bias), scale) / 2**29) / scale
-    biases = np.rint(bias / scale / factors).astype(np.int32)
+    exact = bias / scale / factors
+    op.options |= {"output": "int8", "output_zero_point": parameters.zero_point}
+    weights = _negated(op, multiplier < 0)
+    if weights is None or (np.abs(np.rint(exact) - exact) * factors).max() > _MOST_ERROR:
+        op.options |= {"version": 3, "tail": "multiply"}
+        _put(op, 5, np.full((1, channels), 1 / scale, np.float32), "tail")
+    else:
+        op.inputs[1] = weights
+        _put_fixed_point(op, factors, np.rint(exact).astype(np.int32), parameters)
+    if op.options.get("weight_bits") is None:  # version 1 knows no other
+        op.options |= {"version": max(op.options["version"], 2), "weight_bits": 1, "weight_encoding": "bipolar"}
+
+
+def _put_fixed_point(op: Op, factors: np.ndarray, biases: np.ndarray, parameters: Parameters) -> None:
+    """The constants of `((sum + bias) * multiplier) >> shift`, and the clamp in codes."""
     multipliers, shifts = fixed_point(factors)
-    low, high = op.options.pop("activation_min", -np.inf), op.options.pop("activation_max", np.inf)
     _put(op, 2, multipliers, "multiplier")
     _put(op, 3, biases if biases.any() else None, "bias")
     _put(op, 4, shifts, "shift")
-    op.options |= {"version": 2, "output": "int8", "output_zero_point": parameters.zero_point}
-    for key, end in (("output_min", low), ("output_max", high)):
+    op.options["version"] = max(op.options["version"], 2)
+    for key, clamp in (("output_min", "activation_min"), ("output_max", "activation_max")):
+        end = op.options.pop(clamp, np.inf)
         if np.isfinite(end):
             op.options[key] = int(parameters.quantize(np.float64(end)))
-    if op.options.get("weight_bits") is None:  # version 1 knows no other
-        op.options |= {"weight_bits": 1, "weight_encoding": "bipolar"}
 
 
 # Where the ops whose sums are floats have their multiplier.
@@ -218,19 +233,16 @@ def put_rounded(op: Op, parameters: Parameters) -> None:
             op.options[key] = int(parameters.quantize(np.float64(end)))
 
 
-def _negate(op: Op, falls: np.ndarray) -> None:
-    """Negates the weights of the channels that fall."""
-    if not falls.any():
-        return
+def _negated(op: Op, falls: np.ndarray) -> Tensor | None:
+    """The weights, those of the channels that fall negated; None where they have no negatives."""
     weights, codes = op.inputs[1], codes_of(op.options, "weight")
+    if not falls.any():
+        return weights
     falling = falls.reshape(-1, *[1] * (weights.data.ndim - 1))
     flipped = np.where(falling, -weights.data.astype(np.int32), weights.data)
     if not np.isin(flipped, codes.worths).all():
-        raise ValueError(
-            f"{op} has output channels with a negative scale, and no {codes.encoding} code of {codes.bits} bits is the "
-            "negative of a weight: use a narrow range for its kernel"
-        )
-    op.inputs[1] = constant_tensor(f"{weights.name}/negated", flipped.astype(weights.data.dtype))
+        return None
+    return constant_tensor(f"{weights.name}/negated", flipped.astype(weights.data.dtype))
 
 
 _ACTIVATIONS = {

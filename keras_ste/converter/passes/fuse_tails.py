@@ -178,3 +178,16 @@ def fuse_tails(graph: Graph) -> None:
     for op in graph.select(*MATMUL_OPS):
         if op.options["output"] == "float32":
             _fuse(graph, op)
+
+
+def fuse_roundings(graph: Graph) -> None:
+    """SteConv2D → scales, shifts, clamps → SteQuantize becomes a SteConv2D that rounds, where nobody else reads floats."""
+    for op in graph.select(*MATMUL_OPS):
+        if op.options["output"] != "float32" or op.outputs[0] in graph.outputs:
+            continue
+        tail = _Tail(op.outputs[0], op.inputs[1].shape[0])
+        taken = _take_quantizer(graph, tail) if len(graph.consumers(tail.tensor)) == 1 else None
+        if taken is not None:
+            ops, quantize = taken
+            graph.remove(*ops)
+            _write(op, tail, quantize)
