@@ -105,7 +105,7 @@ def test_the_docs_have_a_row_for_every_quantizer(name):
 
 def test_the_docs_have_a_row_for_every_surrogate_and_every_layer():
     assert [name for name in rows("surrogates.md") if name != "name"] == surrogates.names()
-    assert set(layers.__all__) <= set(rows("layers.md"))
+    assert {name for name in layers.__all__ if inspect.isclass(getattr(layers, name))} <= set(rows("layers.md"))
 
 
 def test_the_docs_name_every_training_tool():
@@ -139,13 +139,15 @@ TRAINING = [
     training.Bipolar(0.1, 2, 0.5),
     training.WeightClip(0.75),
     training.Gradual("xnor_sign", strength=0.25),
+    training.Partial("ste_tern", strength=0.5, choice="random", seed=3),
 ]
 
 
 def test_configs_of_training_tools():
     public = [getattr(training, name) for name in training.__all__]
     configured = {cls for cls in public if inspect.isclass(cls) and hasattr(cls, "get_config")}
-    assert configured == {type(tool) for tool in TRAINING}
+    # A Distiller is a model of two others: tests/test_schedules.py saves one.
+    assert configured - {training.Distiller} == {type(tool) for tool in TRAINING}
     for tool in TRAINING:
         again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(tool))
         assert type(again) is type(tool) and again.get_config() == tool.get_config()

@@ -178,7 +178,8 @@ def test_codes_are_packed_and_equal_bit_for_bit(make):
 def test_codes_of_many_bits_are_equal_bit_for_bit(make):
     model = network(**make)
     converted = keras_ste.convert(model, strict=True)
-    assert ops(converted).count("SteQuantize") == 2
+    # The convolution's are its output; the dense layer's are of what is pooled and normalized in float.
+    assert ops(converted).count("SteQuantize") == 1
     x = images()
     np.testing.assert_array_equal(run(converted, x), model(x, training=False))
 

@@ -54,8 +54,8 @@ def test_the_sanitizers_are_on(sanitized):
 def good_node(good):
     """The good node with all its images fed, so that one image more can be."""
     node = good()
-    if node.op in ("SteAdd", "SteConcat"):
-        node.inputs[1] = Tensor(node.inputs[1].name, node.inputs[1].shape, node.inputs[1].dtype)
+    second = 1 if node.op in ("SteAdd", "SteConcat") else 6 if "tail" in node.options else 0
+    node.inputs[second] = Tensor(node.inputs[second].name, node.inputs[second].shape, node.inputs[second].dtype)
     return node
 
 

@@ -189,6 +189,20 @@ def test_a_student_comes_nearer_to_its_teacher_which_stays(loss):
     assert {id(v) for v in distiller.trainable_variables} == {id(v) for v in student.trainable_variables}
 
 
+def test_a_distiller_is_saved_with_both_of_its_models(tmp_path):
+    teacher, student = teacher_and_student()
+    distiller = Distiller(student, teacher, alpha=0.25, temperature=2.0, loss="mse")
+    distiller.compile("adam", "mse")
+    distiller.fit(*data(), verbose=0)
+    distiller.save(tmp_path / "distiller.keras")
+    loaded = keras.saving.load_model(tmp_path / "distiller.keras")
+    for role in ("student", "teacher"):
+        np.testing.assert_array_equal(getattr(loaded, role)(data()[0]), getattr(distiller, role)(data()[0]))
+    configs = [model.get_config() for model in (distiller, loaded)]
+    for key in ("alpha", "temperature", "loss", "from_logits"):
+        assert configs[0][key] == configs[1][key]
+
+
 def test_bad_arguments_are_refused():
     teacher, student = teacher_and_student()
     for options, message in (

@@ -127,7 +127,8 @@ struct Job {
     if (c.w.kernel == 1) return;
     const int64_t step = static_cast<int64_t>(c.w.dilation) * c.groups, under = c.w.kernel * step;
     const int64_t end = static_cast<int64_t>(s.width) * c.groups;
-    for (int64_t first = 0; first < step; ++first) {
+    // Where the kernel is dilated, windows that end outside may begin before the others' second pixel.
+    for (int64_t first = 0; first < step && first + under - step < end; ++first) {
       int32_t sum = 0;
       for (int64_t i = first; i < first + under; i += step) sum += sums[i];
       int64_t i = first;
