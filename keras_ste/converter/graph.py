@@ -152,6 +152,11 @@ class Graph:
     def consumers(self, tensor: Tensor) -> list[Op]:
         return [op for op in self.ops if tensor in op.inputs]
 
+    def only_reader(self, tensor: Tensor) -> Op | None:
+        """The op that alone sees a tensor, so that the tensor may change or go; None where others do, or the model's user."""
+        readers = self.consumers(tensor)
+        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
+
     def select(self, *names: str) -> list[Op]:
         """The ops with one of these names. The list is the caller's: the graph may change meanwhile."""
         return [op for op in self.ops if op.name in names]

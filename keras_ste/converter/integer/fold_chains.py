@@ -55,15 +55,14 @@ class _Output:
 
 def _next(graph: Graph, op: Op, output: _Output) -> Op | None:
     """The only op that reads the layer's output, taken in."""
-    result = op.outputs[0]
-    readers = graph.consumers(result)
-    if len(readers) != 1 or result in graph.outputs:
+    reader = graph.only_reader(op.outputs[0])
+    if reader is None:
         return None
     try:
-        _, steps = elementwise_steps(readers[0])
+        _, steps = elementwise_steps(reader)
     except NotFusable:
         return None
-    return readers[0] if all(output.take(step) for step in steps) else None
+    return reader if all(output.take(step) for step in steps) else None
 
 
 def fold_chains(graph: Graph) -> None:

@@ -24,7 +24,7 @@ def _before(graph: Graph, quantize: Op) -> Op | None:
     source = quantize.inputs[0]
     op = graph.producer(source)
     keeps = op is not None and op.name in _KEEPING and op.activation == "NONE" and op.inputs[0].type == TensorType.FLOAT32
-    alone = graph.consumers(source) == [quantize] and source not in graph.outputs
+    alone = graph.only_reader(source) is quantize
     return op if keeps and alone and op.inputs[0].signature[-1] > 0 else None
 
 

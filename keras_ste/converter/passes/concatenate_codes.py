@@ -41,7 +41,7 @@ def _joins_channels(op: Op) -> bool:
 def _hoist_steps(graph: Graph, quantize: Op) -> None:
     """Moves elementwise ops between a concatenation and a SteQuantize before it, the last of them last."""
     path, tensor = [], quantize.inputs[0]
-    while len(graph.consumers(tensor)) == 1 and tensor not in graph.outputs:
+    while graph.only_reader(tensor) is not None:
         op = graph.producer(tensor)
         if op is None:
             return

@@ -40,10 +40,9 @@ def _drop(graph: Graph, op: Op) -> bool:
 def _sink(graph: Graph, op: Op) -> bool:
     """Moves the reshape behind its only reader, where that treats each number or channel alike, wherever it is."""
     source, result = op.inputs[0], op.outputs[0]
-    readers = graph.consumers(result)
-    if len(readers) != 1 or result in graph.outputs or not _same_channels(source, result):
+    reader = graph.only_reader(result)
+    if reader is None or not _same_channels(source, result):
         return False
-    (reader,) = readers
     try:
         data, steps = elementwise_steps(reader)
     except NotFusable:
@@ -71,14 +70,9 @@ def _same_channels(before: Tensor, after: Tensor) -> bool:
 
 def _reaches_reshape(graph: Graph, op: Op) -> bool:
     """Whether behind this op and others like it stands a reshape, which may undo the one before."""
-    while True:
-        readers = graph.consumers(op.outputs[0])
-        if len(readers) != 1 or op.outputs[0] in graph.outputs:
-            return False
-        (op,) = readers
-        if op.name in RESHAPES:
-            return True
+    while (op := graph.only_reader(op.outputs[0])) is not None and op.name not in RESHAPES:
         try:
             elementwise_steps(op)
         except NotFusable:
             return False
+    return op is not None

@@ -88,19 +88,18 @@ def _write(op: Op, output: _Output) -> None:
 
 def _next(graph: Graph, op: Op, output: _Output) -> tuple[Op, _Output] | None:
     """The only op that reads the layer's output, and the output with that op taken in."""
-    result = op.outputs[0]
-    readers = graph.consumers(result)
-    if len(readers) != 1 or result in graph.outputs:
+    reader = graph.only_reader(op.outputs[0])
+    if reader is None:
         return None
     try:
-        _, steps = elementwise_steps(readers[0])
+        _, steps = elementwise_steps(reader)
     except NotFusable:
         return None
     for step in steps:
         output = output.then(step)
         if output is None:
             return None
-    return readers[0], output
+    return reader, output
 
 
 def fold_output(graph: Graph) -> None:

@@ -28,7 +28,7 @@ def fuse_sums(graph: Graph) -> None:
 def _path(graph: Graph, quantize: Op) -> tuple[Op, list[Op], list[Step]] | None:
     """The op of sums, the ops behind it and their steps, where nothing else reads what is between."""
     ops, steps, tensor = [], [], quantize.inputs[0]
-    while len(graph.consumers(tensor)) == 1 and tensor not in graph.outputs:
+    while graph.only_reader(tensor) is not None:
         op = graph.producer(tensor)
         if op is None:
             return None

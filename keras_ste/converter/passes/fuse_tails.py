@@ -66,10 +66,9 @@ def _own_steps(op: Op, tail: _Tail) -> _Steps:
 
 def _take(graph: Graph, tail: _Tail) -> Op | None:
     """The only op that reads the tail's tensor, its steps taken into the tail; None where it is none of these."""
-    readers = graph.consumers(tail.tensor)
-    if len(readers) != 1 or tail.tensor in graph.outputs:
+    reader = graph.only_reader(tail.tensor)
+    if reader is None:
         return None
-    (reader,) = readers
     try:
         steps = _own_steps(reader, tail)
     except NotFusable:
@@ -92,11 +91,11 @@ def _path_to_quantizer(graph: Graph, tail: _Tail, reader: Op) -> tuple[list[Op],
             steps += [each for step in own for each in _tail_steps(step, tail.channels)]
         except NotFusable:
             return None
-        readers = graph.consumers(reader.outputs[0])
-        if source is not tensor or len(readers) != 1 or reader.outputs[0] in graph.outputs:
+        following = graph.only_reader(reader.outputs[0])
+        if source is not tensor or following is None:
             return None
         ops.append(reader)
-        tensor, reader = reader.outputs[0], readers[0]
+        tensor, reader = reader.outputs[0], following
     return [*ops, reader], steps
 
 
@@ -183,10 +182,10 @@ def fuse_tails(graph: Graph) -> None:
 def fuse_roundings(graph: Graph) -> None:
     """SteConv2D → scales, shifts, clamps → SteQuantize becomes a SteConv2D that rounds, where nobody else reads floats."""
     for op in graph.select(*MATMUL_OPS):
-        if op.options["output"] != "float32" or op.outputs[0] in graph.outputs:
+        if op.options["output"] != "float32" or graph.only_reader(op.outputs[0]) is None:
             continue
         tail = _Tail(op.outputs[0], op.inputs[1].shape[0])
-        taken = _take_quantizer(graph, tail) if len(graph.consumers(tail.tensor)) == 1 else None
+        taken = _take_quantizer(graph, tail)
         if taken is not None:
             ops, quantize = taken
             graph.remove(*ops)
