@@ -5,6 +5,7 @@
 
 #include "kernels/tiles.h"
 #include "kernels/x86/kernels.h"
+#include "kernels/x86/next_chunk.h"
 
 namespace keras_ste {
 namespace x86 {
@@ -50,6 +51,7 @@ struct Bytes {
           }
         }
         for (int32_t i = begin; i < end; ++i, weights += kBlock) {
+          FetchNextChunk<kBlocks, kRows>(weights, block_stride);
           __m512i packed[kBlocks];
           for (int32_t b = 0; b < kBlocks; ++b) packed[b] = _mm512_loadu_si512(weights + b * block_stride);
 #pragma GCC unroll 1  // the vectors of several phases at once would not fit into the registers

@@ -5,6 +5,7 @@
 
 #include "kernels/tiles.h"
 #include "kernels/x86/kernels.h"
+#include "kernels/x86/next_chunk.h"
 
 namespace keras_ste {
 namespace x86 {
@@ -33,6 +34,7 @@ template <int32_t kBits, int32_t kBlocks, int32_t kRows>
 void Rows(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32_t* weights, int64_t block_stride,
           int32_t shift, const int32_t* start, const int32_t* row_start, int32_t* sums) {
   constexpr int32_t kPhases = 8 / kBits;
+  constexpr int32_t kPhasesAtOnce = kPhases < 4 ? kPhases : 4;
   __m512i sum[kRows][kBlocks];
   for (int32_t r = 0; r < kRows; ++r) {
     for (int32_t b = 0; b < kBlocks; ++b) sum[r][b] = _mm512_setzero_si512();
@@ -41,12 +43,19 @@ void Rows(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint32
     for (int32_t i = 0; i < steps; ++i, weights += kBlock) {
       __m512i packed[kBlocks];
       for (int32_t b = 0; b < kBlocks; ++b) packed[b] = _mm512_loadu_si512(weights + b * block_stride);
-      for (int32_t p = 0; p < kPhases; ++p) {
-        __m512i w[kBlocks];
-        for (int32_t b = 0; b < kBlocks; ++b) w[b] = Unpack<kBits>(packed[b], p);
-        for (int32_t r = 0; r < kRows; ++r) {
-          const __m512i y = FourBytes(inputs[r] + 4 * (static_cast<int64_t>(i) * kPhases + p));
-          for (int32_t b = 0; b < kBlocks; ++b) sum[r][b] = _mm512_dpbusd_epi32(sum[r][b], w[b], y);
+      int64_t at = 4 * static_cast<int64_t>(i) * kPhases;
+#pragma GCC unroll 1  // or the sums of eight phases would wander from register to register
+      for (int32_t first = 0; first < kPhases; first += kPhasesAtOnce) {
+        for (int32_t p = 0; p < kPhasesAtOnce; ++p, at += 4) {
+          __m512i w[kBlocks];
+          for (int32_t b = 0; b < kBlocks; ++b) w[b] = Unpack<kBits>(packed[b], p);
+          for (int32_t r = 0; r < kRows; ++r) {
+            const __m512i y = FourBytes(inputs[r] + at);
+            for (int32_t b = 0; b < kBlocks; ++b) sum[r][b] = _mm512_dpbusd_epi32(sum[r][b], w[b], y);
+          }
+        }
+        if constexpr (kPhases > kPhasesAtOnce) {
+          for (__m512i& v : packed) v = _mm512_srli_epi32(v, kPhasesAtOnce * kBits);
         }
       }
     }
@@ -71,6 +80,7 @@ void OneRow(const int8_t* const* inputs, int32_t taps, int32_t steps, const uint
     }
   }
   const auto step = [&](int32_t u, const int8_t* y) {
+    FetchNextChunk<kBlocks, 1>(weights, block_stride);
     for (int32_t b = 0; b < kBlocks; ++b) {
       const __m512i packed = _mm512_loadu_si512(weights + b * block_stride);
       for (int32_t p = 0; p < kPhases; ++p) {

@@ -3,6 +3,7 @@
 
 #include "kernels/tiles.h"
 #include "kernels/x86/kernels.h"
+#include "kernels/x86/next_chunk.h"
 
 namespace keras_ste {
 namespace x86 {
@@ -27,6 +28,7 @@ struct Planes {
     }
     for (int32_t tap = 0; tap < taps; ++tap, inputs += kRows) {
       for (int32_t i = 0; i < words; ++i, weights += kVectors * kBlock) {
+        for (int32_t v = 0; v < kVectors; ++v) FetchNextChunk<kBlocks, kRows>(weights + v * kBlock, block_stride);
         __m512i w[kBlocks][kVectors];
         for (int32_t b = 0; b < kBlocks; ++b) {
           for (int32_t v = 0; v < kVectors; ++v) {
