@@ -19,8 +19,8 @@ from keras_ste.converter.convert import METADATA
 from keras_ste.converter.graph import LATEST_VERSION, PREFIX, Graph, Model, Op, Tensor, read_model
 from keras_ste.converter.report import quantizer_bits
 from keras_ste.converter.rows import Row, op_row
-from keras_ste.converter.table import text_table
 from keras_ste.runtime.native import litert
+from keras_ste.tables import table_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Inspection:
 
     def __str__(self) -> str:
         header = ("op", "layer", "input", "output", "packed", "weights", "bits", "bytes", "of bits", "other bytes")
-        table = text_table(header, [_cells(op.row) for op in self.ops], 5)
+        table = table_lines([header, *(_cells(op.row) for op in self.ops)], right=range(5, len(header)))
         text = table[:2]
         for op, line in zip(self.ops, table[2:], strict=True):
             text.append(line)

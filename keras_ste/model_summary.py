@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from keras_ste.layers.common import QuantizedLayer
 from keras_ste.layers.rnn import QuantizedCell
 from keras_ste.layers.tree import layers_within
 from keras_ste.quantizers import Quantizer
-from keras_ste.tables import table
+from keras_ste.tables import macs_by_width, macs_text, table
 
 FLOAT_BITS = 32
 
@@ -73,11 +72,7 @@ class Summary:
     @property
     def macs(self) -> dict[str, int]:
         """Multiply-adds by width."""
-        total: Counter[str] = Counter()
-        for row in self.rows:
-            if row.macs:
-                total[row.mac_width] += row.macs
-        return dict(total)
+        return macs_by_width(self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Rows and totals as plain Python values."""
@@ -123,8 +118,7 @@ class Summary:
     def __str__(self) -> str:
         header = ("layer", "class", "input", "kernel", "weights", "bytes", "MACs", "width", "±1", "dead channels")
         lines = [header, *(_cells(row) for row in self.rows)]
-        macs = ", ".join(f"{count:,} {width}" for width, count in self.macs.items()) or "0"
-        total = f"total: {self.weights:,} weights, {self.bytes:,} bytes; MACs: {macs}"
+        total = f"total: {self.weights:,} weights, {self.bytes:,} bytes; MACs: {macs_text(self.macs)}"
         return table(lines, right=range(4, len(header))) + "\n" + total
 
 

@@ -1,11 +1,13 @@
-"""Tables as text."""
+"""Tables as text, and what several of them add up."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
+from typing import Any
 
 
-def table(lines: list[tuple[str, ...]], right: Container[int] = ()) -> str:
+def table(lines: Sequence[Sequence[str]], right: Container[int] = ()) -> str:
     """Lines of cells under the first one; the columns `right` are aligned there.
 
     >>> print(table([("a", "bits"), ("bbb", "1")], right=(1,)))
@@ -13,6 +15,11 @@ def table(lines: list[tuple[str, ...]], right: Container[int] = ()) -> str:
     ---  ----
     bbb     1
     """
+    return "\n".join(table_lines(lines, right))
+
+
+def table_lines(lines: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
+    """The lines of `table`: the names of the columns, a rule, and the others."""
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     text = []
     for line in [lines[0], tuple("-" * width for width in widths), *lines[1:]]:
@@ -21,4 +28,21 @@ def table(lines: list[tuple[str, ...]], right: Container[int] = ()) -> str:
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         text.append("  ".join(cells).rstrip())
-    return "\n".join(text)
+    return text
+
+
+def macs_by_width(rows: Iterable[Any]) -> dict[str, int]:
+    """Multiply-adds of all rows that have the same `mac_width`."""
+    total: Counter[str] = Counter()
+    for row in rows:
+        if row.macs:
+            total[row.mac_width] += row.macs
+    return dict(total)
+
+
+def macs_text(macs: dict[str, int]) -> str:
+    """
+    >>> macs_text({"1x1": 4000, "8x8": 9})
+    '4,000 1x1, 9 8x8'
+    """
+    return ", ".join(f"{count:,} {width}" for width, count in macs.items()) or "0"

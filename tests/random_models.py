@@ -1,4 +1,4 @@
-"""Random models for tests/test_random_models.py: layers, quantizers, branches and pools, one behind the other.
+"""Random models for tests/test_random_models.py: layers, quantizers, branches, residual blocks and pools, one behind the other.
 
 A recipe knows what stands between its layers, so that only models are drawn that TensorFlow and TFLite have to
 compute alike:
@@ -18,11 +18,14 @@ from hypothesis import strategies as st
 from test_code_conversion import kernels, static_inputs
 
 from keras_ste import layers
+from keras_ste.blocks import reactnet_block
 from keras_ste.quantizers import UniformQuantizer
 
 L = keras.layers
 CODES, GRID, EXACT, ROUNDED = "codes", "grid", "exact", "rounded"
 channel_counts = st.sampled_from([1, 3, 6, 20, 33])
+VOCABULARY = 40
+DTYPES = ("uint8", "int8", "float32", "float32", "int32")
 # Two of which the same stream may be quantized by several layers.
 SHARED_INPUTS = (lambda: UniformQuantizer(2, 0.5), lambda: UniformQuantizer(3, 1.5, signed=False))
 inputs_of_layers = st.one_of(st.sampled_from(SHARED_INPUTS), static_inputs)
@@ -161,7 +164,7 @@ def _separable(cls, options, depthwise, source, draw, shape):
 @st.composite
 def elementwise(draw, shape, kind):
     """What stands between layers of products and treats each channel by itself."""
-    name = draw(st.sampled_from(["norm", "norm", "relu", "leaky", "clip", "quantize", "quantize"]))
+    name = draw(st.sampled_from(["norm", "norm", "relu", "leaky", "clip", "rprelu", "quantize", "quantize"]))
     if name == "quantize":
         bits, exponent, signed = draw(st.integers(1, 8)), draw(st.integers(-2, 2)), draw(st.booleans())
         make = lambda: UniformQuantizer(max(bits, 2), 2.0**exponent, signed=signed)  # noqa: E731
@@ -169,6 +172,9 @@ def elementwise(draw, shape, kind):
     if name == "norm":
         seed = draw(st.integers(0, 2**31))
         return Step("BatchNormalization", lambda x: _norm(seed)(x), shape, EXACT)
+    if name == "rprelu":
+        seed = draw(st.integers(0, 2**31))
+        return Step("RPReLU", lambda x: _randomized(layers.RPReLU(), seed)(x), shape, EXACT)
     make = {
         "relu": lambda: L.ReLU(),
         "leaky": lambda: L.LeakyReLU(0.25),
@@ -190,6 +196,19 @@ def _norm(seed):
         moving_mean_initializer=initializer(lambda n: 3 * rng.normal(size=n)),
         moving_variance_initializer=initializer(lambda n: rng.uniform(0.01, 60, n)),
     )
+
+
+def _randomized(layer, seed):
+    """The layer, its shifts and slopes drawn as soon as there are any."""
+    rng = np.random.default_rng(seed)
+
+    def draw(x):
+        y = layer(x)
+        for weight in layer.weights:
+            weight.assign(rng.normal(size=weight.shape))
+        return y
+
+    return draw
 
 
 @st.composite
@@ -270,19 +289,102 @@ def branches(draw, shape, kind):
     return Step(f"{join}{streams}", apply, (*shape[:-1], width), EXACT)
 
 
+def _any_codes(draw):
+    """A QuantActivation whose scale is no power of two."""
+    bits, scale, signed = draw(st.integers(2, 8)), draw(st.floats(0.05, 3)), draw(st.booleans())
+    return lambda x: layers.QuantActivation(UniformQuantizer(bits, scale, signed=signed))(x)
+
+
 @st.composite
-def recipes(draw, most_steps=5, dtypes=("uint8", "int8", "float32", "float32")):
-    """A network with inputs of bytes or of floats on a grid."""
-    rank = draw(st.sampled_from([0, 1, 2, 2, 2]))
-    shape = (*(draw(st.integers(4, 7)) for _ in range(rank)), draw(channel_counts))
+def residual_blocks(draw, shape, kind):
+    """Layers with shortcuts round them, the stream quantized behind each addition, or before it for each of its readers."""
+    behind = draw(st.booleans())
+    blocks = [_same_size(draw, shape, EXACT, shape[-1]) for _ in range(draw(st.integers(1, 2)))]
+    norms = [draw(elementwise(shape, EXACT)) for _ in blocks]
+    quantizers = [_any_codes(draw) for _ in range(2 * len(blocks) + 1)]
+
+    def apply(x):
+        x = quantizers[-1](x)
+        for block, norm, first, second in zip(blocks, norms, quantizers[::2], quantizers[1::2]):
+            y = norm.apply(block.apply(x))
+            x = first(L.Add()([x, y])) if behind else L.Add()([first(x), second(y)])
+        return x
+
+    return Step(f"residual{blocks}{norms}, quantized {'behind' if behind else 'before'}", apply, shape, EXACT)
+
+
+@st.composite
+def shifted_blocks(draw, shape, kind):
+    """ReActNet's block: signs with a threshold for each channel, float shortcuts, RPReLU."""
+    times, seed = draw(st.integers(1, 2)), draw(st.integers(0, 2**31))
+
+    def apply(x):
+        y = reactnet_block(x, times * shape[-1])
+        rng = np.random.default_rng(seed)
+        for operation in keras.Function(x, y).operations:
+            if isinstance(operation, layers.RPReLU):
+                for weight in operation.weights:
+                    weight.assign(rng.normal(size=weight.shape))
+        return y
+
+    return Step(f"reactnet_block({times})", apply, (*shape[:-1], times * shape[-1]), EXACT)
+
+
+@st.composite
+def einsums(draw, shape, kind):
+    """Products of the axes of attention: with heads, and back."""
+    *sizes, channels = shape
+    kernel, source, units = draw(kernels)(-1), _quantizer(draw, kind), draw(channel_counts)
+    heads = draw(st.integers(1, 3))
+    equation, made = {
+        0: ("bc,cd->bd", (units,)),
+        1: ("btc,chd->bthd", (*sizes, heads, units)),
+        2: ("bthd,hdc->btc", (*sizes[:1], units)),
+    }[len(sizes)]
+    options = {"equation": equation, "output_shape": (None, *made[1:]) if sizes else made}
+    return _layer(layers.QuantEinsumDense, options, kernel, source, made)
+
+
+@st.composite
+def recurrences(draw, shape, kind):
+    """A recurrent layer of few steps, whose gates are computed in float."""
+    cls, kernel, recurrent = draw(st.sampled_from([layers.QuantLSTM, layers.QuantGRU])), draw(kernels), draw(kernels)
+    units, sequences, source = draw(st.sampled_from([1, 6])), draw(st.booleans()), draw(inputs_of_layers)
+    made = (*shape[: int(sequences)], units)
+
+    def apply(x):
+        quantizers = {"kernel_quantizer": kernel(-1), "recurrent_quantizer": recurrent(-1), "input_quantizer": source()}
+        return cls(units, return_sequences=sequences, unroll=True, **quantizers)(x)
+
+    return Step(f"{cls.__name__}({units}, {sequences}, {kernel(-1)}, {recurrent(-1)}, {source()})", apply, made, ROUNDED)
+
+
+@st.composite
+def embeddings(draw):
+    """A table of vectors, and the number of indices into it."""
+    channels, kernel, axis = draw(channel_counts), draw(kernels), draw(st.sampled_from([None, 0, 1]))
+
+    def apply(x):
+        return layers.QuantEmbedding(VOCABULARY, channels, embeddings_quantizer=kernel(axis))(x)
+
+    length = draw(st.integers(2, 5))
+    return (length,), Step(f"QuantEmbedding({channels}, {kernel(axis)})", apply, (length, channels), EXACT)
+
+
+@st.composite
+def recipes(draw, most_steps=5, dtypes=DTYPES, recurrent=True):
+    """A network with inputs of bytes, of floats on a grid, or of indices."""
     dtype = draw(st.sampled_from(dtypes))
-    steps, kind = [draw(products(shape, GRID))], EXACT
+    if dtype == "int32":
+        shape, first = draw(embeddings())
+    else:
+        rank = draw(st.sampled_from([0, 1, 2, 2, 2]))
+        shape = (*(draw(st.integers(4, 7)) for _ in range(rank)), draw(channel_counts))
+        first = draw(products(shape, GRID))
+    steps, kind = [first], EXACT
     for _ in range(draw(st.integers(1, most_steps))):
         last = steps[-1]
-        kinds = [elementwise, moves, moves]
-        if kind != ROUNDED:
-            kinds = [products, products, elementwise, elementwise, moves, branches]
-        step = draw(draw(st.sampled_from(kinds))(last.shape, kind))
+        step = draw(draw(st.sampled_from(_kinds(last.shape, kind, recurrent)))(last.shape, kind))
         if kind == ROUNDED:
             step = dataclasses.replace(step, kind=ROUNDED)
             if step.name.startswith("QuantActivation"):
@@ -291,6 +393,19 @@ def recipes(draw, most_steps=5, dtypes=("uint8", "int8", "float32", "float32")):
         steps.append(step)
     taps = draw(st.sets(st.integers(0, len(steps) - 1), max_size=1)) | {len(steps) - 1}
     return Recipe(shape, dtype, tuple(steps), tuple(sorted(taps)))
+
+
+def _kinds(shape, kind, recurrent):
+    """What may stand behind numbers of this kind."""
+    if kind == ROUNDED:
+        return [elementwise, moves, moves]
+    found = [products, products, products, einsums, elementwise, elementwise, elementwise, moves, moves]
+    found += [branches, branches, residual_blocks, residual_blocks]
+    if len(shape) == 2 and shape[0] <= 5 and recurrent:
+        found += [recurrences]
+    if len(shape) == 3:
+        found += [shifted_blocks]
+    return found
 
 
 def model_of(chosen):
@@ -308,6 +423,7 @@ def model_of(chosen):
 def examples(recipe, seed, count):
     """Inputs of a network."""
     rng = np.random.default_rng(seed)
-    low, high = {"uint8": (0, 256), "int8": (-128, 128), "float32": (-128, 128)}[recipe.dtype]
+    ends = {"uint8": (0, 256), "int8": (-128, 128), "float32": (-128, 128), "int32": (0, VOCABULARY)}
+    low, high = ends[recipe.dtype]
     x = rng.integers(low, high, (count, *recipe.shape))
     return (x / 8).astype(np.float32) if recipe.dtype == "float32" else x.astype(recipe.dtype)

@@ -10,7 +10,7 @@ from random_models import examples, model_of, recipes
 import keras_ste
 
 # A conversion of several networks at once costs little more than that of one.
-TOGETHER = 5
+TOGETHER = 8
 # Building and converting models is too slow to shrink a failing one.
 GENERATE = [hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate]
 
@@ -44,17 +44,17 @@ def test_models_equal_keras(chosen, seed):
 
 
 @pytest.mark.exhaustive
-@hypothesis.settings(max_examples=600, phases=GENERATE)
+@hypothesis.settings(max_examples=375, phases=GENERATE)
 @hypothesis.given(st.lists(recipes(most_steps=8), min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
 def test_many_models_equal_keras(chosen, seed):
     check(chosen, seed)
 
 
-# TFLite Micro has no CAST of uint8, which a layer of floats would need.
-FOR_BOARDS = recipes(dtypes=("int8", "float32"))
+# TFLite Micro has no CAST of uint8, which a layer of floats would need, and no initial state of a batch known at run time.
+FOR_BOARDS = recipes(dtypes=("int8", "float32"), recurrent=False)
 
 
-@hypothesis.settings(max_examples=6, phases=GENERATE)
+@hypothesis.settings(max_examples=4, phases=GENERATE)
 @hypothesis.given(st.lists(FOR_BOARDS, min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
 def test_models_equal_keras_on_a_board(chosen, seed):
     pytest.importorskip("tflite_micro")

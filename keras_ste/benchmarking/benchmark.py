@@ -17,8 +17,8 @@ from keras_ste.benchmarking.stopwatch import median_seconds
 from keras_ste.converter.graph import STE_OPS, Op
 from keras_ste.converter.report import Report, quantizer_bits
 from keras_ste.converter.rows import Row, op_row
-from keras_ste.converter.table import text_table
 from keras_ste.inspection import metadata_of, model_bytes, read_checked
+from keras_ste.tables import table_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Benchmark:
 
     def __str__(self) -> str:
         header = ("op", "layer", "width", "MACs", "µs", "predicted", "XNNPACK int8", "times as fast")
-        lines = text_table(header, [_cells(op) for op in self.ops], 3)
+        lines = table_lines([header, *(_cells(op) for op in self.ops)], right=range(3, len(header)))
         measured = [op.measured_us for op in self.ops if op.measured_us is not None]
         lines.append(f"whole model: {self.model_us:,.1f} µs; its ops alone: {sum(measured):,.1f} µs")
         if self.peer_us is not None:

@@ -7,7 +7,6 @@ import json
 import os
 import pathlib
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ from keras_ste.converter.files import write_file
 from keras_ste.converter.graph import STE_OPS, Graph
 from keras_ste.converter.html import report_page
 from keras_ste.converter.rows import Row, op_row
-from keras_ste.converter.table import text_table
 from keras_ste.converter.verify import Verification
+from keras_ste.tables import macs_by_width, macs_text, table_lines
 
 if TYPE_CHECKING:
     from keras_ste.benchmarking import Benchmark
@@ -55,11 +54,7 @@ class Report:
     @property
     def macs(self) -> dict[str, int]:
         """Multiply-adds by width."""
-        total: Counter[str] = Counter()
-        for row in self.rows:
-            if row.macs:
-                total[row.mac_width] += row.macs
-        return dict(total)
+        return macs_by_width(self.rows)
 
     @property
     def missed_sizes(self) -> tuple[Row, ...]:
@@ -117,7 +112,8 @@ class Report:
     def __str__(self) -> str:
         timed = any(row.measured_us is not None for row in self.rows)
         header = _HEADER + (_TIMES if timed else ())
-        first, rule, *lines = text_table(header, [_cells(row, timed) for row in self.rows], _FIRST_NUMBER)
+        cells = [header, *(_cells(row, timed) for row in self.rows)]
+        first, rule, *lines = table_lines(cells, right=range(_FIRST_NUMBER, len(header)))
         text = [first, rule]
         for row, line in zip(self.rows, lines, strict=True):
             text.append(line)
@@ -133,9 +129,8 @@ class Report:
         return "\n".join(text)
 
     def _totals(self) -> str:
-        macs = ", ".join(f"{count:,} {width}" for width, count in self.macs.items()) or "0"
         constants = sum(row.constant_bytes for row in self.rows)
-        return f"total: {self.file_bytes:,} bytes, {constants:,} of them constants; MACs: {macs}"
+        return f"total: {self.file_bytes:,} bytes, {constants:,} of them constants; MACs: {macs_text(self.macs)}"
 
 
 def _cells(row: Row, timed: bool) -> tuple[str, ...]:

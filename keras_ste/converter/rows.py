@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 
 import numpy as np
 
@@ -22,8 +23,9 @@ class Row:
     Attributes:
       op: the op's name; for a layer that stayed in float, its class.
       layer: path of the Keras layer, or None where it is not known.
-      input, output: types of the first input and output: `"packed 1-bit"` of signs, `"packed 3-bit unsigned"`,
+      input: the type of the first input that is no constant: `"packed 1-bit"` of signs, `"packed 3-bit unsigned"`,
         `"float32"`, ...
+      output: the types of all outputs: `"packed 2-bit unsigned, float32"`, `"4 × float32"`.
       packed: what is stored in bits: `"weights"`, `"output"`, both or nothing (`""`).
       weight_bits: bits of one weight, 0 for an op without weights.
       constant_bytes: bytes of the op's constants.
@@ -121,7 +123,7 @@ def op_row(graph: Graph, op: Op, quantizer_bits: int | None = None) -> Row:
     data = [tensor for tensor in op.inputs if tensor is not None and not tensor.constant]
     first = data[0] if data else None
     input_type = "" if first is None else _type(graph, first)
-    output_type = _type(graph, op.outputs[0]) if op.outputs else ""
+    output_types = Counter(_type(graph, tensor) for tensor in op.outputs)
     weight_bits, macs = 0, 0
     if op.name in MATMUL_OPS:
         weight_bits, macs = codes_of(op.options, "weight").bits, ste_macs(op)
@@ -132,13 +134,13 @@ def op_row(graph: Graph, op: Op, quantizer_bits: int | None = None) -> Row:
         codes = _codes(graph, first)
         input_bits = op.options.get("row_bits") or (_bits(first) if codes is None else codes.bits)
         width = f"{weight_bits}x{input_bits}"
-    parts = (("weights", op.name in MATMUL_OPS), ("output", output_type.startswith(PACKED)))
+    parts = (("weights", op.name in MATMUL_OPS), ("output", any(name.startswith(PACKED) for name in output_types)))
     packed = [name for name, is_so in parts if is_so]
     return Row(
         op=op.name,
         layer=op.layer,
         input=input_type,
-        output=output_type,
+        output=", ".join(name if count == 1 else f"{count} × {name}" for name, count in output_types.items()),
         packed=", ".join(packed),
         weight_bits=weight_bits,
         constant_bytes=constants,

@@ -14,7 +14,7 @@ from keras_ste.converter.passes.drop_reshapes import drop_reshapes
 from keras_ste.converter.passes.exact_shapes import exact_shapes
 from keras_ste.converter.passes.find_prelu import find_prelu
 from keras_ste.converter.passes.fold_output import fold_output
-from keras_ste.converter.passes.fuse_sums import fuse_sums
+from keras_ste.converter.passes.fuse_sums import fuse_sums, round_sums
 from keras_ste.converter.passes.fuse_tails import fuse_tails
 from keras_ste.converter.passes.fuse_thresholds import fuse_thresholds
 from keras_ste.converter.passes.merge_equal_ops import merge_equal_ops
@@ -24,8 +24,9 @@ from keras_ste.converter.passes.pack_tables import pack_tables
 from keras_ste.converter.passes.pack_weights import pack_weights
 from keras_ste.converter.passes.pad_codes import pad_codes
 from keras_ste.converter.passes.place_inputs import place_inputs
-from keras_ste.converter.passes.pool_codes import pool_codes
-from keras_ste.converter.passes.requantize import requantize
+from keras_ste.converter.passes.pool_codes import pool_codes, pool_restored_codes
+from keras_ste.converter.passes.quantize_once import quantize_once
+from keras_ste.converter.passes.requantize import requantize, requantize_bytes
 from keras_ste.converter.passes.shuffle_codes import shuffle_codes
 from keras_ste.converter.passes.static_reshape import static_reshape
 from keras_ste.converter.passes.take_integers import take_integers
@@ -40,6 +41,20 @@ MOVES: tuple[Callable[[Graph], None], ...] = (
     pool_codes,
 )
 
+
+def move_quantizers(graph: Graph) -> None:
+    """Moves quantizers until each stands behind an op that makes numbers: behind one move there may be another."""
+    before: list = []
+    while before != (before := _wiring(graph)):
+        for run in MOVES:
+            run(graph)
+
+
+def _wiring(graph: Graph) -> list:
+    """What a move changes: the ops, and what they read."""
+    return [(op, *op.inputs) for op in graph.ops]
+
+
 FUSING: tuple[Callable[[Graph], None], ...] = (
     take_layer_names,
     place_inputs,
@@ -50,18 +65,18 @@ FUSING: tuple[Callable[[Graph], None], ...] = (
     static_reshape,
     drop_dead_ops,  # so would a reshape that the sign has moved away from
     drop_reshapes,  # those of codes
-    *MOVES,
-    *MOVES,  # behind one move there may be another
-    *MOVES,
+    move_quantizers,
     drop_reshapes,
     drop_dead_ops,  # and the numbers that quantizers have moved away from
     merge_equal_ops,
+    pool_restored_codes,
     add_codes,
     average_codes,
     requantize,
     multiply_codes,
     drop_dead_ops,
     fuse_sums,
+    quantize_once,
     take_integers,  # integer sums have integer thresholds
     drop_identities,
     fuse_thresholds,
@@ -70,7 +85,14 @@ FUSING: tuple[Callable[[Graph], None], ...] = (
 )
 
 # What the file needs, and the other passes cannot read.
-LAST: tuple[Callable[[Graph], None], ...] = (fuse_tails, pack_tables, exact_shapes, pack_weights)
+LAST: tuple[Callable[[Graph], None], ...] = (
+    requantize_bytes,
+    round_sums,
+    fuse_tails,
+    pack_tables,
+    exact_shapes,
+    pack_weights,
+)
 PASSES = FUSING + LAST
 
 

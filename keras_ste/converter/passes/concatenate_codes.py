@@ -8,7 +8,15 @@ import numpy as np
 
 from keras_ste.converter.chain import NotFusable, elementwise_steps
 from keras_ste.converter.graph import Graph, Op, Tensor, TensorType, constant_tensor, ste_op
-from keras_ste.converter.passes.quantizing import codes_put_out, packs, quantize_elsewhere
+from keras_ste.converter.passes.drop_dead_ops import drop_dead_ops
+from keras_ste.converter.passes.quantizing import (
+    MOST_THRESHOLDS,
+    codes_put_out,
+    joins_channels,
+    packs,
+    quantize_elsewhere,
+    thresholds_behind,
+)
 from keras_ste.converter.shapes import output_shape
 
 _MOST_INPUTS = 8
@@ -17,7 +25,7 @@ _MOST_INPUTS = 8
 def concatenate_codes(graph: Graph) -> None:
     """CONCATENATION → scales, shifts, clamps → SteQuantize becomes, on each input, the same, and SteConcat.
 
-    Scales, shifts and clamps are moved where nothing else reads the numbers.
+    Scales, shifts and clamps are moved where nothing reads the numbers but few quantizers.
     """
     waiting = graph.select("SteQuantize")
     while waiting:
@@ -26,50 +34,49 @@ def concatenate_codes(graph: Graph) -> None:
             continue
         _hoist_steps(graph, quantize)
         concat = graph.producer(quantize.inputs[0])
-        if concat is not None and _joins_channels(concat):
+        if concat is not None and joins_channels(concat):
             waiting += _move(graph, quantize, concat)
-
-
-def _joins_channels(op: Op) -> bool:
-    if op.name != "CONCATENATION" or op.activation != "NONE" or any(t.constant for t in op.inputs):
-        return False
-    rank = len(op.outputs[0].signature)
-    known = all(t.signature[-1] > 0 for t in op.inputs)
-    return known and op.outputs[0].type == TensorType.FLOAT32 and op.raw.builtinOptions.axis % rank == rank - 1
+    drop_dead_ops(graph)
 
 
 def _hoist_steps(graph: Graph, quantize: Op) -> None:
-    """Moves elementwise ops between a concatenation and a SteQuantize before it, the last of them last."""
+    """Lets a SteQuantize behind elementwise ops behind a concatenation read one of what these ops make of each part."""
     path, tensor = [], quantize.inputs[0]
-    while graph.only_reader(tensor) is not None:
-        op = graph.producer(tensor)
-        if op is None:
-            return
-        if _joins_channels(op):
-            for each in reversed(path):
-                _hoist(graph, each)
-            return
+    while (op := graph.producer(tensor)) is not None:
+        if joins_channels(op):
+            break
+        readers_are_few = (thresholds_behind(graph, tensor) or MOST_THRESHOLDS + 1) <= MOST_THRESHOLDS
         try:
-            tensor, _ = elementwise_steps(op)
+            source, _ = elementwise_steps(op)
         except NotFusable:
             return
+        if graph.only_reader(tensor) is None and not readers_are_few:
+            return
         path.append(op)
+        tensor = source
+    if not path or op is None:
+        return
+    parts = op.inputs
+    for each in reversed(path):
+        parts = _hoist(graph, each, parts, op)
+    data = quantize.inputs[0]
+    joined = Tensor(f"{data.name}/joined", data.type, data.signature)
+    graph.insert_before(op, dataclasses.replace(op, inputs=parts, outputs=[joined]))
+    quantize.inputs[0] = joined
 
 
-def _hoist(graph: Graph, op: Op) -> None:
-    """Moves an op before the concatenation that it reads."""
+def _hoist(graph: Graph, op: Op, parts: list[Tensor], concat: Op) -> list[Tensor]:
+    """Puts copies of an op that reads these parts joined before a concatenation. Returns what they put out."""
     data, _ = elementwise_steps(op)
-    concat = graph.producer(data)
-    first, parts = 0, []
-    for part in concat.inputs:
+    first, results = 0, []
+    for part in parts:
         end = first + part.signature[-1]
         copy = dataclasses.replace(op, inputs=[_part(t, data, part, first, end) for t in op.inputs])
         copy.outputs = [Tensor(f"{op.outputs[0].name}/{first}", data.type, part.signature)]
         graph.insert_before(concat, copy)
-        parts += copy.outputs
+        results += copy.outputs
         first = end
-    concat.inputs, concat.outputs = parts, op.outputs
-    graph.remove(op)
+    return results
 
 
 def _part(tensor: Tensor, data: Tensor, part: Tensor, first: int, end: int) -> Tensor:

@@ -10,15 +10,26 @@ import dataclasses
 
 import numpy as np
 
+from keras_ste.codes import codes_of
 from keras_ste.converter.chain import NotFusable, Step, activation_steps, elementwise_steps
 from keras_ste.converter.graph import MATMUL_OPS, Graph, Op, Tensor, TensorType, constant_tensor
+from keras_ste.converter.passes.drop_dead_ops import drop_dead_ops
 
 _MOST_STEPS = 12
 _INPUTS = 8  # of a product with a tail
-_TAIL, _RESIDUAL_INPUT = 5, 6
+_TAIL, _RESIDUAL_INPUT, _RESIDUAL_SCALE = 5, 6, 7
 
 _Steps = list[tuple[str, np.ndarray | None]]
 _RESIDUAL, _STORE = ("residual", None), ("store", None)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Residual:
+    """What a step `residual` adds: numbers, or codes and their scale, and the options that describe them."""
+
+    tensor: Tensor
+    scale: Tensor | None = None
+    options: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -28,7 +39,7 @@ class _Tail:
     tensor: Tensor
     channels: int
     steps: _Steps = dataclasses.field(default_factory=list)
-    residual: Tensor | None = None
+    residual: _Residual | None = None
 
     def has_room(self, more: _Steps) -> bool:
         return len(self.steps) + len(more) <= _MOST_STEPS
@@ -64,6 +75,18 @@ def _own_steps(op: Op, tail: _Tail) -> _Steps:
     return [_RESIDUAL, *clamp]
 
 
+def _residual_of(graph: Graph, tensor: Tensor) -> _Residual:
+    """The numbers that are added, or the codes that a SteDequantize makes them of: the op of the tail does the same."""
+    restore = graph.producer(tensor)
+    if restore is None or restore.name != "SteDequantize" or restore.input(1) is not None or restore.input(3) is not None:
+        return _Residual(tensor)
+    codes = codes_of(restore.options, "input")
+    options = {"residual_zero_point": codes.zero_point} if codes.zero_point else {}
+    if restore.inputs[0].type == TensorType.INT32:
+        options |= codes.options("residual")
+    return _Residual(restore.inputs[0], restore.input(2), options)
+
+
 def _take(graph: Graph, tail: _Tail) -> Op | None:
     """The only op that reads the tail's tensor, its steps taken into the tail; None where it is none of these."""
     reader = graph.only_reader(tail.tensor)
@@ -76,7 +99,7 @@ def _take(graph: Graph, tail: _Tail) -> Op | None:
     if not tail.has_room(steps):
         return None
     if steps[:1] == [_RESIDUAL]:
-        tail.residual = next(tensor for tensor in reader.inputs if tensor is not tail.tensor)
+        tail.residual = _residual_of(graph, next(tensor for tensor in reader.inputs if tensor is not tail.tensor))
     tail.steps += steps
     tail.tensor = reader.outputs[0]
     return reader
@@ -141,7 +164,9 @@ def _write(op: Op, tail: _Tail, quantize: Op | None) -> None:
     rows = [constants for _, constants in tail.steps if constants is not None]
     op.inputs += [None] * (_INPUTS - len(op.inputs))
     op.inputs[_TAIL] = constant_tensor(f"{name}/tail", np.stack(rows)) if rows else None
-    op.inputs[_RESIDUAL_INPUT] = tail.residual
+    if tail.residual is not None:
+        op.inputs[_RESIDUAL_INPUT : _RESIDUAL_SCALE + 1] = tail.residual.tensor, tail.residual.scale
+        op.options |= tail.residual.options
     op.options |= {"version": 3, "tail": " ".join(step for step, _ in tail.steps)}
     op.outputs = [tail.tensor]
     if quantize is not None:
@@ -172,11 +197,12 @@ def _fuse(graph: Graph, op: Op) -> None:
 
 def fuse_tails(graph: Graph) -> None:
     """SteConv2D → ADD(shortcut) → PRELU, ... → SteQuantize becomes a SteConv2D with a tail, whose outputs are those
-    of its tensors that others read.
+    of its tensors that others read. A shortcut of codes is read as codes.
     """
     for op in graph.select(*MATMUL_OPS):
         if op.options["output"] == "float32":
             _fuse(graph, op)
+    drop_dead_ops(graph)  # what made numbers of a shortcut's codes
 
 
 def fuse_roundings(graph: Graph) -> None:

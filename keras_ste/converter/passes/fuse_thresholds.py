@@ -24,6 +24,7 @@ from keras_ste.converter.graph import (
     ste_op,
 )
 from keras_ste.converter.packing import pack_bits
+from keras_ste.converter.passes.quantizing import codes_put_out, packs
 from keras_ste.converter.shapes import output_shape
 
 _PADDINGS = ("same", "valid")  # in the order of the schema's enumeration
@@ -124,14 +125,11 @@ def pool_op(pool: Op, steps: list[Step], channels: int, source: Tensor, codes: C
     return op
 
 
-def _output_codes(quantize: Op) -> Codes:
-    """The codes that a SteQuantize puts out, without a zero point: its reader knows that."""
-    if quantize.options["version"] == 1:
-        return Codes()
-    codes = codes_of(quantize.options, "output")
-    if quantize.options["output"] != "packed" or codes.bits > _MOST_BITS:
+def _few_codes(quantize: Op) -> Codes:
+    codes = codes_put_out(quantize)
+    if not packs(quantize) or codes.bits > _MOST_BITS:
         raise NotFusable(f"its codes have more than {_MOST_BITS} bits: too many thresholds for each channel")
-    return Codes(codes.bits, codes.encoding)
+    return codes
 
 
 def levels_of(quantize: Op, codes: Codes) -> np.ndarray:
@@ -182,7 +180,7 @@ def _signed_codes(weights: np.ndarray) -> Codes:
 
 
 def _fuse(graph: Graph, quantize: Op) -> None:
-    codes = _output_codes(quantize)
+    codes = _few_codes(quantize)
     path = _Path(graph, quantize)
     matmul = path.matmul
     channels = matmul.inputs[1].shape[0]
@@ -218,6 +216,8 @@ def fuse_thresholds(graph: Graph) -> None:
     A SteQuantize that stays gets the reason as its note.
     """
     for quantize in graph.select("SteQuantize"):
+        if quantize.inputs[0].type == TensorType.INT32:  # codes, no numbers
+            continue
         try:
             _fuse(graph, quantize)
         except NotFusable as reason:

@@ -30,7 +30,7 @@ def _flattened_axes(reshape: Op) -> int | None:
 def _move(graph: Graph, quantize: Op, reshape: Op) -> str | None:
     """Lets dense layers read what is flattened. Returns why they cannot, or None where they do."""
     if not packs(quantize):
-        return "its codes are bytes, which are flattened as they are"
+        return "its input is flattened, and each number is quantized to a byte in its own way"
     if not same_for_all_channels(quantize):
         return "its input is flattened, and its channels are quantized each in its own way"
     readers = graph.consumers(quantize.outputs[0])
@@ -58,16 +58,23 @@ def _move(graph: Graph, quantize: Op, reshape: Op) -> str | None:
 
 
 def _reshape_behind(graph: Graph, quantize: Op, reshape: Op) -> bool:
-    """Reshapes codes in place of numbers, where the channels stay as they are. Returns whether they do."""
+    """Reshapes codes in place of numbers, where the channels stay as they are. Returns whether they do.
+
+    Bytes that are all quantized alike are reshaped as numbers are.
+    """
     before, after = reshape.inputs[0], reshape.outputs[0]
     codes = quantize.outputs[0]
-    if before.signature[-1:] != after.signature[-1:] or before.signature[-1] < 1 or after.signature.count(-1) > 1:
+    bytes_alike = not packs(quantize) and same_for_all_channels(quantize)
+    if before.signature[-1:] < (1,) or after.signature.count(-1) > 1:
+        return False
+    if before.signature[-1:] != after.signature[-1:] and not bytes_alike:
         return False
     quantize.inputs[0] = before
+    quantize.options["channels"] = before.signature[-1]
     quantized = Tensor(f"{codes.name}/before_reshape", codes.type, before.signature)
     quantize.outputs = [quantized]
     quantized.signature = output_shape(quantize)
-    codes.signature = (*after.signature[:-1], quantized.signature[-1])
+    codes.signature = (*after.signature[:-1], quantized.signature[-1]) if packs(quantize) else after.signature
     graph.ops.insert(graph.ops.index(quantize) + 1, reshape_op(quantized, codes))
     return True
 
@@ -75,7 +82,8 @@ def _reshape_behind(graph: Graph, quantize: Op, reshape: Op) -> bool:
 def move_quantize_above_reshape(graph: Graph) -> None:
     """RESHAPE → SteQuantize → SteFullyConnected becomes SteQuantize → SteFullyConnected(pixels).
 
-    A RESHAPE, EXPAND_DIMS or SQUEEZE that leaves the channels as they are changes places with the SteQuantize.
+    A RESHAPE, EXPAND_DIMS or SQUEEZE that leaves the channels as they are, or whose numbers are all quantized to bytes
+    alike, changes places with the SteQuantize.
     """
     for quantize in graph.select("SteQuantize"):
         reshape = graph.producer(quantize.inputs[0])

@@ -29,9 +29,12 @@ def exact_scale(restore: Op) -> np.float32 | None:
     if code_values(restore) is None:
         return None
     multiplier = np.ones(1, np.float32) if restore.input(2) is None else restore.inputs[2].data
-    if multiplier.size != 1 or not 2.0**-64 < multiplier[0] < 2.0**64 or np.frexp(multiplier[0])[0] != 0.5:
-        return None
-    return multiplier[0]
+    return multiplier[0] if is_power_of_two(multiplier) else None
+
+
+def is_power_of_two(scale: np.ndarray) -> bool:
+    """Whether that is one scale for all channels, a power of two that no float32 is too large or too small for."""
+    return bool(scale.size == 1 and 2.0**-64 < scale[0] < 2.0**64 and np.frexp(scale[0])[0] == 0.5)
 
 
 def _takes_codes(op: Op, restore: Op, scale: np.float32) -> bool:

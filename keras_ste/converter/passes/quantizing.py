@@ -8,8 +8,13 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_ste.codes import Codes, codes_of
-from keras_ste.converter.graph import Graph, Op, Tensor, constant_tensor
+from keras_ste.converter.chain import NotFusable, elementwise_steps
+from keras_ste.converter.graph import Graph, Op, Tensor, TensorType, constant_tensor
 from keras_ste.converter.shapes import output_shape
+
+# Of all quantizers of the same numbers, for these to be quantized once: thresholds are compared one by one. Two quantizers of
+# 4 bits have 30.
+MOST_THRESHOLDS = 31
 
 
 def packs(quantize: Op) -> bool:
@@ -67,6 +72,42 @@ def quantize_elsewhere(
     output.signature = output_shape(copy)
     graph.insert_before(quantize, copy)
     return output
+
+
+def thresholds_behind(graph: Graph, tensor: Tensor) -> int | None:
+    """How many borders between codes the quantizers have that read numbers, behind scales, shifts, clamps and joined
+    channels; None where something else reads them.
+    """
+    if tensor in graph.outputs:
+        return None
+    count = 0
+    for op in graph.consumers(tensor):
+        if op.name == "SteQuantize":
+            behind = (2 ** codes_put_out(op).bits if packs(op) else 256) - 1
+        elif joins_channels(op) or _is_elementwise(op, tensor):
+            behind = thresholds_behind(graph, op.outputs[0])
+        else:
+            return None
+        if behind is None:
+            return None
+        count += behind
+    return count
+
+
+def _is_elementwise(op: Op, source: Tensor) -> bool:
+    try:
+        return elementwise_steps(op)[0] is source
+    except NotFusable:
+        return False
+
+
+def joins_channels(op: Op) -> bool:
+    """Whether the op joins float tensors along their last axis, of known sizes."""
+    if op.name != "CONCATENATION" or op.activation != "NONE" or any(t.constant for t in op.inputs):
+        return False
+    rank = len(op.outputs[0].signature)
+    known = all(t.signature[-1] > 0 for t in op.inputs)
+    return known and op.outputs[0].type == TensorType.FLOAT32 and op.raw.builtinOptions.axis % rank == rank - 1
 
 
 def all_quantize(graph: Graph, tensor: Tensor) -> bool:

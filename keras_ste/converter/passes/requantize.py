@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from keras_ste.codes import Codes, codes_of
 from keras_ste.converter.graph import Graph, Op, TensorType, constant_tensor
+from keras_ste.converter.passes.drop_dead_ops import drop_dead_ops
 from keras_ste.converter.passes.quantizing import codes_put_out, packs, quantized
 
 
@@ -27,6 +30,35 @@ def requantize(graph: Graph) -> None:
                 graph.remove(quantize)
                 continue
         _read_codes(quantize, restore, worths, found)
+
+
+def requantize_bytes(graph: Graph) -> None:
+    """SteDequantize → SteQuantize that rounds to bytes becomes a SteQuantize of codes, where one factor gives every code its byte."""
+    for quantize in graph.select("SteQuantize"):
+        restore = graph.producer(quantize.inputs[0])
+        rounds = not packs(quantize) and quantize.input(1) is not None and quantize.input(2) is None
+        if restore is None or restore.name != "SteDequantize" or not rounds or code_values(restore) is None:
+            continue
+        worths, values = code_values(restore)
+        factor = _factor(quantize, worths, values)
+        if factor is not None:
+            multiplier = constant_tensor(f"{quantize.outputs[0].name}/factor", factor)
+            read = {key: value for key, value in restore.options.items() if key.startswith("input_")}
+            quantize.inputs = [restore.inputs[0], multiplier]
+            quantize.options |= read
+    drop_dead_ops(graph)
+
+
+def _factor(quantize: Op, worths: np.ndarray, values: np.ndarray) -> np.ndarray | None:
+    """What codes are multiplied by to round to what their values round to: two factors in one, or a float next to it."""
+    wanted = quantized(quantize, values)
+    scale = np.float32(1) if worths[-1] == 0 else values[-1] / np.float32(worths[-1])
+    product = (scale * quantize.inputs[1].data).astype(np.float32)
+    for factor in (product, np.nextafter(product, np.float32(np.inf)), np.nextafter(product, np.float32(0))):
+        inputs = [quantize.inputs[0], constant_tensor("factor", factor)]
+        if (quantized(dataclasses.replace(quantize, inputs=[*inputs, None, None]), worths[:, np.newaxis]) == wanted).all():
+            return factor
+    return None
 
 
 def code_values(restore: Op) -> tuple[np.ndarray, np.ndarray] | None:
