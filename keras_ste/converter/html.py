@@ -24,8 +24,8 @@ body { background: var(--page); color: var(--text); font: 15px/1.45 system-ui, s
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; } p, .soft { color: var(--soft); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; }
 th, td { text-align: left; padding: .25rem .7rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } td.why { white-space: normal; color: var(--soft); }
-.chart { display: grid; grid-template-columns: minmax(6rem, 18rem) 1fr; gap: .2rem .8rem; font-size: 13px;
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } tr.explained td { border-bottom: none; padding-bottom: 0; } td.why { white-space: normal; color: var(--soft); }
+.chart { display: grid; grid-template-columns: fit-content(18rem) minmax(0, 1fr); gap: .2rem .8rem; font-size: 13px;
   align-items: center; }
 .chart > span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; text-align: right; }
 .bars { display: flex; flex-direction: column; gap: 1px; } .bar { display: flex; align-items: center; gap: .5rem; }
@@ -124,24 +124,27 @@ def _verification(found: Verification) -> str:
     return f"<p>{found.samples:,} samples, tolerance {found.tolerance:g}: {verdict}</p><ul>{lines}</ul>"
 
 
-def _table(rows: Iterable[Row]) -> str:
-    words = ("op", "layer", "input", "output", "packed")
-    numbers = ("weight bits", "bytes", "MACs", "width", "of its bits", "predicted", "measured")
+def _table(rows: Sequence[Row]) -> str:
+    words = ["op", "layer", "input", "output", "packed"]
+    numbers = ["weight bits", "bytes", "MACs", "width", "of its bits"]
+    timed = any(row.measured_us is not None or row.predicted_us is not None for row in rows)
+    numbers += ["predicted", "measured"] if timed else []
     head = "".join(f"<th>{word}</th>" for word in words) + "".join(f'<th class="n">{word}</th>' for word in numbers)
     lines = []
     for row in rows:
         texts = (row.op, row.layer or "", row.input, row.output, row.packed)
-        figures = (
+        figures = [
             f"{row.weight_bits or ''}",
             f"{row.constant_bytes:,}" if row.constant_bytes else "",
             f"{row.macs:,}" if row.macs else "",
             row.mac_width,
             "" if row.size is None else f"{row.size.ratio:.2f}",
-            _microseconds(row.predicted_us),
-            _microseconds(row.measured_us),
-        )
+        ]
+        figures += [_microseconds(row.predicted_us), _microseconds(row.measured_us)] if timed else []
         cells = "".join(f"<td>{escape(text)}</td>" for text in texts)
         cells += "".join(f'<td class="n">{escape(text)}</td>' for text in figures)
         why = "; ".join(filter(None, (row.reason, row.size and row.size.reason)))
-        lines.append(f'<tr>{cells}<td class="why">{escape(why)}</td></tr>')
-    return f'<div class="scroll"><table><tr>{head}<th>why</th></tr>\n' + "\n".join(lines) + "</table></div>"
+        lines.append(f'<tr class="explained">{cells}</tr>' if why else f"<tr>{cells}</tr>")
+        if why:
+            lines.append(f'<tr><td></td><td class="why" colspan="{len(words + numbers) - 1}">{escape(why)}</td></tr>')
+    return f'<div class="scroll"><table><tr>{head}</tr>\n' + "\n".join(lines) + "</table></div>"
