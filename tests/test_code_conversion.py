@@ -267,6 +267,28 @@ def test_tables_of_embeddings_are_packed_and_equal_bit_for_bit(kernel, axis, cha
         assert restored.input in ("int8", "uint8") and table.constant_bytes == 50 * channels
 
 
+@pytest.mark.parametrize(
+    "kernel, power_of_two",
+    [(UniformQuantizer(4, 0.5), True), (UniformQuantizer(3, 0.3, signed=False), False), (TWN(), False), (Lsq(8), False)],
+)
+def test_codes_of_embeddings_are_read_as_codes(kernel, power_of_two):
+    """They are quantized again, added, and multiplied where their scale is a power of two."""
+    keras.utils.set_random_seed(0)
+    x = inputs = keras.Input((5,), dtype="int32", name="x")
+    x = QuantEmbedding(50, 20, embeddings_quantizer=kernel, embeddings_initializer="random_normal")(x)
+    quantizer = UniformQuantizer(2, 0.4)
+    results = [QuantDense(7, kernel_quantizer=TWN(), input_quantizer=quantizer)(x)]
+    results.append(QuantDense(7, kernel_quantizer=TWN(), input_quantizer=quantizer)(keras.layers.Add()([x, x])))
+    if power_of_two:
+        results.append(QuantDense(7, kernel_quantizer=TWN())(x))
+    model = keras.Model(inputs, keras.layers.Concatenate()(results))
+    converted = keras_ste.convert(model, strict=True)
+    x = np.random.default_rng(0).integers(0, 50, (3, 5), np.int32)
+    np.testing.assert_array_equal(run(converted, x), model(x))
+    assert "SteDequantize" not in [row.op for row in converted.report.rows]
+    assert not any(row.input in ("int16", "int32") for row in converted.report.rows[1:] if row.op.startswith("Ste"))
+
+
 def test_a_sequence_of_bytes_on_a_board():
     pytest.importorskip("tflite_micro")
     model = model_of((9, 5), "uint8", [QuantConv1D(4, 3, padding="causal", kernel_quantizer=TWN())], 0)

@@ -165,13 +165,15 @@ def test_a_layer_without_a_quantizer_of_its_own_multiplies_codes(options):
     assert ops == ["SteQuantize", "SteConv2D", *(["SteDequantize"] if options else []), "SteConv2D"]
 
 
-def test_averages_of_codes_need_a_scale_that_is_a_power_of_two():
-    def build(scale):
-        return lambda x: L.Dense(3)(L.GlobalAveragePooling2D()(codes(conv(40)(x), 4, scale)))
+def test_averages_of_codes_that_are_quantized_need_a_scale_that_is_a_power_of_two():
+    def build(scale, last):
+        return lambda x: last(L.GlobalAveragePooling2D()(codes(conv(40)(x), 4, scale)))
 
-    ops, _ = ops_of(build(0.25), exact=False)
-    assert "SteAveragePool2D" in ops and "MEAN" not in ops
-    ops, report = ops_of(build(0.3), exact=False)
+    quantized = QuantDense(3, kernel_quantizer=TWN(), input_quantizer=UniformQuantizer(4, 0.37))
+    for scale, last in [(0.25, L.Dense(3)), (0.3, L.Dense(3)), (0.25, quantized)]:
+        ops, _ = ops_of(build(scale, last), exact=last is quantized)
+        assert "SteAveragePool2D" in ops and "MEAN" not in ops and "SteDequantize" not in ops
+    ops, report = ops_of(build(0.3, quantized), exact=False)
     assert "MEAN" in ops
     assert [row.reason for row in report.rows if row.op == "SteDequantize"] == [
         "its scale is no power of two, so that averages of codes would be rounded otherwise"

@@ -62,14 +62,21 @@ def _codes(graph: Graph, tensor: Tensor) -> Codes | None:
     if producer is not None and producer.name == "RESHAPE":
         return _codes(graph, producer.inputs[0])
     if producer is None or not producer.name.startswith(PREFIX):
-        # Of a table: its reader knows.
-        readers = [op for op in graph.consumers(tensor) if op.name == "SteDequantize"]
-        return codes_of(readers[0].options, "input") if readers else None
+        # Of a table: its readers know.
+        readers = [op for op in graph.consumers(tensor) if op.name.startswith(PREFIX)]
+        return codes_of(readers[0].options, _name_of_input(readers[0], tensor)) if readers else None
     if producer.name == "SteNearest":
         return None
     if producer.name in CODE_MOVES:
         return codes_of(producer.options, "input")
     return codes_of(producer.options, "output") if producer.options.get("output", "packed") == "packed" else None
+
+
+def _name_of_input(op: Op, tensor: Tensor) -> str:
+    """What the options that describe the codes of a packed input begin with."""
+    if op.name == "SteAdd":
+        return "a" if tensor is op.inputs[0] else "b"
+    return "input" if tensor is op.inputs[0] else "residual"
 
 
 def _type(graph: Graph, tensor: Tensor) -> str:

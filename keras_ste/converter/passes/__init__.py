@@ -58,6 +58,7 @@ def _wiring(graph: Graph) -> list:
 FUSING: tuple[Callable[[Graph], None], ...] = (
     take_layer_names,
     place_inputs,
+    pack_tables,  # so that codes are packed or bytes wherever they come from
     drop_dead_ops,  # a dead reader would keep its input from being fused
     drop_reshapes,
     find_prelu,
@@ -89,7 +90,6 @@ LAST: tuple[Callable[[Graph], None], ...] = (
     requantize_bytes,
     round_sums,
     fuse_tails,
-    pack_tables,
     exact_shapes,
     pack_weights,
 )

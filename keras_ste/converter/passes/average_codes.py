@@ -19,20 +19,23 @@ def average_codes(graph: Graph) -> None:
     """SteDequantize → AVERAGE_POOL_2D, or MEAN over height and width, becomes SteAveragePool2D.
 
     Where numbers are multiples of one power of two their float32 sums are exact, and the average of codes is the
-    same; a SteDequantize of others says in its note that it is not. An AVERAGE_POOL_2D of floats on which codes depend
+    same. Others are rounded sum by sum: there an average of codes, which is rounded once, is as good a float, but no
+    codes may depend on it; a SteDequantize says so in its note. An AVERAGE_POOL_2D of floats on which codes depend
     becomes a SteAveragePool2D of floats: TFLite adds up in another order than TensorFlow.
     """
     for op in graph.select("AVERAGE_POOL_2D", "MEAN"):
         restore, window = graph.producer(op.inputs[0]), _window(op)
-        codes = restore is not None and restore.name == "SteDequantize"
-        scale = exact_scale(restore) if codes else None
-        if scale is not None and window is not None and _sums_are_exact(restore, window):
+        codes = restore is not None and restore.name == "SteDequantize" and code_values(restore) is not None
+        quantized = _is_quantized(graph, op.outputs[0])
+        rounded = codes and exact_scale(restore) is None
+        if codes and window is not None and _sums_are_exact(restore, window) and not (rounded and quantized):
+            scale = np.ones(1, np.float32) if restore.input(2) is None else restore.inputs[2].data
             _average(graph, op, *_codes_of(restore), scale, window)
             continue
-        if codes and scale is None:
+        if rounded and quantized:
             restore.note = "its scale is no power of two, so that averages of codes would be rounded otherwise"
-        if op.name == "AVERAGE_POOL_2D" and window is not None and _is_quantized(graph, op.outputs[0]):
-            _average(graph, op, op.inputs[0], {}, np.float32(1), window)
+        if op.name == "AVERAGE_POOL_2D" and window is not None and quantized:
+            _average(graph, op, op.inputs[0], {}, np.ones(1, np.float32), window)
 
 
 def _is_quantized(graph: Graph, tensor: Tensor) -> bool:
@@ -86,14 +89,14 @@ def _codes_of(restore: Op) -> tuple[Tensor, dict]:
     return restore.inputs[0], options
 
 
-def _average(graph: Graph, op: Op, source: Tensor, input_options: dict, scale: np.float32, window: dict) -> None:
+def _average(graph: Graph, op: Op, source: Tensor, input_options: dict, scale: np.ndarray, window: dict) -> None:
     channels = op.outputs[0].signature[-1]
     options = {"version": 2, "channels": channels, **input_options, **window, "output": "float32"}
     result = op.outputs[0]
     # Without the image's axes, an average is reshaped.
     whole = len(result.signature) == 4
     average = result if whole else Tensor(f"{result.name}/average", TensorType.FLOAT32, ())
-    multiplier = None if scale == 1 else constant_tensor(f"{result.name}/multiplier", np.full(1, scale))
+    multiplier = None if (scale == 1).all() else constant_tensor(f"{result.name}/multiplier", scale)
     pool = ste_op("SteAveragePool2D", [source, multiplier], [average], options)
     average.signature = output_shape(pool)
     graph.insert_before(op, pool)

@@ -50,9 +50,9 @@ def _path(graph: Graph, quantize: Op) -> tuple[Op, list[Step]] | None:
     while (op := graph.producer(tensor)) is not None:
         alone = graph.only_reader(tensor) is not None
         if op.name in _MULTIPLIER:
-            codes = op.inputs[0].type != TensorType.FLOAT32
-            fits = op.options["output"] == "float32" and (alone or (codes and thresholds_behind(graph, tensor) is not None))
-            return (op, steps) if fits else None
+            of_codes = op.inputs[0].type != TensorType.FLOAT32
+            alone = alone or (of_codes and thresholds_behind(graph, tensor) is not None)
+            return (op, steps) if alone and op.options["output"] == "float32" else None
         if not alone and thresholds_behind(graph, tensor) is None:
             return None
         try:

@@ -78,7 +78,9 @@ def _own_steps(op: Op, tail: _Tail) -> _Steps:
 def _residual_of(graph: Graph, tensor: Tensor) -> _Residual:
     """The numbers that are added, or the codes that a SteDequantize makes them of: the op of the tail does the same."""
     restore = graph.producer(tensor)
-    if restore is None or restore.name != "SteDequantize" or restore.input(1) is not None or restore.input(3) is not None:
+    if restore is None or restore.name != "SteDequantize":
+        return _Residual(tensor)
+    if restore.input(1) is not None or restore.input(3) is not None:  # a table, a bias
         return _Residual(tensor)
     codes = codes_of(restore.options, "input")
     options = {"residual_zero_point": codes.zero_point} if codes.zero_point else {}

@@ -31,10 +31,10 @@ class _Reader:
 
 
 def quantize_once(graph: Graph) -> None:
-    """Numbers → scales, shifts, clamps → SteQuantize, several times, becomes one SteQuantize, which the layer before can take
-    into its op, and for each a SteQuantize of codes.
+    """Numbers → scales, shifts, clamps → SteQuantize, several times, becomes a SteQuantize, and for each one of codes.
 
-    The codes number all intervals between the thresholds of all quantizers. Nothing else may read the numbers.
+    The codes number all intervals between the thresholds of all quantizers. Nothing else may read the numbers, and a
+    layer has to make them, which can put out the codes in their place.
     """
     for tensor in [tensor for op in graph.ops for tensor in op.outputs]:
         several = len(graph.consumers(tensor)) > 1 and thresholds_behind(graph, tensor) is not None
@@ -102,7 +102,8 @@ def _read_codes(reader: _Reader, shared: Tensor, codes: Codes, thresholds: np.nd
     # The code of a border is the number of thresholds up to it.
     border = (thresholds[np.newaxis] <= reader.borders[:, np.newaxis]).sum(1).astype(np.float32)
     own = np.where(reader.falls, 1 - border, border)
-    own = np.where(np.isfinite(reader.borders), own, np.where(np.isnan(reader.thresholds), np.nan, -np.inf)).astype(np.float32)
+    at_end = np.where(np.isnan(reader.thresholds), np.nan, -np.inf)  # never, or always
+    own = np.where(np.isfinite(reader.borders), own, at_end).astype(np.float32)
     op, put_out = reader.quantize, codes_put_out(reader.quantize)
     constant = constant_tensor(f"{op.outputs[0].name}/thresholds", own[0] if put_out.bits == 1 else own)
     options = {"version": 2, "channels": thresholds.shape[1], "output": "packed", **put_out.options("output")}

@@ -12,8 +12,8 @@ from keras_ste.converter.chain import NotFusable, elementwise_steps
 from keras_ste.converter.graph import Graph, Op, Tensor, TensorType, constant_tensor
 from keras_ste.converter.shapes import output_shape
 
-# Of all quantizers of the same numbers, for these to be quantized once: thresholds are compared one by one. Two quantizers of
-# 4 bits have 30.
+# Of all quantizers of the same numbers, for these to be quantized once: thresholds are compared one by one. Two
+# quantizers of 4 bits have 30.
 MOST_THRESHOLDS = 31
 
 

@@ -33,7 +33,10 @@ def requantize(graph: Graph) -> None:
 
 
 def requantize_bytes(graph: Graph) -> None:
-    """SteDequantize → SteQuantize that rounds to bytes becomes a SteQuantize of codes, where one factor gives every code its byte."""
+    """SteDequantize → SteQuantize that rounds to bytes becomes a SteQuantize of codes.
+
+    That is, where there is one factor that gives every code its byte.
+    """
     for quantize in graph.select("SteQuantize"):
         restore = graph.producer(quantize.inputs[0])
         rounds = not packs(quantize) and quantize.input(1) is not None and quantize.input(2) is None
@@ -50,13 +53,14 @@ def requantize_bytes(graph: Graph) -> None:
 
 
 def _factor(quantize: Op, worths: np.ndarray, values: np.ndarray) -> np.ndarray | None:
-    """What codes are multiplied by to round to what their values round to: two factors in one, or a float next to it."""
+    """What codes are multiplied by to round to what their values do: two factors in one, or a float next to it."""
     wanted = quantized(quantize, values)
     scale = np.float32(1) if worths[-1] == 0 else values[-1] / np.float32(worths[-1])
     product = (scale * quantize.inputs[1].data).astype(np.float32)
     for factor in (product, np.nextafter(product, np.float32(np.inf)), np.nextafter(product, np.float32(0))):
-        inputs = [quantize.inputs[0], constant_tensor("factor", factor)]
-        if (quantized(dataclasses.replace(quantize, inputs=[*inputs, None, None]), worths[:, np.newaxis]) == wanted).all():
+        inputs = [quantize.inputs[0], constant_tensor("factor", factor), None, None]
+        found = quantized(dataclasses.replace(quantize, inputs=inputs), worths[:, np.newaxis].astype(np.float32))
+        if (found == wanted).all():
             return factor
     return None
 
