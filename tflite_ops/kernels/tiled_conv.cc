@@ -10,6 +10,7 @@ namespace {
 
 constexpr int32_t kMaxPointers = 2048;        // of one tile
 constexpr size_t kCachedWeights = 256 << 10;  // bytes of weights that stay near while the tiles pass
+constexpr int32_t kFewUnits = 32;             // of fewer, threads would wait for the one that has the largest part
 constexpr double kMostStaged = 1e12;          // elements
 
 // Chunks of 32 channels never span two groups.
@@ -361,9 +362,27 @@ int32_t RowsOf(const Conv& c, const Product& p, const KernelTable& k) {
   return CeilDiv(OutputPixels(c), tiles);
 }
 
-// One tile of pixels would leave the other threads idle: then the units are chunks of channels.
-bool UnitsAreChunks(const Conv& c, int32_t rows) {
-  return OutputPixels(c) <= rows && !SharesWords(c.outputs, GroupFilters(c));
+// The units of the work: the tiles, for each of some parts of the chunks of all groups. The tiles of a part follow each other, so
+// that its weights stay near while they pass; and where tiles are few, there are parts for all threads.
+struct Units {
+  int32_t rows, tiles;           // pixels of a tile; tiles of a part
+  int32_t part, parts, chunks;   // chunks of a part; parts; chunks of all
+
+  int32_t number() const { return tiles * parts; }
+};
+
+Units UnitsOf(const Conv& c, const Product& p, const KernelTable& k) {
+  Units u;
+  u.rows = RowsOf(c, p, k);
+  u.tiles = CeilDiv(OutputPixels(c), u.rows);
+  u.chunks = c.groups * GroupChunks(c);
+  const int32_t cached = 1 + static_cast<int32_t>(kCachedWeights / ChunkBytes(p));
+  const int32_t by_memory = CeilDiv(u.chunks, cached), by_threads = CeilDiv(kFewUnits, u.tiles);
+  const int32_t wanted = by_memory > by_threads ? by_memory : by_threads;
+  const int32_t most = SharesWords(c.outputs, GroupFilters(c)) ? 1 : u.chunks;  // two threads must not write one word
+  u.part = CeilDiv(u.chunks, wanted < most ? wanted : most);
+  u.parts = CeilDiv(u.chunks, u.part);
+  return u;
 }
 
 bool StagedFits(const Conv& c, const Product& p) {
@@ -432,10 +451,7 @@ void TiledStage(const Conv& c, Way way, const KernelTable& kernels, const void* 
   StageInput(c, StagedInputOf(c, ProductOf(c, way)), kernels, input, scratch, begin, end);
 }
 
-int32_t TiledUnits(const Conv& c, Way way, const KernelTable& k) {
-  const int32_t rows = RowsOf(c, ProductOf(c, way), k);
-  return UnitsAreChunks(c, rows) ? c.groups * GroupChunks(c) : CeilDiv(OutputPixels(c), rows);
-}
+int32_t TiledUnits(const Conv& c, Way way, const KernelTable& k) { return UnitsOf(c, ProductOf(c, way), k).number(); }
 
 void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvTensors& tensors, const void* weights,
                const void* tables, const void* input, const void* scratch, int32_t begin, int32_t end) {
@@ -446,20 +462,17 @@ void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvTensors& 
   const Run run = {c, p, s, k, tensors, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
                    s.scales > s.sums ? reinterpret_cast<const int32_t*>(memory + s.sums) : nullptr,
                    s.end > s.scales && c.quantize_rows ? reinterpret_cast<const float*>(memory + s.scales) : nullptr};
-  const int32_t pixels = OutputPixels(c), rows = RowsOf(c, p, k);
-  if (UnitsAreChunks(c, rows)) {
-    Cursor at = run.CursorAt({0, 0, 0});
-    run.RunTile(&at, pixels, begin, end);
-    return;
-  }
-  const int32_t chunks = c.groups * GroupChunks(c);
-  const int32_t cached = 1 + static_cast<int32_t>(kCachedWeights / ChunkBytes(p));
-  for (int32_t chunk = 0; chunk < chunks; chunk += cached) {
-    Cursor at = run.CursorAt(PlaceOf(c, begin * rows));
-    for (int32_t unit = begin; unit < end; ++unit) {
-      const int32_t left = pixels - unit * rows;
-      run.RunTile(&at, left < rows ? left : rows, chunk, chunks - chunk < cached ? chunks : chunk + cached);
+  const Units u = UnitsOf(c, p, k);
+  for (int32_t unit = begin; unit < end;) {
+    const int32_t first_tile = unit % u.tiles, first_chunk = unit / u.tiles * u.part;
+    const int32_t tiles = end - unit < u.tiles - first_tile ? end - unit : u.tiles - first_tile;
+    const int32_t chunks = u.chunks - first_chunk < u.part ? u.chunks - first_chunk : u.part;
+    Cursor at = run.CursorAt(PlaceOf(c, first_tile * u.rows));
+    for (int32_t tile = first_tile; tile < first_tile + tiles; ++tile) {
+      const int32_t left = OutputPixels(c) - tile * u.rows;
+      run.RunTile(&at, left < u.rows ? left : u.rows, first_chunk, first_chunk + chunks);
     }
+    unit += tiles;
   }
 }
 

@@ -16,6 +16,8 @@ namespace {
 // Below this many multiply-adds of one bit (about 10 microseconds of one core) waking a thread costs more than it
 // saves.
 constexpr double kWorthAThread = 8e6;
+// The same of bytes that are staged (a few microseconds).
+constexpr double kBytesWorthAThread = 32 << 10;
 constexpr int kNoTensor = -1;
 
 struct AlignedDelete {
@@ -220,6 +222,9 @@ bool PrepareNode(TfLiteContext* context, Node* node, const TfLiteIntArray* input
          AskForScratch(context, node, temporaries);
 }
 
+// As many of the threads as work is there for, each beyond the first one's.
+int32_t WorthOf(int32_t threads, double work) { return threads > work + 1 ? static_cast<int32_t>(work + 1) : threads; }
+
 void InvokeNode(TfLiteContext* context, const Node& node, const TfLiteIntArray* inputs,
                 const TfLiteIntArray* outputs) {
   Buffers buffers = {};
@@ -232,12 +237,11 @@ void InvokeNode(TfLiteContext* context, const Node& node, const TfLiteIntArray* 
   buffers.weights = node.weights.get();
   buffers.tables = node.tables.get();
   buffers.scratch = ScratchOf(context, node);
-  int32_t threads = context->recommended_num_threads;
-  const double worth = node.op->cost(node.state) / kWorthAThread + 1;
-  if (threads > worth) threads = static_cast<int32_t>(worth);
-  ParallelFor(threads, node.op->stage_units(node.state),
+  const int32_t threads = context->recommended_num_threads;
+  const double staged = static_cast<double>(node.op->scratch_bytes(node.state));
+  ParallelFor(WorthOf(threads, staged / kBytesWorthAThread), node.op->stage_units(node.state),
               [&](int32_t begin, int32_t end) { node.op->stage(node.state, buffers, begin, end); });
-  ParallelFor(threads, node.op->units(node.state),
+  ParallelFor(WorthOf(threads, node.op->cost(node.state) / kWorthAThread), node.op->units(node.state),
               [&](int32_t begin, int32_t end) { node.op->run(node.state, buffers, begin, end); });
 }
 

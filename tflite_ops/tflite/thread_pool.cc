@@ -13,7 +13,8 @@ namespace {
 // Ranges per thread: enough that a thread the system holds up does not hold up the rest for long.
 constexpr int32_t kRangesPerThread = 4;
 // A waiting thread looks again this often before it sleeps: ops follow each other within microseconds.
-constexpr int32_t kSpins = 2000;
+constexpr int32_t kSpins = 500;
+constexpr int32_t kMaxThreads = 64;  // further ones are not started
 
 void Pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -46,13 +47,14 @@ class Pool {
       std::lock_guard<std::mutex> lock(mutex_);
       work_ = &work;
       units_ = units;
+      threads_ = threads;
       ranges_ = threads * kRangesPerThread < units ? threads * kRangesPerThread : units;
-      next_range_.store(0);
+      for (int32_t t = 0; t < threads; ++t) next_range_[t].value.store(FirstRange(t), std::memory_order_relaxed);
       helpers_ = threads - 1;
       generation_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
-    TakeRanges();
+    TakeRanges(0);
     {
       // A helper that has not begun is not waited for: the system may not give it a core for milliseconds.
       std::lock_guard<std::mutex> lock(mutex_);
@@ -84,10 +86,20 @@ class Pool {
     return true;
   }
 
-  void TakeRanges() {
-    for (int32_t r = next_range_.fetch_add(1); r < ranges_; r = next_range_.fetch_add(1)) {
-      const int64_t units = units_;
-      (*work_)(static_cast<int32_t>(units * r / ranges_), static_cast<int32_t>(units * (r + 1) / ranges_));
+  int32_t FirstRange(int32_t thread) const {
+    return static_cast<int32_t>(static_cast<int64_t>(ranges_) * thread / threads_);
+  }
+
+  // Those of this thread, then what others have not begun. So a thread begins with the same part of each op, whose weights and
+  // inputs its core's caches may hold since the call or the op before.
+  void TakeRanges(int32_t thread) {
+    for (int32_t i = 0; i < threads_; ++i) {
+      const int32_t of = (thread + i) % threads_, end = FirstRange(of + 1);
+      std::atomic<int32_t>& next = next_range_[of].value;
+      for (int32_t r = next.fetch_add(1); r < end; r = next.fetch_add(1)) {
+        const int64_t units = units_;
+        (*work_)(static_cast<int32_t>(units * r / ranges_), static_cast<int32_t>(units * (r + 1) / ranges_));
+      }
     }
   }
 
@@ -113,7 +125,7 @@ class Pool {
         if (helps) running_.fetch_add(1, std::memory_order_relaxed);
       }
       if (!helps) continue;
-      TakeRanges();
+      TakeRanges(index + 1);
       running_.fetch_sub(1, std::memory_order_release);
     }
   }
@@ -123,10 +135,14 @@ class Pool {
   std::condition_variable wake_;
   std::vector<std::thread> workers_;
   std::atomic<uint64_t> generation_{0};
-  std::atomic<int32_t> next_range_{0};
+  struct alignas(64) OwnLine {  // of a cache
+    std::atomic<int32_t> value{0};
+  };
+  OwnLine next_range_[kMaxThreads];
   std::atomic<int32_t> running_{0};
   const std::function<void(int32_t, int32_t)>* work_ = nullptr;
   int32_t units_ = 0;
+  int32_t threads_ = 0;
   int32_t ranges_ = 0;
   int32_t helpers_ = 0;  // workers below this index may begin
   bool stopping_ = false;
@@ -141,6 +157,7 @@ Pool& ThePool() {
 
 void ParallelFor(int32_t threads, int32_t units, const std::function<void(int32_t, int32_t)>& work) {
   if (threads > units) threads = units;
+  if (threads > kMaxThreads) threads = kMaxThreads;
   if (threads <= 1 || !ThePool().Run(threads, units, work)) work(0, units);
 }
 
