@@ -196,6 +196,7 @@ def to_integers(
     seed: Any = None,
     surrogate: Any = surrogates.Identity(),
     scale_gradient: Any = None,
+    scale_gradient_factor: Any = 1.0,
 ) -> tf.Tensor:
     """`round(clip(x / scale, low, high))`, with the gradient that goes with `scale` behind it.
 
@@ -217,6 +218,7 @@ def to_integers(
         scale_gradient: a function of the upstream gradient, of the same inside the range (0
             outside), of the saturated x / scale and of the integers. It returns, by element, the
             summands of dL/dscale · scale. Without it, the scale is a constant.
+        scale_gradient_factor: what dL/dscale is multiplied by, a number or a scalar.
     """
     inverse = tf.cast(reciprocal(scale) if inverse is None else inverse, x.dtype)
 
@@ -241,7 +243,7 @@ def to_integers(
             if scale_gradient is not None:
                 summands = scale_gradient(upstream, inside, clipped, integers)
                 d_scale = sum(sum_like(summand, scale) for summand in summands)
-                d_scale = tf.cast(d_scale * tf.reshape(inverse, tf.shape(scale)), scale.dtype)
+                d_scale = tf.cast(d_scale * tf.reshape(inverse, scale.shape), scale.dtype) * scale_gradient_factor
             return inside * inverse, None, d_scale
 
         return integers, gradient

@@ -99,8 +99,10 @@ class Lsq(RoundedCodes, StartsFromData):
         return tf.convert_to_tensor(self.step)
 
     def _integers(self, x, scale, training):
-        step = gradient_times(scale, gradient_scale(x, scale, self.high, self._batched))
-        return self._rounded(x, step, training, open_range=True, scale_gradient=_of_the_step)
+        factor = gradient_scale(x, scale, self.high, self._batched)
+        return self._rounded(
+            x, scale, training, open_range=True, scale_gradient=_of_the_step, scale_gradient_factor=factor
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -238,8 +240,12 @@ class LsqPlus(StartsFromData):
         }
 
 
-def gradient_scale(x: tf.Tensor, scale: tf.Tensor, high: int, batched: bool) -> tf.Tensor:
+def gradient_scale(x: tf.Tensor, scale: tf.Tensor, high: int, batched: bool) -> float | tf.Tensor:
     """`1 / √(N high)`, where N values of an example share a scale."""
+    shape = x.shape[1:] if batched else x.shape
+    if shape.is_fully_defined():
+        # A number, as it is nearly always: models of many layers have fewer ops to be traced.
+        return (max(shape.num_elements() / scale.shape.num_elements(), 1.0) * high) ** -0.5
     # As floats: the number may be unknown before there is a batch, which may be an empty one.
     features = tf.cast(tf.size(x), tf.float32) / tf.cast(tf.size(scale), tf.float32)
     if batched:
