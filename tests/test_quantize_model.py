@@ -16,7 +16,7 @@ from keras_ste.layers.common import QuantizedLayer
 from keras_ste.optimization import LayerScheme, Rule, Scheme, quantize_annotate_layer, quantize_apply, quantize_model
 from keras_ste.optimization.counterparts import COUNTERPARTS, is_quantized
 from keras_ste.optimization.report import IMPOSSIBLE, KEPT, QUANTIZED
-from keras_ste.quantizers import Lsq, Quantizer, SteSign, XnorSign
+from keras_ste.quantizers import LearnedBitWidth, Lsq, Quantizer, SteSign, XnorSign
 
 FLOAT = LayerScheme()
 # Quantized layers without quantizers: they compute what Keras's do.
@@ -205,16 +205,14 @@ def test_the_original_stays_as_it_was_and_nothing_is_shared(name):
     assert model.compiled and not copy.compiled
 
 
-@each_model
-@pytest.mark.parametrize("scheme", ["xnor", "lsq(4, 4)"])
-def test_gradients_reach_every_weight_and_no_kernel_is_float(name, scheme):
-    model = quantize_model(MODELS[name][0](), scheme)
-    x = data(name)
+def check_gradients_and_kernels(model, x):
+    """Gradients reach every latent weight and scale, and every layer computes with what its quantizer makes."""
     model(x, training=True)
     with tf.GradientTape() as tape:
         results = keras.tree.flatten(model(x, training=True))
         rng = np.random.default_rng(2)
         loss = sum(tf.reduce_sum(result * rng.normal(size=result.shape).astype("float32")) for result in results)
+        loss += sum(model.losses)
     gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         assert gradient is not None, variable.path
@@ -234,6 +232,17 @@ def test_gradients_reach_every_weight_and_no_kernel_is_float(name, scheme):
 
 
 @each_model
+@pytest.mark.parametrize("scheme", ["xnor", "lsq(4, 4)"])
+def test_gradients_reach_every_weight_and_no_kernel_is_float(name, scheme):
+    check_gradients_and_kernels(quantize_model(MODELS[name][0](), scheme), data(name))
+
+
+@pytest.mark.parametrize("scheme", [s for s in SCHEMES if s not in ("xnor", "lsq(4, 4)")])
+def test_so_it_is_with_every_scheme(scheme):
+    check_gradients_and_kernels(quantize_model(small_convnet(), scheme), data("convnet"))
+
+
+@each_model
 def test_saved_and_loaded_by_itself_the_copy_computes_the_same(name, tmp_path):
     model = quantize_model(MODELS[name][0](), "lsq(4, 4)")
     x = data(name)
@@ -245,6 +254,18 @@ def test_saved_and_loaded_by_itself_the_copy_computes_the_same(name, tmp_path):
     assert [type(layer) for layer in quantized_layers(loaded)] == [type(layer) for layer in quantized_layers(model)]
 
 
+def check_converted(model, x):
+    """The converted model, whose results are the model's."""
+    converted = keras_ste.convert(model, strict=True)
+    runner = keras_ste.Interpreter(model_content=converted.model_content).get_signature_runner()
+    (given,) = runner.get_input_details()
+    results = runner(**{given: x})
+    expected = keras.tree.flatten(model.predict(x, verbose=0))
+    for result, value in zip(results.values(), expected, strict=True):
+        np.testing.assert_allclose(result, value, rtol=1e-4, atol=1e-4)
+    return converted
+
+
 @pytest.mark.parametrize("scheme", [*CONVERTED, *(pytest.param(s, marks=pytest.mark.exhaustive) for s in OTHERS)])
 def test_every_scheme_trains_converts_and_runs(scheme):
     model = quantize_model(small_convnet(), scheme)
@@ -254,14 +275,7 @@ def test_every_scheme_trains_converts_and_runs(scheme):
     model.fit(x, y, epochs=2, verbose=0)
     assert all(np.isfinite(variable).all() for variable in model.get_weights())
     assert any(not np.array_equal(old, new) for old, new in zip(before, model.trainable_variables, strict=True))
-    converted = keras_ste.convert(model, strict=True)
-    interpreter = keras_ste.Interpreter(model_content=converted.model_content)
-    interpreter.allocate_tensors()
-    (given,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
-    for row, expected in zip(x, model.predict(x, verbose=0), strict=True):
-        interpreter.set_tensor(given["index"], row[np.newaxis])
-        interpreter.invoke()
-        np.testing.assert_allclose(interpreter.get_tensor(result["index"])[0], expected, rtol=1e-4, atol=1e-4)
+    check_converted(model, x)
 
 
 @pytest.mark.parametrize("scheme", ["lsq(1, 4)"])
@@ -286,12 +300,7 @@ def test_layers_and_models_that_hold_others_convert(name):
     assert kernels.count("4 signed") == len(kernels) - kernels.count("8 signed") >= 3
     x = data(name)
     model(x, training=True)
-    expected = model.predict(x, verbose=0)
-    converted = keras_ste.convert(model, strict=True)
-    runner = keras_ste.Interpreter(model_content=converted.model_content).get_signature_runner()
-    (given,) = runner.get_input_details()
-    (result,) = runner(**{given: x}).values()
-    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)
+    check_converted(model, x)
 
 
 def widths(model):
@@ -386,6 +395,40 @@ def test_what_is_merged_shares_a_scale():
     step = shared[1].quantizer.step.numpy()
     probe = keras.Model(model.inputs[0], model.get_layer("concat").output)(data("residual"))
     np.testing.assert_array_equal(probe / step, np.rint(probe / step))
+
+
+@pytest.mark.parametrize("merge", [Lsq(8), Lsq(4), SteSign()], ids=["8 bits", "4 bits", "signs"])
+def test_what_is_merged_converts(merge):
+    model = quantize_model(residual(), optimization.schemes.get("lsq(4, 4)").replace(merge=merge))
+    x = data("residual")
+    for _ in range(2):
+        model(x, training=True)
+    check_converted(model, x)
+
+
+def test_widths_that_are_learned_are_those_of_the_file(tmp_path):
+    kernels = LearnedBitWidth(6, penalty=1.0, target_bits=2.0)
+    rule = LayerScheme(kernels, LearnedBitWidth(6), LearnedBitWidth(6, signed=False))
+    scheme = optimization.schemes.int8().where("pointwise", rule).where("middle", rule)
+    model = quantize_model(small_convnet(), scheme)
+    learned = [model.get_layer(name) for name in ("pointwise", "middle")]
+    x = data("convnet")
+    model(x, training=True)
+    assert len(model.losses) == 2
+    for layer in learned:
+        # A range starts with the greatest value, and only those beyond it move it.
+        layer.input_quantizer.range.assign(0.5 * layer.input_quantizer.range)
+    check_gradients_and_kernels(model, x)
+    model.compile(keras.optimizers.SGD(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, np.array([0, 1, 2, 0]), epochs=8, verbose=0)
+    bits = [layer.kernel_quantizer.spec.bits for layer in learned]
+    assert all(2 <= width < 6 for width in bits)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(x), model(x))
+    assert [loaded.get_layer(layer.name).kernel_quantizer.spec.bits for layer in learned] == bits
+    rows = {row.layer.split("/")[-1]: row for row in check_converted(loaded, x).report.rows if row.layer}
+    assert [rows[layer.name].weight_bits for layer in learned] == bits
 
 
 def test_layers_that_cannot_be_quantized_are_named_and_strict_refuses_them():
