@@ -35,4 +35,10 @@ Way ChooseWay(const CodeKernels& kernels, const Codes& weights, const Codes& inp
   return Way::kBytes;
 }
 
+// Rows keep all weights as bytes. Where weights of few bits are many, it is worth more that they are read packed.
+bool ChooseRows(const CodeKernels& kernels, const Codes& weights, int32_t channels, int32_t pixels) {
+  constexpr int32_t kLeastPixels = 4, kFewChannels = 16;
+  return kernels.byterow_rows > 0 && pixels >= kLeastPixels && (weights.bits > 4 || channels <= kFewChannels);
+}
+
 }  // namespace keras_ste

@@ -22,6 +22,10 @@ extern const Choice kChoiceTable[kChoices];
 // kPlanes or kBytes.
 Way ChooseWay(const CodeKernels& kernels, const Codes& weights, const Codes& inputs, int32_t rows);
 
+// Whether a convolution of bytes of so many channels, with so many pixels in a row of its output, is computed a row of pixels
+// at a time (row_conv.h).
+bool ChooseRows(const CodeKernels& kernels, const Codes& weights, int32_t channels, int32_t pixels);
+
 }  // namespace keras_ste
 
 #endif  // KERAS_STE_KERNELS_CHOICE_H_

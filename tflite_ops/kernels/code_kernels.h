@@ -39,6 +39,19 @@ using ByteDot = void (*)(const int8_t* const* inputs, int32_t taps, int32_t step
 constexpr int32_t kByteDotWidths = 4;       // 1, 2, 4 and 8 bits
 constexpr int32_t kMaxByteDotK = 1 << 16;   // products of one output
 
+// Unsigned bytes times signed ones, for pixels that lie side by side, up to `byterow_rows` of them, and one or two blocks.
+struct ByteRow {
+  const uint8_t* inputs;  // those of pixel r under a tap begin r * pixel_step + tap * tap_step further on; 4 * steps are read
+  int64_t pixel_step, tap_step;
+  int32_t taps, steps;
+  const int8_t* weights;  // [taps * steps][16][4], the second block `block_stride` behind the first
+  int64_t block_stride;
+  const int32_t* start;   // 32 starting sums
+};
+using ByteRowSums = void (*)(const ByteRow& row, int32_t* sums);  // sums[r * 32 + lane]
+// The sums as floats, after `count` combinations with lanes, out[r * out_step + lane].
+using ByteRowFloats = void (*)(const ByteRow& row, const Combine* steps, int32_t count, float* out, int64_t out_step);
+
 // Floats times weights of 2, 4 or 8 bits, laid out as for ByteDot, for up to `floatdot_rows` rows and one or two
 // blocks.
 //   inputs[tap * rows + r]   the `count` floats of row r under that tap
@@ -65,6 +78,10 @@ struct CodeKernels {
 
   int32_t bytedot_rows;
   ByteDot bytedot[kByteDotWidths][2][kMaxTileRows + 1];  // [log2(bits)][blocks - 1][rows]
+
+  int32_t byterow_rows;  // 0 in a set without these
+  ByteRowSums byterow_sums[2][kMaxTileRows + 1];  // [blocks - 1][pixels]
+  ByteRowFloats byterow_floats[2][kMaxTileRows + 1];
 
   int32_t floatdot_rows;
   FloatDot floatdot[kFloatDotWidths][2][kMaxTileRows + 1];  // [log2(bits) - 1][blocks - 1][rows]

@@ -3,6 +3,7 @@
 #include "kernels/direct_conv.h"
 #include "ops/code_options.h"
 #if !defined(KERAS_STE_DIRECT_ONLY)
+#include "kernels/row_conv.h"
 #include "kernels/tiled_conv.h"
 #endif
 
@@ -97,8 +98,12 @@ bool FinishConv(const Tensor* inputs, int32_t filter_rank, const int32_t* filter
   if (!checks->IsConstant(kFilter, Type::kInt32, filter_rank, filter_dims)) return false;
   if (!CheckOutputs(inputs, kFirstConvConstant, FloatSumsOf(c), checks, &c.outputs)) return false;
   state->kernels = nullptr;
+  state->rows = false;
 #if !defined(KERAS_STE_DIRECT_ONLY)
-  if (kernels != nullptr && ChooseTiledWay(c, *kernels, &state->way)) state->kernels = kernels;
+  if (kernels != nullptr) {
+    state->rows = ChooseRowConv(c, *kernels);
+    if (state->rows || ChooseTiledWay(c, *kernels, &state->way)) state->kernels = kernels;
+  }
 #else
   (void)kernels;
 #endif
@@ -127,17 +132,22 @@ void ConvRun(const void* state, const Buffers& b, int32_t begin, int32_t end) {
 
 size_t ConvWeightsBytes(const void* state) {
   const ConvState& s = StateOf(state);
-  return s.kernels == nullptr ? 0 : TiledWeightsBytes(s.conv, s.way);
+  if (s.kernels == nullptr) return 0;
+  return s.rows ? RowWeightsBytes(s.conv) : TiledWeightsBytes(s.conv, s.way);
 }
 
 void ConvFillWeights(const void* state, const void* const* inputs, void* weights) {
   const ConvState& s = StateOf(state);
-  FillTiledWeights(s.conv, s.way, FilterOf(inputs), weights);
+  if (s.rows) {
+    FillRowWeights(s.conv, FilterOf(inputs), weights);
+  } else {
+    FillTiledWeights(s.conv, s.way, FilterOf(inputs), weights);
+  }
 }
 
 size_t ConvTablesBytes(const void* state) {
   const ConvState& s = StateOf(state);
-  return s.kernels == nullptr ? 0 : TiledTablesBytes(s.conv, s.way);
+  return s.kernels == nullptr || s.rows ? 0 : TiledTablesBytes(s.conv, s.way);
 }
 
 void ConvFillTables(const void* state, const void* const* inputs, void* tables) {
@@ -147,18 +157,22 @@ void ConvFillTables(const void* state, const void* const* inputs, void* tables) 
 
 size_t ConvScratchBytes(const void* state) {
   const ConvState& s = StateOf(state);
-  return s.kernels == nullptr ? DirectScratchBytes(s.conv) : TiledScratchBytes(s.conv, s.way);
+  if (s.kernels == nullptr) return DirectScratchBytes(s.conv);
+  return s.rows ? RowScratchBytes(s.conv) : TiledScratchBytes(s.conv, s.way);
 }
 
 int32_t ConvStageUnits(const void* state) {
   const ConvState& s = StateOf(state);
-  return s.kernels == nullptr ? DirectStageUnits(s.conv) : TiledStageUnits(s.conv, s.way);
+  if (s.kernels == nullptr) return DirectStageUnits(s.conv);
+  return s.rows ? RowStageUnits(s.conv) : TiledStageUnits(s.conv, s.way);
 }
 
 void ConvStage(const void* state, const Buffers& b, int32_t begin, int32_t end) {
   const ConvState& s = StateOf(state);
   if (s.kernels == nullptr) {
     DirectStage(s.conv, b.inputs[kInput], b.scratch, begin, end);
+  } else if (s.rows) {
+    RowStage(s.conv, *s.kernels, b.inputs[kInput], b.scratch, begin, end);
   } else {
     TiledStage(s.conv, s.way, *s.kernels, b.inputs[kInput], b.scratch, begin, end);
   }
@@ -166,13 +180,16 @@ void ConvStage(const void* state, const Buffers& b, int32_t begin, int32_t end) 
 
 int32_t ConvUnits(const void* state) {
   const ConvState& s = StateOf(state);
-  return s.kernels == nullptr ? OutputPixels(s.conv) : TiledUnits(s.conv, s.way, *s.kernels);
+  if (s.kernels == nullptr) return OutputPixels(s.conv);
+  return s.rows ? RowUnits(s.conv) : TiledUnits(s.conv, s.way, *s.kernels);
 }
 
 void ConvRun(const void* state, const Buffers& b, int32_t begin, int32_t end) {
   const ConvState& s = StateOf(state);
   if (s.kernels == nullptr) {
     DirectConv(s.conv, TensorsOf(b), b.inputs[kInput], b.scratch, begin, end);
+  } else if (s.rows) {
+    RowConv(s.conv, *s.kernels, TensorsOf(b), b.weights, b.scratch, begin, end);
   } else {
     TiledConv(s.conv, s.way, *s.kernels, TensorsOf(b), b.weights, b.tables, b.inputs[kInput], b.scratch, begin,
               end);

@@ -13,6 +13,7 @@ namespace keras_ste {
 struct ConvState {
   Conv conv;
   const KernelTable* kernels;  // null: DirectConv
+  bool rows;                   // RowConv
   Way way;                     // of TiledConv
 };
 static_assert(sizeof(ConvState) <= kStateBytes, "kStateBytes is too small");

@@ -103,6 +103,58 @@ void CheckByteDot(const CodeKernels& k, Random* random) {
   }
 }
 
+float Combined(Combination how, float x, float lane) {
+  if (how == Combination::kAdd) return x + lane;
+  if (how == Combination::kMultiply) return x * lane;
+  if (how == Combination::kMaximum) return x < lane ? lane : x;
+  if (how == Combination::kMinimum) return x > lane ? lane : x;
+  return x > 0 ? x : x * lane;
+}
+
+void CheckByteRow(const CodeKernels& k, Random* random) {
+  if (k.byterow_rows == 0) return;
+  const int32_t taps = Between(random, 1, 4), steps = Between(random, 1, random->OneIn(2) ? 7 : 70);
+  const int32_t rows = Between(random, 1, k.byterow_rows), blocks = Between(random, 1, 2);
+  const int32_t pixel_step = Between(random, 1, 20), tap_step = Between(random, 1, 300);
+  const int32_t block_bytes = taps * steps * kBlock * 4;
+  const bool largest = random->OneIn(4);
+  const int8_t extreme = random->OneIn(2) ? -128 : 127;
+  Fenced<int8_t> weights(blocks * block_bytes);
+  Fenced<uint8_t> input((rows - 1) * pixel_step + (taps - 1) * tap_step + 4 * steps);
+  for (int32_t i = 0; i < blocks * block_bytes; ++i) weights[i] = largest ? extreme : static_cast<int8_t>(random->Bits());
+  for (int32_t i = 0; i < (rows - 1) * pixel_step + (taps - 1) * tap_step + 4 * steps; ++i) {
+    input[i] = largest ? UINT8_MAX : static_cast<uint8_t>(random->Bits());
+  }
+  Fenced<int32_t> start(blocks * kBlock), sums((rows - 1) * kChunk + blocks * kBlock);
+  for (int32_t o = 0; o < blocks * kBlock; ++o) start[o] = Between(random, -100000, 100000);
+  constexpr Combination kHow[] = {Combination::kAdd, Combination::kMultiply, Combination::kMaximum,
+                                  Combination::kMinimum, Combination::kPrelu};
+  const int32_t count = Between(random, 0, 6), out_step = blocks * kBlock + Between(random, 0, 8);
+  Fenced<float> lanes(6 * kChunk), floats((rows - 1) * out_step + blocks * kBlock);
+  Combine combines[6] = {};
+  for (int32_t i = 0; i < 6 * kChunk; ++i) lanes[i] = random->OneIn(10) ? random->OneIn(2) ? NAN : -0.0f : random->Real();
+  for (int32_t i = 0; i < count; ++i) combines[i] = {random->OneOf(kHow), lanes.data() + i * kChunk, nullptr, nullptr};
+  const ByteRow row = {input.data(),   pixel_step,  tap_step,    taps, steps,
+                       weights.data(), block_bytes, start.data()};
+  k.byterow_sums[blocks - 1][rows](row, sums.data());
+  k.byterow_floats[blocks - 1][rows](row, combines, count, floats.data(), out_step);
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t o = 0; o < blocks * kBlock; ++o) {
+      int32_t sum = start[o];
+      for (int32_t i = 0; i < taps * steps * 4; ++i) {
+        const int8_t weight = weights[o / kBlock * block_bytes + i / 4 * kBlock * 4 + o % kBlock * 4 + i % 4];
+        sum += weight * input[r * pixel_step + i / (4 * steps) * tap_step + i % (4 * steps)];
+      }
+      if (sums[r * kChunk + o] != sum) Fail(k, "byterow_sums", taps, steps, rows);
+      float expected = static_cast<float>(sum);
+      for (int32_t i = 0; i < count; ++i) expected = Combined(combines[i].how, expected, combines[i].lanes[o]);
+      const float actual = floats[r * out_step + o];
+      const bool same = isnan(expected) ? isnan(actual) : memcmp(&actual, &expected, sizeof(actual)) == 0;
+      if (!same) Fail(k, "byterow_floats", taps, steps, rows);
+    }
+  }
+}
+
 void CheckFloatDot(const CodeKernels& k, Random* random) {
   const int32_t width = Between(random, 0, kFloatDotWidths - 1), bits = 2 << width;
   const int32_t taps = Between(random, 1, 3), count = Between(random, 1, 100), steps = CeilDiv(count, 32 / bits);
@@ -248,6 +300,7 @@ void CheckQuantizeRow(const CodeKernels& k, Random* random) {
 void CheckCodeKernels(const CodeKernels& k, Random* random) {
   CheckPlaneDot(k, random);
   CheckByteDot(k, random);
+  CheckByteRow(k, random);
   CheckFloatDot(k, random);
   CheckNearest(k, random);
   CheckPackPlanes(k, random);

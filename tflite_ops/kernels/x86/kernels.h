@@ -35,6 +35,7 @@ void FillByteDotAvx512Bw(CodeKernels* table);
 
 void FillPlaneDotAvx512Vpopcntdq(CodeKernels* table);
 void FillByteDotAvx512Vnni(CodeKernels* table);
+void FillByteRowAvx512Vnni(CodeKernels* table);
 
 void FillDepthwiseAvx512Bw(DepthwiseKernels* table);
 

@@ -53,6 +53,11 @@ CodeKernels Avx512CodeTable(const char* name, FillCodes fill_planedot, FillCodes
   return t;
 }
 
+void FillBytesAvx512Vnni(CodeKernels* t) {
+  x86::FillByteDotAvx512Vnni(t);
+  x86::FillByteRowAvx512Vnni(t);
+}
+
 DepthwiseKernels Avx2DepthwiseTable() {
   DepthwiseKernels t = {};
   x86::FillDepthwiseAvx2(&t);
@@ -118,7 +123,7 @@ const KernelTable* Avx512BwKernels() {
 const KernelTable* Avx512Kernels() {
   if (!HasAvx512()) return nullptr;
   static const CodeKernels codes =
-      Avx512CodeTable("avx512", x86::FillPlaneDotAvx512Vpopcntdq, x86::FillByteDotAvx512Vnni);
+      Avx512CodeTable("avx512", x86::FillPlaneDotAvx512Vpopcntdq, FillBytesAvx512Vnni);
   static const KernelTable table = Avx512Table(&codes);
   return &table;
 }
