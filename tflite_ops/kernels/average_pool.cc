@@ -16,6 +16,18 @@ struct Window {
   int32_t top, left;
 };
 
+// Whose outputs are stored together. Boards have little room on their stacks.
+#if defined(KERAS_STE_DIRECT_ONLY)
+constexpr int32_t kMostWindows = 1;
+#else
+constexpr int32_t kMostWindows = kMaxTileRows;
+#endif
+struct Windows {
+  int32_t count;
+  Window at[kMostWindows];
+  int64_t pixels[kMostWindows];  // the numbers of their outputs
+};
+
 int32_t Places(const Window& w) { return (w.rows.end - w.rows.begin) * (w.columns.end - w.columns.begin); }
 
 // Calls visit(pixel) for each place, `pixel` counted in the image.
@@ -108,12 +120,20 @@ void SumBytes(const AveragePool& p, const Window& w, int32_t channel, int32_t co
   });
 }
 
+void AddFloats(const float* x, int32_t count, float* sums) {
+  for (int32_t i = 0; i < count; ++i) sums[i] = Scalar(sums[i] + x[i]);
+}
+
 // Of 32 channels at most, in the order of the places.
 void SumFloats(const AveragePool& p, const Window& w, int32_t channel, int32_t count, float* sums) {
-  for (int32_t i = 0; i < count; ++i) sums[i] = 0.0f;
+  for (int32_t i = 0; i < kLanes; ++i) sums[i] = 0.0f;
   EveryPlace(p, w, [&](int64_t pixel) {
     const float* x = static_cast<const float*>(w.image) + pixel * p.input.channels + channel;
-    for (int32_t i = 0; i < count; ++i) sums[i] = Scalar(sums[i] + x[i]);
+    if (count == kLanes) {  // a number that compilers know
+      AddFloats(x, kLanes, sums);
+    } else {
+      AddFloats(x, count, sums);
+    }
   });
 }
 
@@ -137,37 +157,40 @@ int32_t SumWindow(const AveragePool& p, const Window& w, int32_t channel, int32_
   return kGroup * kLanes;
 }
 
+// What becomes of the sums of some windows: sums[window * kLanes + lane].
 template <typename Sum>
-void StoreSums(const AveragePool& p, float places, const OutputKernels& kernels, const OutputTensors& tensors,
-               const Sum* sums, int32_t channel, int64_t pixel) {
+void StoreSums(const AveragePool& p, const Windows& w, const OutputKernels& kernels, const OutputTensors& tensors,
+               const Sum* sums, int32_t channel) {
   const int32_t left = p.input.channels - channel;
   const int32_t count = left < kLanes ? left : kLanes;
   if (p.outputs.kind == OutputKind::kInt32) {
-    StoreChunk(p.outputs, kernels, tensors, sums, nullptr, 1, channel, count, &pixel);
+    StoreChunk(p.outputs, kernels, tensors, sums, nullptr, w.count, channel, count, w.pixels);
     return;
   }
-  float averages[kLanes];
-  for (int32_t i = 0; i < kLanes; ++i) averages[i] = Scalar(static_cast<float>(sums[i]) / places);
-  StoreChunk(p.outputs, kernels, tensors, averages, nullptr, 1, channel, count, &pixel);
+  float averages[kMostWindows * kLanes];
+  for (int32_t r = 0; r < w.count; ++r) {
+    const float places = static_cast<float>(Places(w.at[r]));
+    for (int32_t i = r * kLanes; i < (r + 1) * kLanes; ++i) averages[i] = Scalar(static_cast<float>(sums[i]) / places);
+  }
+  StoreChunk(p.outputs, kernels, tensors, averages, nullptr, w.count, channel, count, w.pixels);
 }
 
-void PoolPixel(const AveragePool& p, const Window& w, const OutputKernels& kernels, const OutputTensors& tensors,
-               int64_t pixel) {
-  const float places = static_cast<float>(Places(w));
-  if (p.input.kind == InputKind::kFloat32) {
-    float sums[kLanes];
-    for (int32_t channel = 0; channel < p.input.channels; channel += kLanes) {
-      const int32_t left = p.input.channels - channel;
-      SumFloats(p, w, channel, left < kLanes ? left : kLanes, sums);
-      StoreSums(p, places, kernels, tensors, sums, channel, pixel);
-    }
-    return;
+void PoolFloats(const AveragePool& p, const Windows& w, const OutputKernels& kernels, const OutputTensors& tensors) {
+  float sums[kMostWindows * kLanes];
+  for (int32_t channel = 0; channel < p.input.channels; channel += kLanes) {
+    const int32_t left = p.input.channels - channel;
+    for (int32_t r = 0; r < w.count; ++r) SumFloats(p, w.at[r], channel, left < kLanes ? left : kLanes, sums + r * kLanes);
+    StoreSums(p, w, kernels, tensors, sums, channel);
   }
+}
+
+// Of one window: of many channels at once.
+void PoolIntegers(const AveragePool& p, const Windows& w, const OutputKernels& kernels, const OutputTensors& tensors) {
   int32_t sums[kGroup * kLanes];
   for (int32_t first = 0; first < p.input.channels;) {
-    const int32_t end = first + SumWindow(p, w, first, sums);
+    const int32_t end = first + SumWindow(p, w.at[0], first, sums);
     for (int32_t channel = first; channel < end && channel < p.input.channels; channel += kLanes) {
-      StoreSums(p, places, kernels, tensors, sums + (channel - first), channel, pixel);
+      StoreSums(p, w, kernels, tensors, sums + (channel - first), channel);
     }
     first = end;
   }
@@ -178,15 +201,21 @@ void PoolPixel(const AveragePool& p, const Window& w, const OutputKernels& kerne
 void AveragePoolRows(const AveragePool& p, const void* input, const OutputKernels& kernels,
                      const OutputTensors& tensors, int32_t begin, int32_t end) {
   const int64_t image_bytes = PixelBytes(p.input) * p.h.in * p.w.in;
+  const bool floats = p.input.kind == InputKind::kFloat32;
+  const int32_t most = floats ? kMostWindows : 1;
   for (int32_t row = begin; row < end; ++row) {
     const int32_t y = row % p.h.out;
-    Window w = {static_cast<const char*>(input) + row / p.h.out * image_bytes, TapsInside(p.h, y), {0, 0},
-                y * p.h.stride - p.h.before, 0};
-    int64_t pixel = static_cast<int64_t>(row) * p.w.out;
-    for (int32_t x = 0; x < p.w.out; ++x, ++pixel) {
-      w.columns = TapsInside(p.w, x);
-      w.left = x * p.w.stride - p.w.before;
-      PoolPixel(p, w, kernels, tensors, pixel);
+    Window window = {static_cast<const char*>(input) + row / p.h.out * image_bytes, TapsInside(p.h, y), {0, 0},
+                     y * p.h.stride - p.h.before, 0};
+    Windows w = {};
+    for (int32_t x = 0; x < p.w.out; ++x) {
+      window.columns = TapsInside(p.w, x);
+      window.left = x * p.w.stride - p.w.before;
+      w.at[w.count] = window;
+      w.pixels[w.count++] = static_cast<int64_t>(row) * p.w.out + x;
+      if (w.count < most && x + 1 < p.w.out) continue;
+      (floats ? PoolFloats : PoolIntegers)(p, w, kernels, tensors);
+      w.count = 0;
     }
   }
 }

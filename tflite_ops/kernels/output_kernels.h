@@ -28,6 +28,12 @@ struct Requantize {
   int32_t zero_point, low, high;
 };
 
+// How floats become integers: clamped, rounded half to even, and moved by the zero point; 0 of a NaN.
+struct Rounding {
+  float low, high;
+  int32_t zero_point;
+};
+
 // Where the words of codes go: that of plane p of row r to word first + p * step behind rows[r].
 struct PlaneWords {
   int32_t bits;
@@ -60,6 +66,8 @@ struct OutputKernels {
   void (*requantize_int8)(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n, int8_t* const* out);
   void (*requantize_int16)(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n,
                            int16_t* const* out);
+  // n <= 32 floats of each row.
+  void (*round_int8)(const float* floats, int32_t rows, const Rounding& rounding, int32_t n, int8_t* const* out);
   // `count` combinations, one after the other, of the floats of each row, which begin at floats[r * kChunk].
   void (*combine)(const Combine* steps, int32_t count, int32_t rows, float* floats);
 };

@@ -103,6 +103,32 @@ static inline void RequantizeLoop(const int32_t* sums, int32_t rows, const Requa
   }
 }
 
+// Where 1.5 * 2^23 is added, the lowest bits of the sum are the integer.
+static inline int32_t RoundOne(float x, const Rounding& how) {
+  constexpr float kRound = 12582912.0f;
+  constexpr int32_t kBitsOfRound = 0x4B400000;
+  const float sum = Scalar(Scalar(Clamp(x, how.low, how.high)) + kRound);
+  int32_t bits = 0;
+  memcpy(&bits, &sum, sizeof(bits));
+  const bool number = (bits & 0x7FFFFFFF) <= 0x7F800000;
+  return number ? bits - kBitsOfRound + how.zero_point : 0;
+}
+
+static inline void RoundRow(const float* floats, const Rounding& how, int32_t n, int8_t* out) {
+  for (int32_t i = 0; i < n; ++i) out[i] = static_cast<int8_t>(RoundOne(floats[i], how));
+}
+
+static inline void RoundLoop(const float* floats, int32_t rows, const Rounding& rounding, int32_t n, int8_t* const* out) {
+  const Rounding how = rounding;  // which `out` does not change
+  for (int32_t r = 0; r < rows; ++r, floats += kChunk) {
+    if (n == kChunk) {  // a number that compilers know
+      RoundRow(floats, how, kChunk, out[r]);
+    } else {
+      RoundRow(floats, how, n, out[r]);
+    }
+  }
+}
+
 // A sum that reaches c thresholds reaches floor(c / 2^p) of those whose number, from 1, is a multiple of 2^p; bit p of c says
 // whether that is odd. `kReach` compares 32 sums with one threshold each.
 template <typename Sum, uint32_t (*kReach)(const Sum*, const Sum*)>

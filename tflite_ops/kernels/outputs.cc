@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernels/bit_planes.h"
+#include "kernels/output_loops.h"
 #include "kernels/scalar.h"
 
 namespace keras_ste {
@@ -136,20 +137,8 @@ void StoreQuantized(const Chunk& c, void (*requantize)(const int32_t*, int32_t, 
   requantize(sums, rows, how, c.count, out);
 }
 
-// The codes of floats that are scaled already: clamped, rounded half to even and moved by the zero point; 0 of a NaN.
-// Where 1.5 * 2^23 is added, the lowest bits of the sum are the integer.
-void RoundFloats(const Outputs& o, const float* floats, int32_t* codes) {
-  constexpr float kRound = 12582912.0f;
-  constexpr int32_t kBitsOfRound = 0x4B400000;
-  const float low = static_cast<float>(o.low - o.zero_point), high = static_cast<float>(o.high - o.zero_point);
-  for (int32_t i = 0; i < kChunk; ++i) {
-    const float clamped = Scalar(floats[i] < low ? low : floats[i] > high ? high : floats[i]);
-    const float sum = Scalar(clamped + kRound);
-    int32_t bits = 0;
-    memcpy(&bits, &sum, sizeof(bits));
-    const bool number = (bits & 0x7FFFFFFF) <= 0x7F800000;
-    codes[i] = number ? bits - kBitsOfRound + o.zero_point : 0;
-  }
+Rounding RoundingOf(const Outputs& o) {
+  return {static_cast<float>(o.low - o.zero_point), static_cast<float>(o.high - o.zero_point), o.zero_point};
 }
 
 void StoreCodes(const Chunk& c, const int32_t* codes, uint32_t* pixel) {
@@ -163,19 +152,27 @@ void StoreCodes(const Chunk& c, const int32_t* codes, uint32_t* pixel) {
   }
 }
 
-void StoreRounded(const Chunk& c, const float* floats, void* pixel) {
-  int32_t codes[kChunk];
-  RoundFloats(c.outputs, floats, codes);
-  if (c.outputs.kind == OutputKind::kPacked) {
-    StoreCodes(c, codes, static_cast<uint32_t*>(pixel));
-  } else if (c.outputs.kind == OutputKind::kInt8) {
-    int8_t* out = static_cast<int8_t*>(pixel) + c.channel;
-    for (int32_t i = 0; i < c.count; ++i) out[i] = static_cast<int8_t>(codes[i]);
-  } else {
-    int16_t* out = static_cast<int16_t*>(pixel) + c.channel;
-    for (int32_t i = 0; i < c.count; ++i) out[i] = static_cast<int16_t>(codes[i]);
+// The integers of floats that are scaled already.
+void StoreRounded(const Chunk& c, const float* floats, int32_t rows, void* const* pixels) {
+  const Rounding rounding = RoundingOf(c.outputs);
+  if (c.outputs.kind == OutputKind::kInt8) {
+    int8_t* out[kMaxTileRows];
+    for (int32_t r = 0; r < rows; ++r) out[r] = static_cast<int8_t*>(pixels[r]) + c.channel;
+    c.kernels.round_int8(floats, rows, rounding, c.count, out);
+    return;
+  }
+  for (int32_t r = 0; r < rows; ++r, floats += kChunk) {
+    int32_t codes[kChunk];
+    for (int32_t i = 0; i < kChunk; ++i) codes[i] = RoundOne(floats[i], rounding);
+    if (c.outputs.kind == OutputKind::kPacked) {
+      StoreCodes(c, codes, static_cast<uint32_t*>(pixels[r]));
+    } else {
+      int16_t* out = static_cast<int16_t*>(pixels[r]) + c.channel;
+      for (int32_t i = 0; i < c.count; ++i) out[i] = static_cast<int16_t>(codes[i]);
+    }
   }
 }
+
 void StoreIntegers(const Chunk& c, const int32_t* sums, int32_t rows, void* const* pixels) {
   if (c.outputs.kind == OutputKind::kInt8) {
     StoreQuantized(c, c.kernels.requantize_int8, sums, rows, pixels);
@@ -332,7 +329,7 @@ void StoreByFloats(const Chunk& c, const Sum* sums, const float* scales, int32_t
   ScaleSums(c, sums, scales, rows, of_rows);
   if (o.tail.length > 0) (c.count == kChunk ? RunTail : RunPartialTail)(c, rows, pixels, floats);
   if (o.rounded) {
-    for (int32_t r = 0; r < rows; ++r) StoreRounded(c, floats + r * kChunk, places.at[r]);
+    StoreRounded(c, floats, rows, places.at);
   } else if (o.kind == OutputKind::kPacked) {
     StorePacked(c, floats, rows, places.at);
   } else {

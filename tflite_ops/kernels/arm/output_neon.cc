@@ -74,7 +74,7 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
 
 const OutputKernels kOutputNeon = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
                                    CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>,
-                                   CombineLanes<4>};
+                                   RoundLoop, CombineLanes<4>};
 
 }  // namespace arm
 }  // namespace keras_ste

@@ -32,7 +32,7 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
 
 const OutputKernels kOutput = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
                                CodesOfSums<float>,  RequantizeSums<int8_t>, RequantizeSums<int16_t>,
-                               CombineLoop};
+                               RoundLoop, CombineLoop};
 
 }  // namespace portable
 }  // namespace keras_ste

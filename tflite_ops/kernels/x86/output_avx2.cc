@@ -77,7 +77,7 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
 
 const OutputKernels kOutputAvx2 = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
                                    CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>,
-                                   CombineLanes<8>};
+                                   RoundLoop, CombineLanes<8>};
 
 }  // namespace x86
 }  // namespace keras_ste
