@@ -3,8 +3,10 @@
     python benchmarks/whole_networks.py [--quick] [--json PATH]
 
 Networks of the sizes of ResNet-18 and QuickNet on images of 224x224x3, weights and normalizations drawn at random, converted by
-`keras_ste.convert(strict=True)`. The twin has the same layers with float kernels, and is fully quantized to int8 by TFLite's
-converter; its ReLU stands where TFLite fuses it into the convolution. Medians of alternating rounds, milliseconds. Below each
+`keras_ste.convert(strict=True)`. What is not binary in them multiplies 8 bits by 8: the first convolution, the projections between
+stages and the classifier; QuickNet's depthwise and pointwise convolutions behind the first are in float. The twin has the same
+layers with float kernels, and is fully quantized to int8 by TFLite's converter; its ReLU stands where TFLite fuses it into the
+convolution. Medians of alternating rounds, milliseconds. Below each
 network is what its ops take one by one, each as a model of its own: what they take together in the network is a little more.
 """
 
@@ -40,48 +42,62 @@ def normalized_conv(x, filters, size, strides, relu, **quantizers):
     return keras.layers.ReLU()(x) if relu else x
 
 
-def resnet_stem(binary):
+def weights_of_8_bits():
+    return keras_ste.quantizers.UniformQuantizer(bits=8)
+
+
+def inputs_of_8_bits():
+    return keras_ste.quantizers.UniformQuantizer(bits=8, scale=0.05)
+
+
+def first_convolution(filters, size, binary):
     """The input, and the first convolution: the binary network has weights of 8 bits there, and the pixels' bytes."""
     inputs = keras.Input(IMAGE, dtype="uint8" if binary else "float32")
-    quantizers = {"kernel_quantizer": keras_ste.quantizers.UniformQuantizer(bits=8)} if binary else {}
-    return inputs, normalized_conv(inputs, FILTERS, 7, 2, relu=True, **quantizers)
+    quantizers = {"kernel_quantizer": weights_of_8_bits()} if binary else {}
+    return inputs, normalized_conv(inputs, filters, size, 2, relu=True, **quantizers)
 
 
-def classified(x):
-    return keras.layers.Dense(CLASSES)(keras.layers.GlobalAveragePooling2D()(x))
+def classified(x, binary):
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    if not binary:
+        return keras.layers.Dense(CLASSES)(x)
+    return keras_ste.QuantDense(CLASSES, kernel_quantizer=weights_of_8_bits(), input_quantizer=inputs_of_8_bits())(x)
 
 
 def residual_block(x, filters, strides, binary):
     """Bi-Real Net's block, its batch normalization folded into the convolution, or the twin's."""
     if binary:
-        return blocks.bireal_block(x, filters, strides, kernel_quantizer="ste_sign", input_quantizer="ste_sign")
+        return blocks.bireal_block(
+            x, filters, strides, kernel_quantizer="ste_sign", input_quantizer="ste_sign",
+            projection_kernel_quantizer=weights_of_8_bits(), projection_input_quantizer=inputs_of_8_bits(),
+        )  # fmt: skip
     y = normalized_conv(x, filters, 3, strides, relu=True)
     return keras.layers.Add()([y, projected(x, filters, strides, None)])
 
 
 def resnet(binary):
     """Bi-Real Net of 18 layers: ResNet-18 with a shortcut round each convolution."""
-    inputs, x = resnet_stem(binary)
+    inputs, x = first_convolution(FILTERS, 7, binary)
     x = keras.layers.MaxPooling2D(3, 2, padding="same")(x)
     for stage in range(STAGES):
         for block in range(BLOCKS):
             x = residual_block(x, FILTERS << stage, 2 if stage and not block else 1, binary)
-    return keras.Model(inputs, classified(x))
+    return keras.Model(inputs, classified(x, binary))
 
 
 def quicknet(binary):
     """QuickNet: its stem, and a binary convolution between ReLU and batch normalization in each block."""
     quantizer = "ste_sign" if binary else None
-    inputs = keras.Input(IMAGE)
-    x = normalized_conv(inputs, FILTERS // 4, 3, 2, relu=True)
+    transition = {"kernel_quantizer": weights_of_8_bits(), "input_quantizer": inputs_of_8_bits()} if binary else {}
+    inputs, x = first_convolution(FILTERS // 4, 3, binary)
     x = keras.layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)
     x = normalized_conv(batch_norm(x, None), FILTERS, 1, 1, relu=False)
     for stage in range(STAGES):
         if stage:
-            x = blocks.quicknet_transition(x, FILTERS << stage)
+            x = blocks.quicknet_transition(x, FILTERS << stage, **transition)
         for _ in range(BLOCKS):
             x = blocks.quicknet_block(x, kernel_quantizer=quantizer, input_quantizer=quantizer)
-    return keras.Model(inputs, classified(keras.layers.ReLU()(x)))
+    return keras.Model(inputs, classified(keras.layers.ReLU()(x), binary))
 
 
 def randomize_normalizations(model, seed=0):

@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import reference_graph
 import tensorflow as tf
 from block_cases import BLOCKS, FLOAT_TWIN, NETWORKS, Layers, quantized_layers, shaken
 
@@ -80,6 +81,44 @@ def test_the_float_twin_of_a_block_has_the_same_weights_and_is_not_linear(name):
     x = images(2, 6, 4, 8)
     mean = (twin(x) + twin(-x)) / 2
     assert not np.allclose(mean, twin(np.zeros_like(x)), atol=1e-3)
+
+
+def of_8_bits():
+    """The quantizers of weights and of inputs."""
+    uniform = keras_ste.quantizers.UniformQuantizer
+    return uniform(bits=8, scale_axis=-1, narrow_range=True), uniform(bits=8, scale=1 / 32)
+
+
+# Blocks whose convolution of size 1 may have quantizers of its own, and what their names begin with.
+PROJECTIONS = {"bireal_block": "projection_", "real_to_binary_block": "projection_", "quicknet_transition": ""}
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_projections_of_8_bits(name, tmp_path):
+    kernel, inputs = of_8_bits()
+    prefix = PROJECTIONS[name]
+    quantizers = {f"{prefix}kernel_quantizer": kernel, f"{prefix}input_quantizer": inputs}
+    model, plain = shaken(block_model(name, **quantizers)), block_model(name)
+    plain.set_weights(model.get_weights())
+    (projection,) = [layer for layer in quantized_layers(model) if layer.kernel_size == (1, 1)]
+    (of_floats,) = [layer for layer in plain.layers if type(layer) is keras.layers.Conv2D]
+    of_floats.kernel.assign(projection.quantized_kernel)
+    x = images(3, 6, 4, 8)
+    assert not np.array_equal(model(x), plain(x))
+    np.testing.assert_allclose(model(x), plain(x), atol=0.15)  # what the inputs' 8 bits leave out
+
+    model.save(tmp_path / "block.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "block.keras")(x), model(x))
+    converted = keras_ste.convert(model, strict=True)
+    assert "CONV_2D" not in reference_graph.op_names(converted.model_content)
+    assert [row.weight_bits for row in converted.report.rows].count(8) == 1
+    interpreter = keras_ste.Interpreter(model_content=converted.model_content)
+    (given,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(given["index"], x.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(given["index"], x)
+    interpreter.invoke()
+    np.testing.assert_allclose(interpreter.get_tensor(result["index"]), model(x), rtol=1e-4, atol=1e-4)
 
 
 def network(name, **further):

@@ -193,6 +193,22 @@ def test_equals_the_reference(isa, op, kind, data, misalign, threads):  # noqa: 
     check(op, *data.draw(NODES[op](kind)), threads, misalign)
 
 
+@pytest.mark.parametrize("kind", ["int8", "uint8"])
+@given(data=st.data(), seed=SEEDS, threads=st.sampled_from([1, 2, 3]))
+@settings(max_examples=25)
+def test_first_layers(isa, kind, data, seed, threads):  # noqa: F811
+    """Few channels, wide images: on some instruction sets a way of its own (row_conv.h)."""
+    rng = np.random.default_rng(seed)
+    options = data.draw(code_options(kind))
+    options |= {"channels": data.draw(st.integers(1, 5)), "filters": int(rng.choice([5, 16, 32, 35, 48, 64]))}
+    options |= {f"kernel_{axis}": int(rng.integers(1, 8)) for axis in "hw"}
+    options |= {f"stride_{axis}": int(rng.integers(1, 4)) for axis in "hw"}
+    options |= {"dilation_h": int(rng.integers(1, 3)), "dilation_w": 1, "groups": 1}
+    options |= {"padding": str(rng.choice(["same", "valid", "causal"])), "pad_value": int(rng.integers(2))}
+    shape = (int(rng.integers(1, 3)), int(rng.integers(13, 17)), int(rng.integers(10, 300)), options["channels"])
+    check("SteConv2D", *conv2d_node(rng, kind, shape, options), threads)
+
+
 def every_input_and_output(weights):
     """Seeds, kinds of input, and options for weights of these codes: all codes of inputs, all kinds of output.
 

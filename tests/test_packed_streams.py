@@ -180,6 +180,19 @@ def test_averages_of_codes_that_are_quantized_need_a_scale_that_is_a_power_of_tw
     ]
 
 
+@pytest.mark.parametrize("quantizer", [SteSign(), ByChannel(), UniformQuantizer(2, 0.5), UniformQuantizer(8, 0.1)])
+def test_an_average_is_quantized_where_it_is_made(quantizer):
+    def build(x, read_twice=False):
+        average = L.AveragePooling2D(2)(x)
+        y = conv(4, input_quantizer=quantizer)(average)
+        return L.Concatenate()([y, average]) if read_twice else y
+
+    ops, _ = ops_of(build)
+    assert ops == ["SteAveragePool2D", "SteConv2D"]
+    ops, _ = ops_of(lambda x: build(x, read_twice=True))
+    assert ops[:2] == ["SteAveragePool2D", "SteQuantize"]
+
+
 def test_bytes_are_added():
     ops, _ = ops_of(lambda x: conv(4)(L.Add()([codes(conv(4)(x), 8, 0.3), codes(conv(4)(x), 3, 0.7)])))
     assert ops.count("SteAdd") == 1 and "SteDequantize" not in ops

@@ -20,13 +20,16 @@ def bireal_block(
     kernel_quantizer: Any = "magnitude_aware_sign",
     input_quantizer: Any = "approx_sign",
     data_format: str | None = None,
+    projection_kernel_quantizer: Any = None,
+    projection_input_quantizer: Any = None,
 ) -> Any:
     """A block of Bi-Real Net, whose shortcut carries the float values round every convolution.
 
         y = BN(conv3x3(x)) + s(x)
 
     The convolution multiplies signs by signs. s is x itself, or, where channels or size change,
-    `BN(conv1x1(average(x)))` in float, the average over squares of 2 by 2 where `strides` is 2.
+    `BN(conv1x1(average(x)))`, the average over squares of 2 by 2 where `strides` is 2; its convolution
+    is in float unless it is given quantizers.
 
     With both quantizers `None` it is the float twin, with a ReLU in place of the input's sign.
 
@@ -37,6 +40,9 @@ def bireal_block(
         kernel_quantizer: of the weights of the convolution; `None` for float weights.
         input_quantizer: of its input; `None` for a ReLU instead.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for Keras's default.
+        projection_kernel_quantizer: of the weights of the shortcut's convolution, where it has one;
+            `None` for float weights, as in the paper. At 8 bits it can be computed in integers.
+        projection_input_quantizer: of what that convolution reads; `None` for float inputs.
 
     Returns:
         Keras tensor of images.
@@ -49,7 +55,14 @@ def bireal_block(
     """
     channels_of(x, data_format)
     check_strides(strides)
-    shortcut = projected(x, filters, strides, data_format)
+    shortcut = projected(
+        x,
+        filters,
+        strides,
+        data_format,
+        kernel_quantizer=projection_kernel_quantizer,
+        input_quantizer=projection_input_quantizer,
+    )
     if input_quantizer is None:
         x = keras.layers.ReLU()(x)
     x = binary_conv(

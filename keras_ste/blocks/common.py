@@ -58,10 +58,16 @@ def halved(x: Any, strides: int, data_format: str | None) -> Any:
     return keras.layers.AveragePooling2D(2, padding="same", data_format=data_format)(x)
 
 
-def projected(x: Any, filters: int, strides: int, data_format: str | None) -> Any:
-    """The shortcut of a ResNet: x itself, or halved and through a float convolution of size 1."""
+def mixed(x: Any, filters: int, data_format: str | None, **quantizers: Any) -> Any:
+    """A convolution of size 1 without a bias; in float where the `quantizers` of a `QuantConv2D` are all None."""
+    layer = keras.layers.Conv2D if all(q is None for q in quantizers.values()) else QuantConv2D
+    chosen = {} if layer is keras.layers.Conv2D else quantizers
+    return layer(filters, 1, data_format=data_format, use_bias=False, **chosen)(x)
+
+
+def projected(x: Any, filters: int, strides: int, data_format: str | None, **quantizers: Any) -> Any:
+    """The shortcut of a ResNet: x itself, or halved and `mixed`, with its quantizers."""
     if strides == 1 and filters == channels_of(x, data_format):
         return x
-    x = halved(x, strides, data_format)
-    x = keras.layers.Conv2D(filters, 1, data_format=data_format, use_bias=False)(x)
+    x = mixed(halved(x, strides, data_format), filters, data_format, **quantizers)
     return batch_norm(x, data_format)

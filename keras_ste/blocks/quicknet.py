@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_ste.blocks.common import batch_norm, binary_conv, channels_of, check_strides
+from keras_ste.blocks.common import batch_norm, binary_conv, channels_of, check_strides, mixed
 
 # The binomial filter of size 3, for one channel.
 _BLUR = np.outer([1, 2, 1], [1, 2, 1]).reshape(3, 3, 1, 1) / 16
@@ -63,9 +63,14 @@ def quicknet_block(
 
 
 def quicknet_transition(
-    x: Any, filters: int, strides: int = 2, data_format: str | None = None
+    x: Any,
+    filters: int,
+    strides: int = 2,
+    data_format: str | None = None,
+    kernel_quantizer: Any = None,
+    input_quantizer: Any = None,
 ) -> Any:
-    """What is between two stages of QuickNet, in float: other channels, and half the size.
+    """What is between two stages of QuickNet: other channels, and half the size.
 
         y = BN(conv1x1(blur(max(ReLU(x)))))
 
@@ -78,6 +83,9 @@ def quicknet_transition(
         filters: number of output channels.
         strides: 1, or 2 to halve height and width.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for Keras's default.
+        kernel_quantizer: of the weights of the convolution; `None` for float weights, as in the
+            paper. At 8 bits it can be computed in integers.
+        input_quantizer: of its input; `None` for float inputs.
 
     Returns:
         Keras tensor of images.
@@ -101,5 +109,5 @@ def quicknet_transition(
         depthwise_initializer=keras.initializers.Constant(_BLUR),
         trainable=False,
     )(x)
-    x = keras.layers.Conv2D(filters, 1, data_format=data_format, use_bias=False)(x)
-    return batch_norm(x, data_format)
+    quantizers = {"kernel_quantizer": kernel_quantizer, "input_quantizer": input_quantizer}
+    return batch_norm(mixed(x, filters, data_format, **quantizers), data_format)

@@ -29,6 +29,8 @@ def real_to_binary_block(
     kernel_quantizer: Any = "xnor_sign",
     input_quantizer: Any = "ste_sign",
     data_format: str | None = None,
+    projection_kernel_quantizer: Any = None,
+    projection_input_quantizer: Any = None,
 ) -> Any:
     """One convolution of a Real-to-Binary network, with its gate and its shortcut.
 
@@ -36,7 +38,8 @@ def real_to_binary_block(
         gate(u) = sigmoid(W₂ ReLU(W₁ mean(u))), a number for each channel
 
     The convolution multiplies signs by signs; the gate reads u before the sign, its mean over height
-    and width. s is x itself, or, where channels or size change, `BN(conv1x1(average(x)))` in float.
+    and width. s is x itself, or, where channels or size change, `BN(conv1x1(average(x)))`, whose
+    convolution is in float unless it is given quantizers.
     The paper learns a scale for each filter; here it is the kernel quantizer's.
 
     With both quantizers `None` it is the float twin, layer by layer.
@@ -49,6 +52,9 @@ def real_to_binary_block(
         kernel_quantizer: of the weights of the convolution; `None` for float weights.
         input_quantizer: of its input; `None` for float inputs.
         data_format: `"channels_last"`, `"channels_first"`, or `None` for Keras's default.
+        projection_kernel_quantizer: of the weights of the shortcut's convolution, where it has one;
+            `None` for float weights, as in the paper. At 8 bits it can be computed in integers.
+        projection_input_quantizer: of what that convolution reads; `None` for float inputs.
 
     Returns:
         Keras tensor of images.
@@ -66,7 +72,14 @@ def real_to_binary_block(
             f"reduction must be between 1 and the number of channels, {channels}. "
             f"Received: reduction={reduction!r}."
         )
-    shortcut = projected(x, filters, strides, data_format)
+    shortcut = projected(
+        x,
+        filters,
+        strides,
+        data_format,
+        kernel_quantizer=projection_kernel_quantizer,
+        input_quantizer=projection_input_quantizer,
+    )
     x = batch_norm(x, data_format)
     gate = _gate(x, channels // reduction, filters, data_format)
     x = binary_conv(
