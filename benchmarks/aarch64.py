@@ -37,6 +37,7 @@ CORES = {
 }
 KERNELS = ["neon", "dotprod", "i8mm"]  # what runs one of them runs those before it
 PRODUCTS = ["W1A1", "W2A2", "W1A8", "W2A8", "W4A8"]
+DEPTHWISE = ["depthwise16", "depthwise32"]  # nine taps, in sums of so many bits; all sets have NEON's
 INT8 = {"neon": "neon int8", "dotprod": "dotprod int8", "i8mm": "dotprod int8"}  # the loop to compare with
 OLDEST_LLVM = 16  # the first with a model of Neoverse N1
 
@@ -249,7 +250,8 @@ def measure_instructions(rows, loops, calls, folder):
     emulator = run("qemu-aarch64", "--version")[0].split(" (")[0]
     print(f"instructions for 1000 products, sums of {PRODUCTS_OF_A_SUM}, {emulator}")
     per_product = {}
-    for name in [*(f"portable {product}" for product in PRODUCTS), *LOOPS]:
+    depthwise = [f"{kernels} {product}" for kernels in ("portable", "neon") for product in DEPTHWISE]
+    for name in [*(f"portable {product}" for product in PRODUCTS), *LOOPS, *depthwise]:
         few, products = count_instructions(plugin, loops, name, calls)
         many, _ = count_instructions(plugin, loops, name, 2 * calls)
         per_product[name] = 1000 * (many - few) / calls / products

@@ -2,6 +2,7 @@
 #define KERAS_STE_KERNELS_ARM_KERNELS_H_
 
 #include "kernels/code_kernels.h"
+#include "kernels/depthwise_kernels.h"
 #include "kernels/kernel_table.h"
 
 namespace keras_ste {
@@ -12,6 +13,8 @@ void FillByteDotNeon(CodeKernels* table);
 void FillFloatDotNeon(CodeKernels* table);
 void FillNearestNeon(CodeKernels* table);
 void FillRowsNeon(CodeKernels* table);
+
+void FillDepthwiseNeon(DepthwiseKernels* table);
 
 void FillSignSumNeon(KernelTable* table);
 extern const OutputKernels kOutputNeon;

@@ -2,7 +2,6 @@
 #include <sys/auxv.h>
 
 #include "kernels/arm/kernels.h"
-#include "kernels/depthwise_kernels.h"
 
 namespace keras_ste {
 namespace {
@@ -33,12 +32,21 @@ CodeKernels I8mmCodeTable() {
   return t;
 }
 
+const DepthwiseKernels* NeonDepthwise() {
+  static const DepthwiseKernels table = [] {
+    DepthwiseKernels t = {};
+    arm::FillDepthwiseNeon(&t);
+    return t;
+  }();
+  return &table;
+}
+
 // The rest gains nothing by newer instructions: all sets have NEON's.
 KernelTable TableOf(const CodeKernels* codes) {
   KernelTable t = {};
   t.name = codes->name;
   t.codes = codes;
-  t.depthwise = PortableDepthwiseKernels();
+  t.depthwise = NeonDepthwise();
   arm::FillSignSumNeon(&t);
   t.output = arm::kOutputNeon;
   t.pack_signs = arm::PackSignsNeon;

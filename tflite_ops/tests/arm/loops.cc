@@ -2,8 +2,9 @@
 //
 //   loops KERNELS PRODUCT K CALLS
 //     KERNELS   portable, neon, dotprod or i8mm
-//     PRODUCT   WxAy, one-bit planes or packed weights times bytes; or int8, neon's or dotprod's
-//     K         products of a sum, a multiple of 32
+//     PRODUCT   WxAy, one-bit planes or packed weights times bytes; int8, neon's or dotprod's; or depthwise16 or
+//               depthwise32, nine taps in sums of so many bits
+//     K         products of a sum, a multiple of 32; depthwise ones have nine
 //
 // Prints the number of products of one call.
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "kernels/code_kernels.h"
+#include "kernels/depthwise_kernels.h"
 #include "tests/arm/int8_loops.h"
 #include "tests/random.h"
 
@@ -46,6 +48,21 @@ int RunBytes(const CodeKernels& kernels, int32_t width, int32_t k, int32_t calls
                                     row_start.data(), sums.data());
   }
   printf("%d\n", rows * kChunk * k);
+  return 0;
+}
+
+// Nine taps, in sums of 16 bits or of 32.
+int RunDepthwise(const DepthwiseKernels& kernels, bool narrow, int32_t calls) {
+  constexpr int32_t kTaps = 9;
+  const int32_t pixels = kernels.pixels, taps = narrow ? kTaps : kTaps + 1;
+  const std::vector<int16_t> input((pixels + taps) * kChunk, 3), weights(taps * kChunk, 1);
+  std::vector<int32_t> offsets(taps), sums(pixels * kChunk);
+  for (int32_t tap = 0; tap < taps; ++tap) offsets[tap] = tap * kChunk;
+  const auto dot = narrow ? kernels.narrow[pixels] : kernels.wide[pixels];
+  for (int32_t i = 0; i < calls; ++i) {
+    dot(input.data(), kChunk, offsets.data(), taps, weights.data(), sums.data());
+  }
+  printf("%d\n", pixels * kChunk * kTaps);
   return 0;
 }
 
@@ -101,6 +118,8 @@ int main(int argc, char** argv) {
   if (is(2, "W2A8")) return RunBytes(kernels, 1, k, calls);
   if (is(2, "W4A8")) return RunBytes(kernels, 2, k, calls);
   if (is(2, "W8A8")) return RunBytes(kernels, 3, k, calls);
+  if (is(2, "depthwise16")) return RunDepthwise(*table->depthwise, true, calls);
+  if (is(2, "depthwise32")) return RunDepthwise(*table->depthwise, false, calls);
   fprintf(stderr, "no product is called %s\n", argv[2]);
   return 2;
 }
