@@ -115,3 +115,15 @@ def test_compiled_and_in_mixed_precision(cls, base, arguments):
 def test_flash_attention_with_quantizers_is_refused():
     with pytest.raises(ValueError, match="flash attention knows no quantizers"):
         QuantMultiHeadAttention(2, 3, flash_attention=True, query_quantizer="ste_sign")
+
+
+@each_layer
+def test_the_scale_of_a_token_is_one_where_its_heads_are_joined(cls, base, arguments):
+    inputs = keras.Input(X.shape[1:])
+    layer = cls(**arguments, input_quantizer="bitnet_activation", kernel_quantizer="bitnet_ternary")
+    model = keras.Model(inputs, layer(inputs, inputs))
+    assert layer._query_dense.input_quantizer.axis == -1
+    assert layer._output_dense.input_quantizer.axis == (-2, -1)
+    report = keras_ste.convert(model, strict=True, verify=X).report
+    packed = [row for row in report.rows if row.op == "SteFullyConnected"]
+    assert len(packed) == len(projections(layer)) and {row.mac_width for row in packed} == {"2x8"}

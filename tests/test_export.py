@@ -10,7 +10,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from keras_ste import QuantConv2D, QuantDense, SteSign
 from keras_ste.layers.export import export_scope
-from keras_ste.quantizers import QuantSpec
+from keras_ste.quantizers import BitnetActivation, QuantSpec
 
 BINARY = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
 XNOR = {"input_quantizer": "ste_sign", "kernel_quantizer": "xnor_sign"}
@@ -231,6 +231,11 @@ class Halves(SteSign):
             ("bipolar1", "bipolar1"),
         ),
         (
+            lambda: QuantDense(3, kernel_quantizer="ste_sign", input_quantizer=BitnetActivation(axis=0)),
+            "its input_quantizer has several scales for what is added up: give it axis=(-1,)",
+            ("signed8", "bipolar1"),
+        ),
+        (
             lambda: QuantDense(3, kernel_quantizer=SteSign(scale="mean_abs", scale_axis=0)),
             "the scale of its kernel_quantizer changes within an output channel",
             ("float32", "bipolar1"),
@@ -242,7 +247,7 @@ class Halves(SteSign):
         ),
     ],
     ids=["float", "inputs_only", "function", "input_function", "halves", "input_scale",
-         "kernel_axis", "mixed_float16"],
+         "rows", "kernel_axis", "mixed_float16"],
 )  # fmt: skip
 def test_what_cannot_be_packed_stays_float_and_says_why(make, reason, described):
     layer = make()

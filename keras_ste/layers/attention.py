@@ -10,7 +10,7 @@ import keras
 from keras_ste import quantizers
 from keras_ste.layers import export
 from keras_ste.layers.common import QuantizedLayer
-from keras_ste.layers.quant_einsum_dense import QuantEinsumDense
+from keras_ste.layers.quant_einsum_dense import QuantEinsumDense, over_tokens
 
 NOT_PACKED = (
     "there is no custom op for the products of attention: without quantizers of query, key, value and scores, which "
@@ -22,7 +22,8 @@ class QuantizedAttention(QuantizedLayer):
     """Mixed in before a Keras attention layer.
 
     `input_quantizer` and `kernel_quantizer` are for the projections: where they have variables, the first
-    takes them and the others copies. The others are for the two products of attention.
+    takes them and the others copies. A scale of each token (`BitnetActivation`) is one of all heads where they are
+    joined. The others are for the two products of attention.
     """
 
     in_attention = ("query_quantizer", "key_quantizer", "value_quantizer", "scores_quantizer")
@@ -62,7 +63,8 @@ class QuantizedAttention(QuantizedLayer):
             bias_axes=bias_axes,
             activation=activation,
             name=name,
-            **vars(self._of_projections),
+            input_quantizer=over_tokens(self.input_quantizer, equation),
+            kernel_quantizer=self.kernel_quantizer,
             **self._get_common_kwargs_for_sublayer(),
         )
         projection.build(input_shape)

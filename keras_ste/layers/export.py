@@ -34,7 +34,7 @@ from keras_ste.layers.plans import (
     quantizer_obstacle,
     small_type,
 )
-from keras_ste.quantizers import BitnetActivation, Quantizer
+from keras_ste.quantizers import Quantizer
 
 _recorder: contextvars.ContextVar[_Recorder | None] = contextvars.ContextVar(
     "keras_ste_export", default=None
@@ -393,29 +393,39 @@ def emit_einsum(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     if not is_exporting():
         return None
     rank = inputs.shape.rank
-    reason = None if rank else "the number of axes of the input is unknown"
-    if rank:
-        x, kernel, outputs = layer._letters(rank)
-        summed = "".join(letter for letter in kernel if letter not in outputs)
-        free, kept = x.removesuffix(summed), kernel.removeprefix(summed)
-        if not (summed and kept and x == free + summed and kernel == summed + kept and outputs == free + kept):
-            reason = (
-                f"no custom op for the equation {layer.equation}, which is no product of matrices: transpose before or "
-                "behind it"
-            )
-        elif layer.bias is not None and layer.bias.shape.rank > len(kept):
-            reason = "its bias changes along an axis that is no output channel: add it in a layer of its own"
-        elif len(summed) > 1 and isinstance(layer.input_quantizer, BitnetActivation):
-            reason = "its input_quantizer has several scales for what is added up"
-    label, plans = _record(layer, inputs, "SteFullyConnected", reason, [only_product(layer, inputs)])
+    order, summed = _as_matrices(layer, rank) if rank else ([], 0)
+    reason = None
+    if not rank:
+        reason = "the number of axes of the input is unknown"
+    elif not order:
+        reason = (
+            f"no custom op for the equation {layer.equation}, which is no product of matrices: transpose before or "
+            "behind it"
+        )
+    elif layer.bias is not None and layer.bias.shape.rank > len(order) - summed:
+        reason = "its bias changes along an axis that is no output channel: add it in a layer of its own"
+    product = only_product(layer, inputs, row_axes=tuple(range(-summed, 0)))
+    label, plans = _record(layer, inputs, "SteFullyConnected", reason, [product])
     if plans is None:
         return None
     (plan,) = plans
-    lead = [size(inputs, axis) for axis in range(len(free))]
-    channels = math.prod(layer.kernel.shape[: len(summed)])
-    inputs = plan.argument(inputs)
-    outputs = _fully_connected(plan, tf.reshape(inputs, [*lead, channels]), label)
-    return tf.reshape(outputs, [*lead, *layer.kernel.shape[len(summed) :]])
+    plan = dataclasses.replace(plan, weights=plan.weights.transpose(order))
+    sizes = plan.weights.shape
+    lead = [size(inputs, axis) for axis in range(rank - summed)]
+    inputs = tf.reshape(plan.argument(inputs), [*lead, math.prod(sizes[:summed])])
+    return tf.reshape(_fully_connected(plan, inputs, label), [*lead, *sizes[summed:]])
+
+
+def _as_matrices(layer, rank):
+    """How an equation is a product of matrices: the kernel's axes, those that are added up first in the order of the
+    input, and how many these are. No axes where it is none."""
+    x, kernel, outputs = layer._letters(rank)
+    summed = "".join(letter for letter in x if letter in kernel and letter not in outputs)
+    kept = "".join(letter for letter in kernel if letter in outputs)
+    free = x.removesuffix(summed)
+    if summed and kept and x == free + summed and outputs == free + kept and set(kernel) == set(summed + kept):
+        return [kernel.index(letter) for letter in summed + kept], len(summed)
+    return [], 0
 
 
 def _fully_connected(plan, inputs, label):

@@ -31,6 +31,8 @@ class Product:
         output_axes: the axes of the weights that count the output channels.
         bias: gives what is added to each output channel, or `None`.
         channels_axis: the axis of the input that is added up.
+        row_axes: the last axes of the input, all those that are added up, where that is not one: a row is what
+            they hold together.
         image: whether windows move over it: rows are not quantized at run time then.
         spread: what becomes of the weights' integers before they are stored, or `None`.
     """
@@ -42,6 +44,7 @@ class Product:
     output_axes: tuple[int, ...] = (-1,)
     bias: Callable[[], Any] = lambda: None
     channels_axis: int = -1
+    row_axes: tuple[int, ...] = (-1,)
     image: bool = False
     spread: Callable[[np.ndarray], np.ndarray] | None = None
 
@@ -70,6 +73,9 @@ def obstacle(layer: Any, product: Product) -> str | None:
     for argument in product.quantizers(layer):
         rows = argument == weights or _quantizes_rows(layer, product)
         reason = quantizer_obstacle(layer, argument, rows)
+        if reason is not None and not rows and isinstance(getattr(layer, argument), BitnetActivation):
+            if not product.image:
+                reason = f"its {argument} has several scales for what is added up: give it axis={product.row_axes}"
         if reason is not None:
             return reason
     axis, axes = getattr(layer, weights).spec.scale_axis, len(layer._weight(weights).shape)
@@ -103,9 +109,13 @@ def quantizer_obstacle(layer: Any, argument: str, computed_scale: bool = False) 
 
 
 def _quantizes_rows(layer, product):
-    """Whether the input is quantized at run time by what its last axis holds, as one op can that has no image."""
+    """Whether the input is quantized at run time by what each row of it holds, as one op can that has no image."""
     quantizer = getattr(layer, product.input)
-    return isinstance(quantizer, BitnetActivation) and quantizer.axis in (-1, (-1,)) and not product.image
+    if product.image or not isinstance(quantizer, BitnetActivation):
+        return False
+    axes = (quantizer.axis,) if isinstance(quantizer.axis, int) else quantizer.axis
+    rank = product.shape.rank
+    return {axis % rank for axis in axes} == {axis % rank for axis in product.row_axes}
 
 
 class _Signs:

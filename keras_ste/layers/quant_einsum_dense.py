@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_ste.layers import export
 from keras_ste.layers.common import ProductLayer, arguments_of, quantized_weight
+from keras_ste.quantizers import BitnetActivation
 
 
 @keras.saving.register_keras_serializable(package="keras_ste")
@@ -73,6 +74,26 @@ class QuantEinsumDense(ProductLayer, keras.layers.EinsumDense):
         unused = [letter for letter in string.ascii_letters if letter not in self.equation]
         elided = "".join(unused[: rank - len(inputs.replace("...", ""))])
         return inputs.replace("...", elided), kernel, outputs.replace("...", elided)
+
+
+def over_tokens(quantizer: Any, equation: str) -> Any:
+    """What quantizes the input of an equation token by token: all that is added up for a result is one token.
+
+    A `BitnetActivation` of the last axis, also in a `Gradual`, becomes one of all axes that the equation adds up, which
+    behind the heads of an attention are two. Everything else stays as it is.
+
+    >>> from keras_ste.quantizers import BitnetActivation
+    >>> over_tokens(BitnetActivation(), "bthd,hdc->btc").axis
+    (-2, -1)
+    """
+    inputs, kernel, outputs = equation.replace(" ", "").replace("->", ",").split(",")
+    axes = tuple(i - len(inputs) for i, letter in enumerate(inputs) if letter in kernel and letter not in outputs)
+    inner = getattr(quantizer, "quantizer", quantizer)
+    if len(axes) < 2 or not isinstance(inner, BitnetActivation) or inner.axis not in (-1, (-1,)):
+        return quantizer
+    quantizer = type(quantizer).from_config(quantizer.get_config())
+    getattr(quantizer, "quantizer", quantizer).axis = axes
+    return quantizer
 
 
 def _behind(values, scale, letters, outputs):
