@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_ste.converter.lambdas import check_lambdas
+from keras_ste.converter.new_axes import spell_out_new_axes
 from keras_ste.converter.signature import (
     OTHER_FLOATS,
     call_specs,
@@ -102,6 +103,7 @@ def save_traced(model: Any, input_signature: Any, folder: str) -> Traced:
         holder.serve = function
         holder.state = list(function.graph.variables)
         tf.saved_model.save(holder, folder, signatures={SIGNATURE: function})
+        spell_out_new_axes(folder)
         layers = labelled_layers()
     outputs = list(function.structured_outputs)
     return Traced(list(rows), flat, outputs, _unreached(model, rows), layers, serve)
