@@ -115,13 +115,28 @@ def quantized_input(quantizer: Any, rank: int, channels: int, axis: int = -1) ->
     low, high = ends.min(), ends.max()
     codes = _codes_between(low, high, quantizer.spec)
     worths = codes.worths[:, np.newaxis]
-    thresholds = float_thresholds(lambda x: integers_and_scale(x)[0] >= worths[1:], (2**codes.bits - 1, channels))
+    thresholds = _thresholds(lambda x: integers_and_scale(x)[0], worths[1:], channels)
     _check(lambda x: integers_and_scale(x)[0], thresholds, worths[:, 0])
     if not np.array_equal(_bits(thresholds), _bits(thresholds[:, :1].repeat(channels, 1))):
         return QuantizedInput(codes, True, scale, thresholds=thresholds)
     thresholds = thresholds[:, :1]
     found = _rounded(codes, scale, thresholds[:, 0], int(low), int(high))
     return found or QuantizedInput(codes, True, scale, thresholds=thresholds)
+
+
+def _thresholds(integers_of, worths, channels):
+    """For each of the worths and each channel, the least float32 whose integer reaches it, as `float_thresholds` says."""
+    # Most often all channels are alike. Then each of them can look for the threshold of another worth, and all are asked
+    # only whether they reach it there, and not before.
+    searched = np.resize(worths, (-(-len(worths) // channels), channels))
+    found = float_thresholds(lambda x: integers_of(x) >= searched, searched.shape).reshape(-1, 1)[: len(worths)]
+    never, always = np.isnan(found), found == -np.inf
+    at = np.where(never, np.float32(np.inf), found)
+    before = np.where(never, at, np.nextafter(found, np.float32(-np.inf)))
+    reached, early = (integers_of(x) >= worths for x in (at, before))
+    if (reached == ~never).all() and (early == always).all():
+        return found.repeat(channels, 1)
+    return float_thresholds(lambda x: integers_of(x) >= worths, (len(worths), channels))
 
 
 def _bits(floats):
