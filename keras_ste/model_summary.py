@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_ste.layers.common import QuantizedLayer
 from keras_ste.layers.rnn import QuantizedCell
 from keras_ste.layers.tree import layers_within
+from keras_ste.plotting import new_figure
 from keras_ste.quantizers import Quantizer
 from keras_ste.tables import macs_by_width, macs_text, table
 
@@ -31,7 +32,8 @@ class LayerSummary:
         input: what its input is quantized to, `"1 bipolar"`, or the type it has.
         kernel: what its kernels are quantized to, or their type; `""` where it has none.
         weights: the number of its weights, those of its quantizers left out.
-        bytes: of the codes of its kernels, each kernel a whole number of bytes, and 4 for every other weight.
+        kernel_bytes: of the codes of its kernels, each kernel a whole number of bytes.
+        bytes: these, and 4 for every other weight.
         macs: multiply-adds for one example; an axis of unknown size counts as 1.
         mac_width: bits of weight and input of a multiply-add: `"1x8"`.
         ones: the share of the codes of its kernels that stand for -1 or +1; `None` without codes.
@@ -44,6 +46,7 @@ class LayerSummary:
     input: str = ""
     kernel: str = ""
     weights: int = 0
+    kernel_bytes: int = 0
     bytes: int = 0
     macs: int = 0
     mac_width: str = ""
@@ -92,11 +95,7 @@ class Summary:
         Raises:
             ImportError: matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError('A summary is drawn by matplotlib: pip install "keras_ste[plot]"') from error
-        figure = Figure(figsize=(10, 1.5 + 0.25 * len(self.rows)), layout="constrained")
+        figure = new_figure(figsize=(10, 1.5 + 0.25 * len(self.rows)))
         left, right = figure.subplots(1, 2, sharey=True)
         names = [row.layer for row in self.rows]
         for axis, values, kinds, title in (
@@ -197,6 +196,7 @@ def _row(layer, steps, shape):
         input=_input(layer)[0] if macs or kernels else "",
         kernel=", ".join(dict.fromkeys(_described(layer, argument) for _, _, argument, _ in kernels)),
         weights=numbers,
+        kernel_bytes=packed,
         bytes=packed + 4 * rest,
         macs=macs,
         mac_width=f"{max((bits for _, bits, _, _ in kernels), default=FLOAT_BITS)}x{_input(layer)[1]}" if macs else "",

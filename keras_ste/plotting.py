@@ -62,7 +62,7 @@ def plot(
         )
     drawn = [_function(function) for function in functions]
     if axes is None:
-        axes = _new_axes()
+        axes = new_figure(figsize=(9, 3.5)).subplots(1, 2)
     if len(axes) != 2:
         raise ValueError(f"plot draws into two axes. Received: {len(axes)}.")
 
@@ -139,15 +139,18 @@ def _label(function):
     return getattr(function, "__name__", None) or type(function).__name__
 
 
-def _new_axes():
+def new_figure(**options: Any) -> Any:
+    """A `matplotlib.figure.Figure` with these options.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(
-            "keras_ste.plot needs matplotlib: pip install 'keras_ste[plot]', or give it axes."
-        ) from error
+        raise ImportError("Drawing needs matplotlib: pip install 'keras_ste[plot]'") from error
     # Not by pyplot, which keeps every figure it makes.
-    return Figure(figsize=(9, 3.5), layout="constrained").subplots(1, 2)
+    return Figure(layout="constrained", **options)
 
 
 def plot_codes(model: Any) -> Any:
@@ -174,15 +177,9 @@ def plot_codes(model: Any) -> Any:
     weights = weight_quantizers(model)
     if not weights:
         raise ValueError(f"Model '{model.name}' has no weight with a quantizer that has codes.")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "keras_ste.plot_codes needs matplotlib: pip install 'keras_ste[plot]'."
-        ) from error
     columns = min(3, len(weights))
     rows = -(-len(weights) // columns)
-    figure = Figure(figsize=(3.5 * columns, 2.5 * rows), layout="constrained")
+    figure = new_figure(figsize=(3.5 * columns, 2.5 * rows))
     for i, (path, (quantizer, variable)) in enumerate(weights.items()):
         histogram = code_histogram(quantizer, variable)
         axes = figure.add_subplot(rows, columns, i + 1)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 import keras_ste
 from keras_ste import plot, quantizers
 from keras_ste.estimators import ATan, ClippedIdentity, SwishSign, forwards, ste_round, surrogates
+from keras_ste.optimization import plot_pareto
 from keras_ste.quantizers import SteSign, XnorSign
 
 X = np.linspace(-2, 2, 1001, dtype="float32")
@@ -126,8 +128,16 @@ def test_errors_say_what_was_wrong(arguments, error, message):
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"keras_ste\[plot\]"):
-        plot("atan")
+    model = keras.Sequential([keras.Input((3,)), keras_ste.QuantDense(2, kernel_quantizer="ste_sign")])
+    pictures = (
+        lambda: plot("atan"),
+        lambda: keras_ste.plot_codes(model),
+        keras_ste.summary(model).plot,
+        lambda: plot_pareto([]),
+    )
+    for draw in pictures:
+        with pytest.raises(ImportError, match=r"keras_ste\[plot\]"):
+            draw()
 
 
 def test_the_package_is_imported_without_matplotlib():

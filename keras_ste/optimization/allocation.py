@@ -16,6 +16,7 @@ from keras_ste.optimization.calibration import calibrate
 from keras_ste.optimization.observing import examples, products, quantizers_off
 from keras_ste.optimization.quantize import quantize_model
 from keras_ste.optimization.schemes import Scheme
+from keras_ste.plotting import new_figure
 
 COSTS = ("bytes", "macs")
 
@@ -108,17 +109,16 @@ def sensitivity(
         names = [layer.name for layer in layers]
         if len(set(names)) != len(names):
             raise ValueError(f"sensitivity tells layers by their names, which have to differ. Received: {names}.")
-        multiplied = {row.layer: row.macs for row in summary(quantized).rows}
+        rows = {row.layer: row for row in summary(quantized).rows}
         with quantizers_off(quantized):
             expected = _flat(quantized(batch, training=False))
         for layer in layers:
             with quantizers_off(quantized, but=layer):
                 change = np.mean(np.square(_flat(quantized(batch, training=False)) - expected))
             errors.setdefault(layer.name, {})[width] = float(change / max(np.var(expected), 1e-30))
-            count = sum(np.prod(layer._weight(argument).shape) for argument in layer.quantized_weights)
-            sizes.setdefault(layer.name, {})[width] = float(count * width / 8)
-            bits = width * inputs
-            macs.setdefault(layer.name, {})[width] = float(multiplied.get(layer.path or layer.name, 0) * bits)
+            row = rows[layer.path or layer.name]
+            sizes.setdefault(layer.name, {})[width] = float(row.kernel_bytes)
+            macs.setdefault(layer.name, {})[width] = float(row.macs * width * inputs)
     return Sensitivity(errors, sizes, macs, inputs)
 
 
@@ -190,11 +190,7 @@ def plot_pareto(front: Sequence[Allocation], label: str = "mixed widths", axes: 
     Raises:
         ImportError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('A Pareto front is drawn by matplotlib: pip install "keras_ste[plot]"') from error
-    axes = Figure(layout="constrained").subplots() if axes is None else axes
+    axes = new_figure().subplots() if axes is None else axes
     axes.plot([each.cost for each in front], [each.error for each in front], marker="o", label=label)
     axes.set_xlabel("cost")
     axes.set_ylabel("sum of errors")
