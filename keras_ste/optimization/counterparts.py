@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_ste import layers, quantizers
 from keras_ste.layers.batch_norm_folding import BatchNormFolding
 from keras_ste.layers.common import QuantizedLayer
+from keras_ste.layers.quant_einsum_dense import over_tokens
 from keras_ste.layers.rnn import QuantizedRNN
 from keras_ste.optimization.schemes import LayerScheme
-from keras_ste.quantizers import BitnetActivation
 from keras_ste.training import Gradual
 
 COUNTERPARTS: dict[type, type] = {
@@ -77,6 +78,27 @@ def obstacle(layer: keras.layers.Layer, counterparts: Mapping[type, type]) -> st
     return None
 
 
+def fold_obstacle(layer: keras.layers.Layer, scheme: LayerScheme) -> str | None:
+    """Why no normalization can be a part of a layer, or `None`: its scale has to be found again in the quantized kernel.
+
+    Args:
+        layer: one of those in `FOLDED`, built.
+        scheme: what quantizes it.
+    """
+    quantizer = scheme.weights.quantizer if isinstance(scheme.weights, Gradual) else scheme.weights
+    if not isinstance(quantizer, quantizers.Quantizer):
+        return None
+    kernel = tf.convert_to_tensor(layer.kernel)
+    # Each with a step of its own.
+    once, twice = (float(tf.norm(fresh(quantizer, -1)(size * kernel))) for size in (1.0, 2.0))
+    if twice >= 1.5 * once:
+        return None
+    return (
+        f"the values of {type(quantizer).__name__} are the same for a kernel twice as large, so that the scale of the "
+        "normalization would be lost"
+    )
+
+
 def quantized_arguments(
     layer: keras.layers.Layer, cls: type, scheme: LayerScheme, nonnegative: bool, integers: bool
 ) -> dict[str, Any]:
@@ -97,10 +119,8 @@ def quantized_arguments(
             continue
         # A state, or what is between two convolutions, may be negative whatever comes in.
         arguments[name] = fresh(inputs if name == "input_quantizer" else scheme.inputs)
-        tokens = arguments[name].quantizer if isinstance(arguments[name], Gradual) else arguments[name]
-        if isinstance(tokens, BitnetActivation) and issubclass(cls, layers.QuantEinsumDense):
-            # A token is all that is added up for it.
-            tokens.axis = _summed_axes(layer)
+        if issubclass(cls, layers.QuantEinsumDense):
+            arguments[name] = over_tokens(arguments[name], layer.equation)
     weights = ("kernel_quantizer",) if attention else tuple(cls.quantized_weights)
     for name in weights:
         arguments[name] = fresh(scheme.weights, _output_axis(layer, cls, name))
@@ -127,13 +147,6 @@ def _output_axis(layer, cls, argument):
         axes = [axis - len(kernel) for axis, letter in enumerate(kernel) if letter in outputs]
         return axes[-1] if axes else None
     return axes[-1]
-
-
-def _summed_axes(layer):
-    """The last axes of the input of an `EinsumDense` that are summed over: -1, or several."""
-    inputs, kernel, outputs = layer.equation.replace(" ", "").replace("->", ",").split(",")
-    axes = tuple(i - len(inputs) for i, letter in enumerate(inputs) if letter in kernel and letter not in outputs)
-    return axes if len(axes) > 1 else -1
 
 
 def fresh(value: Any, output_axis: int | None = None) -> Any:

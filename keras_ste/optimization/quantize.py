@@ -17,6 +17,7 @@ from keras_ste.optimization.counterparts import (
     COUNTERPARTS,
     FOLDED,
     counterpart,
+    fold_obstacle,
     fresh,
     is_quantized,
     obstacle,
@@ -275,12 +276,13 @@ class _Quantization:
             return self._plain_copy(layer), False
         if batch_norm is not None:
             try:
-                new = self._folded(layer, batch_norm, scheme, use)
+                new, reason = self._folded(layer, batch_norm, scheme, use)
             except ValueError as error:
-                reason = f"not folded: {error}"
-            else:
+                new, reason = None, str(error)
+            if new is not None:
                 self._add_row(layer, path, QUANTIZED, new, folded=batch_norm.name)
                 return new, True
+            reason = f"not folded: {reason}"
         new = counterpart(layer, self.counterparts[type(layer)], scheme, use.nonnegative, use.integers)
         self._add_row(layer, path, QUANTIZED, new, reason=reason)
         self._pairs.append((layer, new))
@@ -292,11 +294,14 @@ class _Quantization:
         return new
 
     def _folded(self, layer, batch_norm, scheme, use):
+        """The copy of a layer with the normalization behind it, and `None`; or `None` and why there is none."""
+        reason = fold_obstacle(layer, scheme)
+        if reason is not None:
+            return None, reason
         cls = FOLDED[type(layer)]
         arguments = quantized_arguments(layer, cls, scheme, use.nonnegative, use.integers)
-        return cls.from_layers(
-            layer, batch_norm, **arguments, freeze_after=self.scheme.freeze_after, name=layer.name
-        )
+        new = cls.from_layers(layer, batch_norm, **arguments, freeze_after=self.scheme.freeze_after, name=layer.name)
+        return new, None
 
     def _around_one(self, layer, path, use):
         """The copy of a layer that repeats another one."""
