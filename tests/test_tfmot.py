@@ -399,7 +399,7 @@ def test_output_quantizers_become_input_quantizers_of_the_layers_behind_them():
     keras_ste.convert(made, strict=True, verify=x)
 
 
-def test_configs_work_in_tfmots_own_wrapper_and_a_scheme_of_ones_own():
+def test_configs_work_in_tfmots_own_wrapper_and_a_scheme_of_ones_own(tmp_path):
     class Plain(tfmot.quantization.keras.QuantizeScheme):
         def get_layout_transformer(self):
             class Identity(tfmot.quantization.keras.QuantizeLayoutTransform):
@@ -428,6 +428,10 @@ def test_configs_work_in_tfmots_own_wrapper_and_a_scheme_of_ones_own():
     np.testing.assert_array_equal(quantizer(latent, False, variables), stripped.layers[1].quantized_kernel)
     with pytest.raises(ValueError, match="to_keras3"):
         keras_ste.convert(made)
+    made.save(tmp_path / "model.h5")
+    with ste.quantize_scope():
+        loaded = tf_keras.models.load_model(tmp_path / "model.h5")
+    np.testing.assert_array_equal(outputs_of(loaded, x), outputs_of(made, x))
 
 
 # Pruning and clustering
@@ -442,9 +446,13 @@ def pruned(model):
     return tfmot.sparsity.keras.strip_pruning(made)
 
 
-def clustered(model, count):
+def clustering(model, count=3):
     start = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
-    made = tfmot.clustering.keras.cluster_weights(model, number_of_clusters=count, cluster_centroids_init=start)
+    return tfmot.clustering.keras.cluster_weights(model, number_of_clusters=count, cluster_centroids_init=start)
+
+
+def clustered(model, count):
+    made = clustering(model, count)
     train(made)
     return tfmot.clustering.keras.strip_clustering(made)
 
@@ -497,6 +505,22 @@ def test_clusters_stay_in_training_and_on_the_device(tmp_path):
         loaded = tf_keras.models.load_model(tmp_path / "model.h5")
     np.testing.assert_array_equal(outputs_of(loaded, x), outputs_of(made, x))
     np.testing.assert_array_equal(outputs_of(ste.to_keras3(made), x), outputs_of(made, x))
+    keras_ste.convert(made, strict=True, verify=x)
+
+
+def test_zeros_and_clusters_stay_together():
+    model = tf_keras.Sequential([L.Dense(8, input_shape=(6,)), L.Dense(4)])
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        layer.kernel.assign(rng.choice([-0.5, 0.0, 0.25, 0.75], layer.kernel.shape))
+    one_scale = LayerScheme(Lsq(4), Lsq(4))
+    scheme = schemes.get(one_scale).replace(first=one_scale, last=one_scale)
+    made = quantized(model, scheme, preserve_sparsity=True, clusters=4)
+    x = train(made, epochs=2)
+    for wrapper, layer in zip(wrappers(made), model.layers, strict=True):
+        old, new = layer.kernel.numpy(), wrapper.quantized_weights["kernel"].numpy()
+        assert not new[old == 0].any() and new.any()
+        assert all(len(np.unique(new[old == value])) == 1 for value in np.unique(old))
     keras_ste.convert(made, strict=True, verify=x)
 
 
@@ -559,6 +583,12 @@ REFUSED = {
         "tensorflow-model-optimization knows nothing of",
     ),
     "other kernel": (lambda: quantized(with_layer(L.LSTM(2)), "binary"), ValueError, r"cannot quantize .*\(LSTM\)"),
+    "GRU": (lambda: quantized(with_layer(L.GRU(2)), "binary"), ValueError, r"cannot quantize .*\(GRU\)"),
+    "three dimensions": (
+        lambda: quantized(with_layer(L.Conv3D(2, 1), (4, 4, 4, 1)), "binary"),
+        ValueError,
+        r"cannot quantize .*\(Conv3D\)",
+    ),
     "embedding": (
         lambda: quantized(tf_keras.Sequential([tf_keras.Input((3,)), L.Embedding(5, 2), L.Dense(2)]), "binary"),
         ValueError,
@@ -571,6 +601,18 @@ REFUSED = {
         lambda: quantized(tfmot.sparsity.keras.prune_low_magnitude(dense()), "binary"),
         ValueError,
         "still a PruneLowMagnitude",
+    ),
+    "clustered already": (
+        lambda: quantized(clustering(dense()), "binary"),
+        ValueError,
+        "still a ClusterWeights: call tfmot.clustering.keras.strip_clustering",
+    ),
+    "pruned, outside of the scope": (
+        lambda: apply(
+            annotate_model(tfmot.sparsity.keras.prune_low_magnitude(dense())), scheme=ste.QuantizeScheme("binary")
+        ),
+        ValueError,
+        "Unable to clone model",
     ),
     "mixed precision": (mixed, ValueError, "computes in float16"),
     "folding": (lambda: ste.QuantizeScheme(schemes.binary(fold_batch_norm=True)), ValueError, "no folding"),
@@ -673,7 +715,9 @@ def test_applications_train_a_step_and_become_keras_3_models(name, tmp_path):
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("scheme", ["binary", "ternary", "bitnet", "dorefa(1, 2)", "w4a8", "int8"])
+@pytest.mark.parametrize(
+    "scheme", ["binary", "xnor", "ternary", "bitnet", "dorefa(1, 2)", "lsq(4, 4)", "w4a8", "int8"]
+)
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_applications_in_every_scheme_are_saved_loaded_and_converted(name, scheme, tmp_path):
     model = application(name, scheme)
