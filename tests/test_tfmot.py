@@ -428,10 +428,17 @@ def test_configs_work_in_tfmots_own_wrapper_and_a_scheme_of_ones_own(tmp_path):
     np.testing.assert_array_equal(quantizer(latent, False, variables), stripped.layers[1].quantized_kernel)
     with pytest.raises(ValueError, match="to_keras3"):
         keras_ste.convert(made)
-    made.save(tmp_path / "model.h5")
-    with ste.quantize_scope():
-        loaded = tf_keras.models.load_model(tmp_path / "model.h5")
-    np.testing.assert_array_equal(outputs_of(loaded, x), outputs_of(made, x))
+    for path in ("model.h5", "model.keras"):
+        made.save(tmp_path / path)
+        with ste.quantize_scope():
+            loaded = tf_keras.models.load_model(tmp_path / path)
+        np.testing.assert_array_equal(outputs_of(loaded, x), outputs_of(made, x))
+
+
+def test_tfmots_default_scheme_is_not_loaded_from_keras_files(tmp_path):
+    tfmot.quantization.keras.quantize_model(dense()).save(tmp_path / "model.keras")
+    with ste.quantize_scope(), pytest.raises(ValueError, match="expected 5 variables, but received 3 variables"):
+        tf_keras.models.load_model(tmp_path / "model.keras")
 
 
 # Pruning and clustering
