@@ -2,13 +2,16 @@
 
     python benchmarks/accuracy.py [--quick] [--json PATH] [--part PART] [--seeds N] [--log PATH] [--data DIR]
 
-Four parts, each printed as a table of means and spreads over the seeds:
+Six parts, each printed as a table of means and spreads over the seeds:
 
 surrogates  one binary convnet with each surrogate for the signs of its activations, on images held out of the training images;
 peers       a larger one with two of them, with Larq's and with qkeras-v3's layers, on the test images: the same network,
             weights to start from, optimizer, steps and order of the images;
 residual    a network of ReActNet's blocks and its float twin, on the test images;
-post        a float network of depthwise convolutions, and what becomes of it by keras_ste.optimization without training.
+post        a float network of depthwise convolutions, and what becomes of it by keras_ste.optimization without training;
+training    a float network of convolutions and ReLUs; its copies quantized by schemes and fine-tuned from its weights, all with the
+            same steps; the same network from the same weights in Larq, in qkeras-v3 and in tensorflow-model-optimization;
+widths      the same float network without training, with weights of one width, and of mixed widths that take no more bytes.
 
 One thread; the CPU seconds are those of one training, its compilation included. With --log, a training that the file already
 has is not repeated.
@@ -20,6 +23,7 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 
 import common
@@ -28,6 +32,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "examples"
 import fashion_data  # noqa: E402
 import keras  # noqa: E402
 import networks  # noqa: E402
+import one_network  # noqa: E402
 from peers import worker  # noqa: E402
 
 import keras_ste  # noqa: E402
@@ -46,6 +51,8 @@ BUDGETS = {
     "peers": {"filters": [16, 32, 64], "images": 60000, "epochs": 2, "rate": 5e-3, "test": True},
     "residual": {"images": 60000, "epochs": 3, "test": True},
     "post": {"images": 60000, "epochs": 3, "rate": 5e-3, "test": True},
+    "training": {"images": 60000, "float_epochs": 3, "float_rate": 5e-3, "epochs": 1, "test": True},
+    "widths": {"images": 60000, "float_epochs": 3, "float_rate": 5e-3, "test": True},
 }
 # How a trained network is quantized without training: the scheme, further arguments, and the most points it may lose.
 POST_TRAINING = {
@@ -60,6 +67,8 @@ RESIDUAL_RATES = {"float twin": 5e-3, "ReActNet blocks": 1e-2}
 # What the peers have, too, Larq under a name of its own for the second.
 OURS = ["approx_sign", "clipped_identity"]
 LARQS = ["approx_sign", "ste_sign"]
+# What quantizes the inputs of Larq's layers in the network of `training`: of a few, the best on held-out images.
+LARQ_INPUTS = "approx_sign"
 
 
 def surrogate_names():
@@ -140,11 +149,17 @@ class Benchmark:
         self.options = options
         self.log = Log(options.log)
         self.rows = common.Rows()
+        # The float networks are kept beside the log; without one they go with this process.
+        self.temporary = None if options.log else tempfile.TemporaryDirectory()
+        folder = f"{options.log}.weights" if options.log else self.temporary.name
+        self.one_network = one_network.OneNetwork(options.data, folder)
         self.seeds = range(options.seeds or (1 if options.quick else 3))
 
     def budget(self, part):
-        epochs = 1 if self.options.quick else BUDGETS[part]["epochs"]
-        return {**BUDGETS[part], "epochs": epochs}
+        budget = dict(BUDGETS[part])
+        if self.options.quick:
+            budget.update({name: 1 for name in budget if name.endswith("epochs")})
+        return budget
 
     def train(self, part, name, run, **budget):
         """The mean accuracy over the seeds, in percent; printed and collected with the spread."""
@@ -245,9 +260,58 @@ class Benchmark:
             mean = self.train("post", name, functools.partial(quantized, name))
             self.rows.add(f"post: {name}", "points below float", plain - mean, at_most=most)
 
+    def training(self):
+        self.header("training")
+        plain = self.train("training", "float", self.one_network.train_float)
+        means = {}
+        for name, form in one_network.FORMS.items():
+            run = functools.partial(self.one_network.train_form, form.scheme)
+            means[name] = self.train("training", name, run, rate=form.rate)
+            self.rows.add(f"training: {name}", "points below float", plain - means[name], at_most=form.most)
+        rate = one_network.FORMS["binary"].rate
+        if importlib.util.find_spec("qkeras"):
+            run = functools.partial(self.one_network.train_peer, qkeras_layers)
+            self.at_least("binary", means, self.train("training", "qkeras-v3 binary", run, rate=rate), "qkeras-v3")
+        else:
+            print("WITHOUT qkeras-v3, which is not installed: pip install qkeras-v3")
+        larq = worker.find("larq")
+        if larq:
+            run = functools.partial(self.fine_tuned_by, larq, {"form": LARQ_INPUTS})
+            self.at_least("binary", means, self.train("training", f"Larq {LARQ_INPUTS}", run, rate=rate), "Larq")
+            larq.close()
+        tfmot = worker.find("tfmot")
+        if tfmot:
+            ours = "W4A4, first and last layer too"
+            run = functools.partial(self.fine_tuned_by, tfmot, {"bits": 4})
+            mean = self.train("training", "tfmot 4 bits", run, rate=one_network.FORMS[ours].rate)
+            self.at_least(ours, means, mean, "tfmot's scheme of 4 bits")
+            tfmot.close()
+
+    def fine_tuned_by(self, peer, options, budget, seed):
+        """The network fine-tuned in a peer's process."""
+        files = {
+            "weights": str(self.one_network.weights(budget, seed)),
+            "teacher": str(self.one_network.teacher(budget, seed)),
+        }
+        seed += one_network.FINE_TUNING_SEED
+        return peer.ask(task="fine_tune", directory=self.options.data, options=budget, seed=seed, **files, **options)
+
+    def at_least(self, ours, means, theirs, peer):
+        self.rows.add(f"training: {ours}", f"points above {peer}", means[ours] - theirs, at_least=0)
+
+    def widths(self):
+        self.header("widths")
+        for bits in one_network.UNIFORM_BITS:
+            names = (f"{bits} bits", f"mixed, the bytes of {bits} bits")
+            uniform, mixed = (
+                self.train("widths", name, functools.partial(self.one_network.with_widths, bits, search))
+                for name, search in zip(names, (False, True), strict=True)
+            )
+            self.rows.add(f"widths: {names[1]}", f"points above {bits} bits", mixed - uniform, at_least=0)
+
 
 def main():
-    parts = ("surrogates", "peers", "residual", "post")
+    parts = ("surrogates", "peers", "residual", "post", "training", "widths")
     parser = common.argument_parser(__doc__.split("\n")[0])
     parser.add_argument("--part", action="append", choices=parts, help="only this part; may be given again")
     parser.add_argument("--seeds", type=int, help="how often each network is trained (default: 3, quick: 1)")

@@ -13,6 +13,9 @@ import tensorflow as tf
 BATCH = 128
 CLASSES = 10
 HELD_OUT = 10000
+# With a teacher, the share of the loss that is the distance to what it says, and the temperature of both.
+ALPHA = 0.9
+TEMPERATURE = 4.0
 
 
 def use_one_thread():
@@ -45,6 +48,42 @@ def convnet(keras, binary_convolution, filters):
     return keras.Sequential(layers)
 
 
+def relu_convnet(keras, inner=None):
+    """Four convolutions with batch normalization and ReLU, at 14x14 and 7x7 pixels, and a classifier.
+
+    Args:
+        keras: the module.
+        inner: makes the layers of each convolution but the first from the number of filters and further arguments of a
+            Conv2D. What it makes stands for the ReLU before it too, so that a library may have its own there. By default the
+            layers of a float network.
+    """
+    layers = [keras.Input((28, 28, 1))]
+    for i, (filters, strides) in enumerate(zip((16, 32, 64, 64), (2, 2, 1, 1))):
+        arguments = {"kernel_size": 3, "strides": strides, "padding": "same", "use_bias": False}
+        if i and inner is not None:
+            layers += inner(filters, **arguments)
+        else:
+            layers += [keras.layers.ReLU()] if i else []
+            layers.append(keras.layers.Conv2D(filters, **arguments))
+        layers.append(keras.layers.BatchNormalization(momentum=0.9))
+    return keras.Sequential([*layers, keras.layers.ReLU(), keras.layers.Flatten(), keras.layers.Dense(CLASSES)])
+
+
+def save_weights(model, path):
+    """Writes the weights, layer by layer, so that any Keras reads them."""
+    np.savez(path, *(array for layer in model.layers for array in layer.get_weights()))
+
+
+def load_weights(model, path):
+    """Gives the layers, in their order, what `save_weights` wrote."""
+    with np.load(path) as file:
+        arrays = iter([file[f"arr_{i}"] for i in range(len(file.files))])
+    for layer in model.layers:
+        layer.set_weights([next(arrays) for _ in layer.get_weights()])
+    if next(arrays, None) is not None:
+        raise ValueError(f"{path} has more weights than the network {model.name}")
+
+
 def clipped(kernel):
     """The constraint on latent weights, which no gradient reaches beyond 1."""
     return tf.clip_by_value(kernel, -1.0, 1.0)
@@ -72,20 +111,29 @@ def as_inputs(images):
     return tf.constant(images.astype(np.float32) / 127.5 - 1.0)
 
 
-def train(keras, model, images, labels, epochs, rate, seed):
-    """Adam, its rate falling to zero along a cosine; returns the CPU seconds of all threads."""
+def train(keras, model, images, labels, epochs, rate, seed, teacher=None):
+    """Adam, its rate falling to zero along a cosine; returns the CPU seconds of all threads.
+
+    The loss is the cross entropy with the labels; where there are the logits of a `teacher` for the images, that with what it says,
+    too: arXiv:1503.02531.
+    """
     start = time.process_time()
     steps = epochs * (len(images) // BATCH)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps))
     variables = model.trainable_variables
     optimizer.build(variables)
     x, y = as_inputs(images), tf.constant(labels.astype(np.int32))
+    taught = None if teacher is None else tf.nn.softmax(teacher / TEMPERATURE)
 
     @tf.function
     def step(index):
         with tf.GradientTape() as tape:
             logits = model(tf.gather(x, index), training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(y, index), logits))
+            if taught is not None:
+                said = logits / TEMPERATURE
+                distance = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.gather(taught, index), said))
+                loss = (1 - ALPHA) * loss + ALPHA * TEMPERATURE**2 * distance
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
         return loss
 
@@ -94,11 +142,15 @@ def train(keras, model, images, labels, epochs, rate, seed):
     return time.process_time() - start
 
 
+def logits_of(model, images):
+    """What the model says of the images, float32 [n, 10]."""
+    predict = tf.function(lambda x: model(x, training=False))
+    return np.concatenate([predict(as_inputs(images[i : i + 1000])).numpy() for i in range(0, len(images), 1000)])
+
+
 def accuracy(model, images, labels):
     """The share of the images that are classified right."""
-    predict = tf.function(lambda x: tf.argmax(model(x, training=False), axis=1))
-    classes = [predict(as_inputs(images[i : i + 1000])).numpy() for i in range(0, len(images), 1000)]
-    return float(np.mean(np.concatenate(classes) == labels))
+    return float(np.mean(logits_of(model, images).argmax(1) == labels))
 
 
 def trained(keras, model, directory, options, seed):
@@ -113,12 +165,17 @@ def trained(keras, model, directory, options, seed):
     Returns:
         The share that is right, and the CPU seconds of the training.
     """
+    initialize(model, seed)
+    return fine_tuned(keras, model, directory, options, seed)
+
+
+def fine_tuned(keras, model, directory, options, seed, teacher=None):
+    """As `trained`, from the weights that the model has; `teacher` is a file of its teacher's logits for the training images."""
     images, labels = fashion_data.load_split(directory, "train")
     held_out = fashion_data.load_split(directory, "t10k") if options["test"] else (images[-HELD_OUT:], labels[-HELD_OUT:])
-    if options["images"] > len(images) - (0 if options["test"] else HELD_OUT):
-        raise ValueError(f"{options['images']} images are not to be had")
-    initialize(model, seed)
-    seconds = train(
-        keras, model, images[: options["images"]], labels[: options["images"]], options["epochs"], options["rate"], seed
-    )
+    count = options["images"]
+    if count > len(images) - (0 if options["test"] else HELD_OUT):
+        raise ValueError(f"{count} images are not to be had")
+    taught = None if teacher is None else np.load(teacher)[:count]
+    seconds = train(keras, model, images[:count], labels[:count], options["epochs"], options["rate"], seed, taught)
     return {"accuracy": accuracy(model, *held_out), "cpu_seconds": seconds}

@@ -1,5 +1,6 @@
 """What the benchmarks rest on: bounds that can be missed, one loader, the same network for every library."""
 
+import functools
 import gzip
 import importlib.util
 import os
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import keras_ste
+from keras_ste import optimization
 from keras_ste.estimators import surrogates
 
 for folder in ("benchmarks", "examples"):
@@ -24,6 +26,7 @@ import deployed_equal  # noqa: E402
 import conversion  # noqa: E402
 import fashion_data  # noqa: E402
 import networks  # noqa: E402
+import one_network  # noqa: E402
 import steps  # noqa: E402
 import training  # noqa: E402
 import whole_networks  # noqa: E402
@@ -48,9 +51,9 @@ def test_rows_say_which_bound_is_missed(value, bound, missed, capsys):
     assert ("MISSED: case: metric" in capsys.readouterr().out) == missed
 
 
-def write_split(folder, images, labels):
+def write_split(folder, images, labels, prefix="t10k"):
     for kind, header, values in (("images-idx3", 16, images), ("labels-idx1", 8, labels)):
-        with gzip.open(folder / f"t10k-{kind}-ubyte.gz", "wb") as f:
+        with gzip.open(folder / f"{prefix}-{kind}-ubyte.gz", "wb") as f:
             f.write(bytes(header) + values.tobytes())
 
 
@@ -117,6 +120,47 @@ def test_residual_network_and_its_float_twin_differ_in_the_signs_only():
     binary, plain = accuracy.residual_network(True), accuracy.residual_network(False)
     thresholds = sum(v.shape[-1] for v in binary.trainable_variables if v.name == "threshold")
     assert binary.count_params() == plain.count_params() + thresholds > plain.count_params()
+
+
+@pytest.mark.parametrize("name", one_network.FORMS)
+def test_every_form_of_the_one_network_is_quantized_whole(name):
+    scheme = one_network.FORMS[name].scheme
+    if scheme is not None:
+        model = optimization.quantize_model(networks.relu_convnet(keras), scheme, strict=True)
+        one_network.check_quantized(model)
+        quantized = [row.weights for row in model.quantization_report.rows if row.weights]
+        assert len(quantized) == 5 and quantized[1:4] == quantized[1:2] * 3
+
+
+def test_a_form_that_is_left_in_float_is_an_error():
+    scheme = optimization.schemes.int8(last=None)
+    with pytest.raises(RuntimeError, match="left in float.*dense"):
+        one_network.check_quantized(optimization.quantize_model(networks.relu_convnet(keras), scheme))
+
+
+def test_another_library_s_layers_start_from_the_float_weights(tmp_path):
+    plain = networks.relu_convnet(keras)
+    networks.initialize(plain, 3)
+    networks.save_weights(plain, tmp_path / "weights.npz")
+    theirs = networks.relu_convnet(keras, functools.partial(accuracy.binary_layers, "approx_sign"))
+    networks.load_weights(theirs, tmp_path / "weights.npz")
+    for ours, other in zip(plain.trainable_variables, theirs.trainable_variables, strict=True):
+        np.testing.assert_array_equal(ours, other)
+    with pytest.raises(ValueError, match="more weights than the network"):
+        networks.load_weights(keras.Sequential(plain.layers[:3]), tmp_path / "weights.npz")
+
+
+def test_the_one_network_is_trained_once_and_mixed_widths_take_no_more_bytes(tmp_path):
+    rng = np.random.default_rng(0)
+    for prefix in ("train", "t10k"):
+        write_split(tmp_path, rng.integers(0, 256, (256, 28, 28), np.uint8), rng.integers(0, 10, 256, np.uint8), prefix)
+    budget = {"images": 256, "float_epochs": 1, "float_rate": 1e-3, "test": True}
+    network = one_network.OneNetwork(tmp_path, tmp_path / "weights")
+    written = network.weights(budget, 1).stat().st_mtime_ns
+    results = [network.with_widths(3, mixed, budget, 1) for mixed in (False, True)]
+    assert network.weights(budget, 1).stat().st_mtime_ns == written
+    assert results[0]["widths"] == [3] * 5 and results[1]["bytes"] <= results[0]["bytes"]
+    assert len(set(results[1]["widths"])) > 1
 
 
 def test_log_does_not_repeat_a_training(tmp_path):

@@ -6,6 +6,7 @@ The benchmarks look for it in the same place, or where KERAS_STE_PEERS says.
 """
 
 import argparse
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -19,6 +20,8 @@ REQUIREMENTS = {
         "larq-compute-engine==0.16.0", "tensorflow==2.16.2", "tf_keras==2.16.*", "numpy==1.26.*"
     ],
 }
+# What needs no environment of its own, but a process: the packages that have to be installed here.
+BESIDE = {"tfmot": ("tensorflow_model_optimization", "tf_keras")}
 
 
 def default_folder():
@@ -27,6 +30,8 @@ def default_folder():
 
 def python_of(peer, folder=None):
     """The interpreter of a peer's environment, or None where there is none."""
+    if peer in BESIDE:
+        return sys.executable if all(importlib.util.find_spec(package) for package in BESIDE[peer]) else None
     path = pathlib.Path(folder or default_folder(), peer, "bin", "python")
     return path if path.exists() else None
 

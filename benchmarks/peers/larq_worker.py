@@ -78,6 +78,27 @@ def train(surrogate, directory, options, seed):
     return result
 
 
+def fine_tune(form, weights, teacher, directory, options, seed):
+    """The network of one_network.py from the float weights of a file, its inner convolutions Larq's.
+
+    `form` is the quantizer of their inputs: "ste_heaviside" stands behind the ReLU, signs in its place.
+    """
+    networks.use_one_thread()
+    tf_keras.backend.clear_session()
+
+    def binary(filters, **arguments):
+        constraint = tf_keras.constraints.get(networks.clipped)
+        quantizers = {"input_quantizer": form, "kernel_quantizer": "ste_sign", "kernel_constraint": constraint}
+        before = [tf_keras.layers.ReLU()] if form == "ste_heaviside" else []
+        return [*before, larq.layers.QuantConv2D(filters, **quantizers, **arguments)]
+
+    model = networks.relu_convnet(tf_keras, binary)
+    networks.load_weights(model, weights)
+    result = networks.fine_tuned(tf_keras, model, directory, options, seed, teacher)
+    check_levels(model, 2)
+    return result
+
+
 def main():
     if not tf_keras.__version__.startswith("2.") or "tf_keras" not in tf.keras.Model.__module__:
         raise RuntimeError("Larq needs Keras 2, which tf_keras is, behind tf.keras")
@@ -85,7 +106,9 @@ def main():
     steps_of_cases = Steps()
     for line in sys.stdin:
         request = json.loads(line)
-        task = {"cases": lambda: list(STEPS), "step": steps_of_cases.answer, "train": train}[request.pop("task")]
+        task = {"cases": lambda: list(STEPS), "step": steps_of_cases.answer, "train": train, "fine_tune": fine_tune}[
+            request.pop("task")
+        ]
         answers.write(json.dumps(task(**request)) + "\n")
         answers.flush()
 

@@ -35,6 +35,7 @@ class Worker:
 def find(peer):
     """A worker, or None, said aloud, where the peer's environment was not made."""
     if environments.python_of(peer) is None:
-        print(f"WITHOUT {peer}, which is not installed: python benchmarks/peers/environments.py {peer}")
+        help = 'pip install "keras_ste[tfmot]"' if peer == "tfmot" else f"python benchmarks/peers/environments.py {peer}"
+        print(f"WITHOUT {peer}, which is not installed: {help}")
         return None
     return Worker(peer)
