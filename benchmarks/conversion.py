@@ -34,7 +34,7 @@ NETWORKS = {
 
 
 def resnet18(name, filters):
-    """ResNet-18: a float stem, and blocks of two convolutions."""
+    """ResNet-18: a float stem and classifier, and blocks of two convolutions."""
     arguments = NETWORKS[name]
     inputs = keras.Input(whole_networks.IMAGE)
     x = whole_networks.normalized_conv(inputs, filters, 7, 2, relu=True)
@@ -45,7 +45,7 @@ def resnet18(name, filters):
             y = whole_networks.normalized_conv(x, count, 3, strides, relu=True, **arguments)
             y = whole_networks.normalized_conv(y, count, 3, 1, relu=False, **arguments)
             x = keras.layers.ReLU()(keras.layers.Add()([y, projected(x, count, strides, None)]))
-    return whole_networks.randomize_normalizations(keras.Model(inputs, whole_networks.classified(x)))
+    return whole_networks.randomize_normalizations(keras.Model(inputs, whole_networks.classified(x, binary=False)))
 
 
 def seconds_to_convert(name, filters):
