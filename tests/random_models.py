@@ -341,7 +341,7 @@ def einsums(draw, shape, kind):
         1: ("btc,chd->bthd", (*sizes, heads, units)),
         2: ("bthd,hdc->btc", (*sizes[:1], units)),
     }[len(sizes)]
-    options = {"equation": equation, "output_shape": (None, *made[1:]) if sizes else made}
+    options = {"equation": equation, "output_shape": made}
     return _layer(layers.QuantEinsumDense, options, kernel, source, made)
 
 
