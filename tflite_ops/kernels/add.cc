@@ -21,6 +21,7 @@ void LoadScaled(const Addend& addend, const AddendData& data, int32_t pixel, int
 
 void AddPixels(const Add& add, const AddendData& a, const AddendData& b, const OutputKernels& kernels,
                const OutputTensors& tensors, int32_t begin, int32_t end) {
+  const OutputPlan plan = PlanOutputs(add.outputs, kernels, tensors, true);
   const int32_t channels = add.outputs.channels;
   for (int32_t p = begin; p < end; ++p) {
     const int64_t pixel = p;
@@ -30,7 +31,7 @@ void AddPixels(const Add& add, const AddendData& a, const AddendData& b, const O
       LoadScaled(add.a, a, p, channel, count, sums);
       LoadScaled(add.b, b, p, channel, count, others);
       for (int32_t i = 0; i < count; ++i) sums[i] = Scalar(sums[i] + others[i]);
-      StoreChunk(add.outputs, kernels, tensors, sums, nullptr, 1, channel, count, &pixel);
+      StoreChunk(plan, sums, nullptr, 1, channel, count, &pixel);
     }
   }
 }

@@ -159,12 +159,12 @@ int32_t SumWindow(const AveragePool& p, const Window& w, int32_t channel, int32_
 
 // What becomes of the sums of some windows: sums[window * kLanes + lane].
 template <typename Sum>
-void StoreSums(const AveragePool& p, const Windows& w, const OutputKernels& kernels, const OutputTensors& tensors,
+void StoreSums(const AveragePool& p, const Windows& w, const OutputPlan& plan,
                const Sum* sums, int32_t channel) {
   const int32_t left = p.input.channels - channel;
   const int32_t count = left < kLanes ? left : kLanes;
   if (p.outputs.kind == OutputKind::kInt32) {
-    StoreChunk(p.outputs, kernels, tensors, sums, nullptr, w.count, channel, count, w.pixels);
+    StoreChunk(plan, sums, nullptr, w.count, channel, count, w.pixels);
     return;
   }
   float averages[kMostWindows * kLanes];
@@ -172,25 +172,25 @@ void StoreSums(const AveragePool& p, const Windows& w, const OutputKernels& kern
     const float places = static_cast<float>(Places(w.at[r]));
     for (int32_t i = r * kLanes; i < (r + 1) * kLanes; ++i) averages[i] = Scalar(static_cast<float>(sums[i]) / places);
   }
-  StoreChunk(p.outputs, kernels, tensors, averages, nullptr, w.count, channel, count, w.pixels);
+  StoreChunk(plan, averages, nullptr, w.count, channel, count, w.pixels);
 }
 
-void PoolFloats(const AveragePool& p, const Windows& w, const OutputKernels& kernels, const OutputTensors& tensors) {
+void PoolFloats(const AveragePool& p, const Windows& w, const OutputPlan& plan) {
   float sums[kMostWindows * kLanes];
   for (int32_t channel = 0; channel < p.input.channels; channel += kLanes) {
     const int32_t left = p.input.channels - channel;
     for (int32_t r = 0; r < w.count; ++r) SumFloats(p, w.at[r], channel, left < kLanes ? left : kLanes, sums + r * kLanes);
-    StoreSums(p, w, kernels, tensors, sums, channel);
+    StoreSums(p, w, plan, sums, channel);
   }
 }
 
 // Of one window: of many channels at once.
-void PoolIntegers(const AveragePool& p, const Windows& w, const OutputKernels& kernels, const OutputTensors& tensors) {
+void PoolIntegers(const AveragePool& p, const Windows& w, const OutputPlan& plan) {
   int32_t sums[kGroup * kLanes];
   for (int32_t first = 0; first < p.input.channels;) {
     const int32_t end = first + SumWindow(p, w.at[0], first, sums);
     for (int32_t channel = first; channel < end && channel < p.input.channels; channel += kLanes) {
-      StoreSums(p, w, kernels, tensors, sums + (channel - first), channel);
+      StoreSums(p, w, plan, sums + (channel - first), channel);
     }
     first = end;
   }
@@ -200,6 +200,7 @@ void PoolIntegers(const AveragePool& p, const Windows& w, const OutputKernels& k
 
 void AveragePoolRows(const AveragePool& p, const void* input, const OutputKernels& kernels,
                      const OutputTensors& tensors, int32_t begin, int32_t end) {
+  const OutputPlan plan = PlanOutputs(p.outputs, kernels, tensors, true);
   const int64_t image_bytes = PixelBytes(p.input) * p.h.in * p.w.in;
   const bool floats = p.input.kind == InputKind::kFloat32;
   const int32_t most = floats ? kMostWindows : 1;
@@ -214,7 +215,7 @@ void AveragePoolRows(const AveragePool& p, const void* input, const OutputKernel
       w.at[w.count] = window;
       w.pixels[w.count++] = static_cast<int64_t>(row) * p.w.out + x;
       if (w.count < most && x + 1 < p.w.out) continue;
-      (floats ? PoolFloats : PoolIntegers)(p, w, kernels, tensors);
+      (floats ? PoolFloats : PoolIntegers)(p, w, plan);
       w.count = 0;
     }
   }

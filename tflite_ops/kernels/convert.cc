@@ -38,6 +38,7 @@ void LoadLanes(const Convert& c, const void* pixel, const float* table, int32_t 
 
 void ConvertPixels(const Convert& c, const void* input, const float* table, const OutputKernels& kernels,
                    const OutputTensors& tensors, int32_t begin, int32_t end) {
+  const OutputPlan plan = PlanOutputs(c.outputs, kernels, tensors, true);
   const int32_t channels = c.input.channels;
   float lanes[kMostPixels * kLanes] = {};
   int64_t to[kMostPixels];
@@ -50,7 +51,7 @@ void ConvertPixels(const Convert& c, const void* input, const float* table, cons
         const void* from = static_cast<const char*>(input) + to[r] * PixelBytes(c.input);
         LoadLanes(c, from, table, channel, count, lanes + r * kLanes);
       }
-      StoreChunk(c.outputs, kernels, tensors, lanes, nullptr, pixels, channel, count, to);
+      StoreChunk(plan, lanes, nullptr, pixels, channel, count, to);
     }
   }
 }

@@ -104,6 +104,7 @@ void Run(const Depthwise& d, const DepthDot<X, Sum>* dots, int32_t taps, int32_t
          const OutputKernels& output_kernels, const X* weights, const int32_t* offsets,
          const OutputTensors& tensors, const X* image, int32_t begin, int32_t end) {
   const int64_t step = static_cast<int64_t>(d.w.stride) * Lanes(d);
+  const OutputPlan plan = PlanOutputs(d.outputs, output_kernels, tensors, Floats(d));
   const int32_t units_of_row = CeilDiv(d.w.out, pixels);
   for (int32_t unit = begin; unit < end; ++unit) {
     const int32_t row = unit / units_of_row, x = unit % units_of_row * pixels;
@@ -116,8 +117,7 @@ void Run(const Depthwise& d, const DepthDot<X, Sum>* dots, int32_t taps, int32_t
       alignas(64) Sum sums[kMaxTileRows * kChunk];
       const int32_t channel = chunk * kChunk, left = d.outputs.channels - channel;
       dots[count](input + channel, step, offsets, taps, weights + static_cast<int64_t>(channel) * PaddedTaps(d), sums);
-      StoreChunk(d.outputs, output_kernels, tensors, sums, nullptr, count, channel, left < kChunk ? left : kChunk,
-                 places);
+      StoreChunk(plan, sums, nullptr, count, channel, left < kChunk ? left : kChunk, places);
     }
   }
 }

@@ -203,6 +203,7 @@ Sum SumOfProducts(const Conv& c, const X* input, const uint32_t* filter, const W
 template <typename Sum, typename SumOf>
 void ForEachOutput(const Conv& c, const ConvTensors& k, const float* scales, int32_t begin, int32_t end,
                    SumOf sum_of) {
+  const OutputPlan plan = PlanOutputs(c.outputs, portable::kOutput, k.outputs, FloatSumsOf(c), scales != nullptr);
   for (int32_t pixel = begin; pixel < end; ++pixel) {
     const Window win = WindowAt(c, pixel);
     const Place place = PlaceOf(c, pixel);
@@ -214,8 +215,7 @@ void ForEachOutput(const Conv& c, const ConvTensors& k, const float* scales, int
         const int32_t o = first + i;
         sums[i] = sum_of(win, k.filter + o * FilterStride(c), o / GroupFilters(c));
       }
-      StoreChunk(c.outputs, portable::kOutput, k.outputs, sums, scales == nullptr ? nullptr : scales + win.image, 1,
-                 first, count, &number);
+      StoreChunk(plan, sums, scales == nullptr ? nullptr : scales + win.image, 1, first, count, &number);
     }
   }
 }

@@ -62,6 +62,7 @@ void AddWindow(const Depthwise& d, const uint32_t* filter, const void* input, in
 template <typename Sum>
 void Run(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter, const OutputTensors& tensors,
          const void* input, int32_t begin, int32_t end) {
+  const OutputPlan plan = PlanOutputs(d.outputs, kernels, tensors, d.input.kind == InputKind::kFloat32);
   for (int32_t pixel = begin; pixel < end; ++pixel) {
     const int64_t place = pixel;
     for (int32_t channel = 0; channel < d.outputs.channels; channel += kChunk) {
@@ -69,7 +70,7 @@ void Run(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filte
       const int32_t count = left < kChunk ? left : kChunk;
       Sum sums[kChunk] = {};
       AddWindow(d, filter, input, pixel, channel, count, sums);
-      StoreChunk(d.outputs, kernels, tensors, sums, nullptr, 1, channel, count, &place);
+      StoreChunk(plan, sums, nullptr, 1, channel, count, &place);
     }
   }
 }

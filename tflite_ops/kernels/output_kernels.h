@@ -10,14 +10,6 @@ constexpr int32_t kBlock = 16;         // output channels of a block of weights
 constexpr int32_t kChunk = 2 * kBlock; // output channels computed and written together: one packed word
 constexpr int32_t kMaxTileRows = 8;    // no kernel computes more pixels at once
 
-// How sums become floats: clamp(sum * multiplier * scale + bias), multiplied in this order.
-struct Scaling {
-  const float* multiplier;  // of each channel
-  const float* scales;      // of each row, or null
-  const float* bias;        // of each channel
-  float low, high;
-};
-
 // How sums become quantized numbers, as TFLite has it: with the bias (or null) added, multiplied by multiplier *
 // 2^(shift - 31), of which the multiplier is 0 or at least 2^30 and the shift -31 to 30, then moved by the zero point and
 // clamped.
@@ -44,20 +36,38 @@ struct PlaneWords {
   uint32_t* At(int32_t row) const { return static_cast<uint32_t*>(rows[row]) + first; }
 };
 
-// What is done to 32 floats of each row. kPrelu: x > 0 ? x : x * lane. kMaximum and kMinimum keep a NaN.
-enum class Combination : uint8_t { kAdd, kMultiply, kMaximum, kMinimum, kPrelu, kAddRows, kStore };
+// What is done to 32 sums of each row, which become floats first. kPrelu: x > 0 ? x : x * constant. kMaximum and
+// kMinimum keep a NaN.
+enum class Combination : uint8_t {
+  kAdd, kMultiply, kMaximum, kMinimum, kPrelu,  // a constant of each channel
+  kMultiplyRows,                                // by the scale of each row
+  kAddRows,                                     // the residual of each row
+  kStore,                                       // what has become of them so far: floats
+  kReach,                                       // which of them reach a constant: one word of each row
+};
 struct Combine {
   Combination how;
-  const float* lanes;        // of all rows; not of the last two
-  const float* const* rows;  // kAddRows
-  float* const* out;         // kStore: where each row is written to besides
+  bool one;              // the constant is one for all channels
+  const float* lanes;    // the constants
+  void* out;             // where the first row has its first channel
+};
+
+// The rows that go through the same steps, and their channels [channel, channel + 32).
+struct CombinedRows {
+  int32_t rows, channel;
+  const int64_t* places;           // kStore: the elements before each row
+  const int64_t* words;            // kReach: the words before each row
+  const float* scales;             // kMultiplyRows
+  const float* residual;           // kAddRows: of this channel
+  const int64_t* residual_places;  // the elements before each row
+  float* floats;                   // where the floats go in the end, kChunk of each row; or null
 };
 
 // The sums of row r begin at sums[r * kChunk].
 struct OutputKernels {
-  // n <= 32 sums of each row.
-  void (*scale_int32)(const int32_t* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out);
-  void (*scale_float)(const float* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out);
+  // `count` combinations of 32 sums of each row, one after the other.
+  void (*combine_int32)(const int32_t* sums, const Combine* steps, int32_t count, const CombinedRows& rows);
+  void (*combine_float)(const float* sums, const Combine* steps, int32_t count, const CombinedRows& rows);
   // The codes of 32 sums of each row, one word of each plane: a code is the number of thresholds that the sum reaches, of
   // 2^bits - 1 that do not descend, thresholds[t * stride + lane].
   void (*codes_int32)(const int32_t* sums, int32_t rows, const int32_t* thresholds, int64_t stride, const PlaneWords& out);
@@ -68,8 +78,6 @@ struct OutputKernels {
                            int16_t* const* out);
   // n <= 32 floats of each row.
   void (*round_int8)(const float* floats, int32_t rows, const Rounding& rounding, int32_t n, int8_t* const* out);
-  // `count` combinations, one after the other, of the floats of each row, which begin at floats[r * kChunk].
-  void (*combine)(const Combine* steps, int32_t count, int32_t rows, float* floats);
 };
 
 namespace portable {

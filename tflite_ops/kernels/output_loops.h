@@ -11,45 +11,13 @@
 
 namespace keras_ste {
 
-template <typename Sum>
-static inline void ScaleRow(const Sum* sums, const float* multiplier, const float* bias, float low, float high,
-                            const float* scale, int32_t n, float* out) {
-  if (scale == nullptr) {
-    for (int32_t i = 0; i < n; ++i) {
-      out[i] = Scalar(Clamp(static_cast<float>(sums[i]) * multiplier[i] + bias[i], low, high));
-    }
-    return;
-  }
-  for (int32_t i = 0; i < n; ++i) {
-    const float product = Scalar(static_cast<float>(sums[i]) * multiplier[i]);
-    out[i] = Scalar(Clamp(product * *scale + bias[i], low, high));
-  }
-}
-
-template <typename Sum>
-static inline void ScaleLoop(const Sum* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out) {
-  const Scaling s = scaling;  // which `out` does not change
-  float multiplier[kChunk], bias[kChunk];  // nor these copies
-  memcpy(multiplier, s.multiplier, static_cast<size_t>(n) * sizeof(float));
-  memcpy(bias, s.bias, static_cast<size_t>(n) * sizeof(float));
-  for (int32_t r = 0; r < rows; ++r, sums += kChunk) {
-    float scale = 1;
-    if (s.scales != nullptr) scale = s.scales[r];
-    const float* factor = s.scales == nullptr ? nullptr : &scale;
-    if (n == kChunk) {  // a number that compilers know
-      ScaleRow(sums, multiplier, bias, s.low, s.high, factor, kChunk, out[r]);
-    } else {
-      ScaleRow(sums, multiplier, bias, s.low, s.high, factor, n, out[r]);
-    }
-  }
-}
-
 static inline float CombineOne(Combination how, float x, float operand) {
   switch (how) {
     case Combination::kAdd:
     case Combination::kAddRows:
       return x + operand;
     case Combination::kMultiply:
+    case Combination::kMultiplyRows:
       return x * operand;
     case Combination::kMaximum:
       return x < operand ? operand : x;
@@ -58,23 +26,43 @@ static inline float CombineOne(Combination how, float x, float operand) {
     case Combination::kPrelu:
       return x > 0 ? x : x * operand;
     case Combination::kStore:
+    case Combination::kReach:
       break;
   }
   return x;
 }
 
-static inline void CombineLoop(const Combine* steps, int32_t count, int32_t rows, float* floats) {
-  for (int32_t s = 0; s < count; ++s) {
-    const Combine& step = steps[s];
-    for (int32_t r = 0; r < rows; ++r) {
-      float* row = floats + r * kChunk;
-      if (step.how == Combination::kStore) {
-        memcpy(step.out[r], row, kChunk * sizeof(float));
-        continue;
-      }
-      const float* operands = step.how == Combination::kAddRows ? step.rows[r] : step.lanes;
-      for (int32_t i = 0; i < kChunk; ++i) row[i] = Scalar(CombineOne(step.how, row[i], operands[i]));
-    }
+// One step of row r.
+static inline void CombineRow(const Combine& step, const CombinedRows& rows, int32_t r, float* x) {
+  if (step.how == Combination::kStore) {
+    memcpy(static_cast<float*>(step.out) + rows.places[r] + rows.channel, x, kChunk * sizeof(float));
+    return;
+  }
+  const bool scale = step.how == Combination::kMultiplyRows;
+  const float* lanes = scale                               ? rows.scales + r
+                       : step.how == Combination::kAddRows ? rows.residual + rows.residual_places[r]
+                       : step.one                          ? step.lanes
+                                                           : step.lanes + rows.channel;
+  const bool one = step.one || scale;
+  if (step.how == Combination::kReach) {
+    uint32_t bits = 0;
+    for (int32_t i = 0; i < kChunk; ++i) bits |= ScalarBit(x[i] >= lanes[one ? 0 : i]) << i;
+    static_cast<uint32_t*>(step.out)[rows.words[r] + rows.channel / 32] = bits;
+  } else if (one) {
+    const float operand = *lanes;
+    for (int32_t i = 0; i < kChunk; ++i) x[i] = Scalar(CombineOne(step.how, x[i], operand));
+  } else {
+    for (int32_t i = 0; i < kChunk; ++i) x[i] = Scalar(CombineOne(step.how, x[i], lanes[i]));
+  }
+}
+
+template <typename Sum>
+static inline void CombineLoop(const Sum* sums, const Combine* steps, int32_t count, const CombinedRows& rows) {
+  for (int32_t r = 0; r < rows.rows; ++r, sums += kChunk) {
+    float x[kChunk];
+    for (int32_t i = 0; i < kChunk; ++i) x[i] = Scalar(static_cast<float>(sums[i]));
+    for (int32_t s = 0; s < count; ++s) CombineRow(steps[s], rows, r, x);
+    if (rows.floats != nullptr) memcpy(rows.floats + r * kChunk, x, sizeof(x));
   }
 }
 

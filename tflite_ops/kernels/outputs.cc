@@ -9,11 +9,6 @@
 namespace keras_ste {
 namespace {
 
-// Where a constant is absent.
-constexpr float kOnes[kChunk] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-constexpr float kZeros[kChunk] = {};
-
 // One chunk of a few pixels.
 struct Chunk {
   const Outputs& outputs;
@@ -22,33 +17,15 @@ struct Chunk {
   int32_t channel, count;
 };
 
-const float* FloatsAt(const void* constant, int32_t channel, const float* absent) {
-  return constant == nullptr ? absent : static_cast<const float*>(constant) + channel;
+const float* FloatsAt(const void* constant, int32_t channel) {
+  return constant == nullptr ? nullptr : static_cast<const float*>(constant) + channel;
 }
 
-void Scale(const OutputKernels& k, const int32_t* sums, int32_t rows, const Scaling& scaling, int32_t n,
-           float* const* out) {
-  k.scale_int32(sums, rows, scaling, n, out);
+void CombineSums(const OutputKernels& k, const int32_t* sums, const Combine* steps, int32_t count, const CombinedRows& rows) {
+  k.combine_int32(sums, steps, count, rows);
 }
-void Scale(const OutputKernels& k, const float* sums, int32_t rows, const Scaling& scaling, int32_t n,
-           float* const* out) {
-  k.scale_float(sums, rows, scaling, n, out);
-}
-
-// (sum * multiplier) * scale + bias where there is a multiplier for each channel; a single one is multiplied with the
-// scale first. So do the layers.
-template <typename Sum>
-void ScaleSums(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, float* const* out) {
-  const Outputs& o = c.outputs;
-  const float* bias = FloatsAt(c.tensors.bias, c.channel, kZeros);
-  const float* multiplier = FloatsAt(c.tensors.multiplier, o.one_multiplier ? 0 : c.channel, kOnes);
-  float factors[kMaxTileRows];
-  if (o.one_multiplier) {
-    for (int32_t r = 0; r < rows; ++r) factors[r] = scales == nullptr ? *multiplier : Scalar(*multiplier * scales[r]);
-    multiplier = kOnes;
-    scales = factors;
-  }
-  Scale(c.kernels, sums, rows, {multiplier, scales, bias, o.activation_min, o.activation_max}, c.count, out);
+void CombineSums(const OutputKernels& k, const float* sums, const Combine* steps, int32_t count, const CombinedRows& rows) {
+  k.combine_float(sums, steps, count, rows);
 }
 
 void CodesOf(const OutputKernels& k, const int32_t* sums, int32_t rows, const int32_t* thresholds, int64_t stride,
@@ -193,25 +170,9 @@ constexpr int32_t kTailRows = 1;
 constexpr int32_t kTailRows = kMaxTileRows;
 #endif
 
-// The residual under a chunk: as it lies in the tensor, or what its numbers stand for, in `memory`.
-void FindResidual(const Chunk& c, int32_t rows, const int64_t* pixels, float* memory, const float** operands) {
-  const Tail& tail = c.outputs.tail;
-  const float* scale = FloatsAt(c.tensors.residual_scale, tail.one_residual_scale ? 0 : c.channel, nullptr);
-  const int64_t bytes = PixelBytes(tail.residual);
-  const bool as_it_lies = tail.residual.kind == InputKind::kFloat32 && scale == nullptr && c.count == kChunk;
-  for (int32_t r = 0; r < rows; ++r) {
-    const char* pixel = static_cast<const char*>(c.tensors.residual) + pixels[r] * bytes;
-    operands[r] = memory + r * kChunk;
-    if (as_it_lies) {
-      operands[r] = reinterpret_cast<const float*>(pixel) + c.channel;
-      continue;
-    }
-    float* lanes = memory + r * kChunk;
-    LoadFloats(tail.residual, pixel, c.channel, c.count, lanes);
-    if (scale == nullptr) continue;
-    for (int32_t i = 0; i < c.count; ++i) lanes[i] = Scalar(lanes[i] * scale[tail.one_residual_scale ? 0 : i]);
-  }
-}
+constexpr int64_t kRowsOfChunk[kMaxTileRows] = {0, 32, 64, 96, 128, 160, 192, 224};
+static_assert(kChunk == 32, "kRowsOfChunk are multiples of it");
+constexpr float kZeros[kChunk] = {};
 
 // Of a step with constants.
 Combination CombinationOf(TailStep step) {
@@ -232,72 +193,98 @@ Combination CombinationOf(TailStep step) {
   return Combination::kAdd;
 }
 
-void StoreFloats(const Chunk& c, const float* floats, int32_t rows, const int64_t* pixels, float* out) {
-  for (int32_t r = 0; r < rows; ++r, floats += kChunk) {
-    float* to = out + pixels[r] * c.outputs.channels + c.channel;
-    if (c.count == kChunk) {  // a number that compilers know
-      memcpy(to, floats, kChunk * sizeof(float));
-    } else {
-      memcpy(to, floats, static_cast<size_t>(c.count) * sizeof(float));
-    }
-  }
+void Append(OutputPlan* plan, Combination how, const float* constants, bool one, void* out) {
+  plan->steps[plan->count++] = {how, one, constants, out};
 }
 
-// Where the floats of a chunk go in a tensor of floats.
-struct FloatPlaces {
-  float* at[kMaxTileRows];
-
-  FloatPlaces(const Chunk& c, int32_t rows, const int64_t* pixels, void* tensor) {
-    for (int32_t r = 0; r < rows; ++r) {
-      at[r] = static_cast<float*>(tensor) + pixels[r] * c.outputs.channels + c.channel;
-    }
+// (sum * multiplier) * scale + bias where there is a multiplier for each channel; a single one is multiplied with the
+// scale first. So do the layers.
+void AppendScaling(OutputPlan* plan, bool float_sums, bool scaled_rows) {
+  const Outputs& o = plan->outputs;
+  const float* multiplier = FloatsAt(plan->tensors.multiplier, 0);
+  const float* bias = FloatsAt(plan->tensors.bias, 0);
+  if (multiplier != nullptr && !(o.one_multiplier && scaled_rows)) {
+    Append(plan, Combination::kMultiply, multiplier, o.one_multiplier, nullptr);
   }
-};
+  if (scaled_rows) Append(plan, Combination::kMultiplyRows, nullptr, false, nullptr);
+  const bool negative_zero = float_sums || scaled_rows || multiplier != nullptr;  // may be, of which +0 makes +0
+  if (bias != nullptr) {
+    Append(plan, Combination::kAdd, bias, false, nullptr);
+  } else if (negative_zero) {
+    Append(plan, Combination::kAdd, kZeros, true, nullptr);
+  }
+  if (o.activation_min > -__builtin_inff()) Append(plan, Combination::kMaximum, &o.activation_min, true, nullptr);
+  if (o.activation_max < __builtin_inff()) Append(plan, Combination::kMinimum, &o.activation_max, true, nullptr);
+}
 
-// All steps of a whole chunk, in place, of at most kTailRows rows: each float goes through them in one go.
-void RunTail(const Chunk& c, int32_t rows, const int64_t* pixels, float* floats) {
-  const Tail& tail = c.outputs.tail;
-  alignas(64) float memory[kTailRows * kChunk];
-  const float* residual[kTailRows];
-  if (tail.adds) FindResidual(c, rows, pixels, memory, residual);
-  const FloatPlaces stored(c, tail.stores ? rows : 0, pixels, c.tensors.floats);
-  const float* constants = c.tensors.tail + c.channel;
-  Combine steps[kMostSteps];
+void AppendTail(OutputPlan* plan) {
+  const Tail& tail = plan->outputs.tail;
+  const float* constants = plan->tensors.tail;
   for (int32_t s = 0; s < tail.length; ++s) {
     if (tail.steps[s] == TailStep::kStore) {
-      steps[s] = {Combination::kStore, nullptr, nullptr, stored.at};
+      Append(plan, Combination::kStore, nullptr, false, plan->tensors.floats);
     } else if (tail.steps[s] == TailStep::kResidual) {
-      steps[s] = {Combination::kAddRows, nullptr, residual, nullptr};
+      Append(plan, Combination::kAddRows, nullptr, false, nullptr);
     } else {
-      steps[s] = {CombinationOf(tail.steps[s]), constants, nullptr, nullptr};
-      constants += c.outputs.channels;
+      Append(plan, CombinationOf(tail.steps[s]), constants, false, nullptr);
+      constants += plan->outputs.channels;
     }
   }
-  c.kernels.combine(steps, tail.length, rows, floats);
 }
 
-// The last chunk may have fewer constants, and room for fewer floats, than the kernels read and write: one step at a time.
-void RunPartialTail(const Chunk& c, int32_t rows, const int64_t* pixels, float* floats) {
+// Codes of one bit are what a step writes.
+void PlanEnd(OutputPlan* plan) {
+  const Outputs& o = plan->outputs;
+  Combine* end = plan->steps + plan->count;
+  if (o.kind == OutputKind::kFloat32) {
+    *end = {Combination::kStore, false, nullptr, plan->tensors.output};
+    plan->ends = true;
+  } else if (o.kind == OutputKind::kPacked && !o.rounded && o.codes.bits == 1 && !TwosComplement(o.codes)) {
+    *end = {Combination::kReach, o.one_threshold, FloatsAt(plan->tensors.thresholds, 0), plan->tensors.output};
+    plan->ends = true;
+  }
+}
+
+// Whether the sums become floats before they are put out.
+bool ByFloats(const Outputs& o) { return o.kind == OutputKind::kFloat32 || o.rounded || o.tail.length > 0; }
+
+// What a residual's numbers stand for, in `memory`.
+void LoadResidual(const Chunk& c, int32_t rows, const int64_t* pixels, float* memory) {
   const Tail& tail = c.outputs.tail;
-  const float* constants = c.tensors.tail + c.channel;
-  for (int32_t s = 0; s < tail.length; ++s) {
-    if (tail.steps[s] == TailStep::kStore) {
-      StoreFloats(c, floats, rows, pixels, c.tensors.floats);
-      continue;
-    }
-    if (tail.steps[s] == TailStep::kResidual) {
-      float memory[kTailRows * kChunk] = {};
-      const float* residual[kTailRows];
-      FindResidual(c, rows, pixels, memory, residual);
-      const Combine step = {Combination::kAddRows, nullptr, residual, nullptr};
-      c.kernels.combine(&step, 1, rows, floats);
+  const float* scale = FloatsAt(c.tensors.residual_scale, tail.one_residual_scale ? 0 : c.channel);
+  const int64_t bytes = PixelBytes(tail.residual);
+  if (c.count < kChunk) memset(memory, 0, static_cast<size_t>(rows) * kChunk * sizeof(float));
+  for (int32_t r = 0; r < rows; ++r) {
+    float* lanes = memory + r * kChunk;
+    LoadFloats(tail.residual, static_cast<const char*>(c.tensors.residual) + pixels[r] * bytes, c.channel, c.count, lanes);
+    if (scale == nullptr) continue;
+    for (int32_t i = 0; i < c.count; ++i) lanes[i] = Scalar(lanes[i] * scale[tail.one_residual_scale ? 0 : i]);
+  }
+}
+
+void StoreFloats(const Chunk& c, const float* floats, const CombinedRows& rows, void* tensor) {
+  float* to = static_cast<float*>(tensor) + c.channel;
+  for (int32_t r = 0; r < rows.rows; ++r) {
+    memcpy(to + rows.places[r], floats + r * kChunk, static_cast<size_t>(c.count) * sizeof(float));
+  }
+}
+
+// The last chunk may have fewer constants, and room for fewer floats, than the kernels read and write: one step at a time, of
+// `rows.floats` in place.
+void TakePartialSteps(const Chunk& c, const OutputPlan& plan, CombinedRows rows) {
+  rows.channel = 0;
+  for (int32_t s = 0; s < plan.count; ++s) {
+    Combine step = plan.steps[s];
+    if (step.how == Combination::kStore) {
+      StoreFloats(c, rows.floats, rows, step.out);
       continue;
     }
     float whole[kChunk] = {};
-    memcpy(whole, constants, static_cast<size_t>(c.count) * sizeof(float));
-    constants += c.outputs.channels;
-    const Combine step = {CombinationOf(tail.steps[s]), whole, nullptr, nullptr};
-    c.kernels.combine(&step, 1, rows, floats);
+    if (step.lanes != nullptr && !step.one) {
+      memcpy(whole, step.lanes + c.channel, static_cast<size_t>(c.count) * sizeof(float));
+      step.lanes = whole;
+    }
+    c.kernels.combine_float(rows.floats, &step, 1, rows);
   }
 }
 
@@ -311,42 +298,54 @@ struct Places {
   }
 };
 
-// Sums that are the output, when scaled.
+// Of at most kTailRows rows.
 template <typename Sum>
-void StoreScaled(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, const int64_t* pixels) {
-  ScaleSums(c, sums, scales, rows, FloatPlaces(c, rows, pixels, c.tensors.output).at);
-}
-
-// Sums that become floats first, of at most kTailRows rows.
-template <typename Sum>
-void StoreByFloats(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, const int64_t* pixels) {
+void StoreByFloats(const Chunk& c, const OutputPlan& plan, const Sum* sums, const float* scales, int32_t rows,
+                   const int64_t* pixels) {
   const Outputs& o = c.outputs;
-  const Places places(c, rows, pixels);
-  alignas(64) float floats[kTailRows * kChunk];
-  float* of_rows[kTailRows];
-  for (int32_t r = 0; r < rows; ++r) of_rows[r] = floats + r * kChunk;
-  if (c.count < kChunk) memset(floats, 0, sizeof(floats));
-  ScaleSums(c, sums, scales, rows, of_rows);
-  if (o.tail.length > 0) (c.count == kChunk ? RunTail : RunPartialTail)(c, rows, pixels, floats);
-  if (o.rounded) {
-    StoreRounded(c, floats, rows, places.at);
-  } else if (o.kind == OutputKind::kPacked) {
-    StorePacked(c, floats, rows, places.at);
-  } else {
-    StoreFloats(c, floats, rows, pixels, static_cast<float*>(c.tensors.output));
+  alignas(64) float floats[kTailRows * kChunk], residual[kTailRows * kChunk];
+  float factors[kTailRows];
+  int64_t places[kTailRows], words[kTailRows];
+  for (int32_t r = 0; r < rows; ++r) places[r] = pixels[r] * o.channels;
+  CombinedRows how = {rows, c.channel, places, words, scales, nullptr, places, floats};
+  if (o.one_multiplier && scales != nullptr) {
+    const float multiplier = *FloatsAt(c.tensors.multiplier, 0);
+    for (int32_t r = 0; r < rows; ++r) factors[r] = Scalar(multiplier * scales[r]);
+    how.scales = factors;
   }
+  const bool whole = c.count == kChunk;
+  if (whole && o.tail.residual.kind == InputKind::kFloat32 && c.tensors.residual_scale == nullptr) {  // as it lies
+    how.residual = FloatsAt(c.tensors.residual, c.channel);
+  } else if (o.tail.adds) {
+    LoadResidual(c, rows, pixels, residual);
+    how.residual = residual;
+    how.residual_places = kRowsOfChunk;
+  }
+  if (whole && plan.ends && (o.kind == OutputKind::kFloat32 || c.channel % 32 == 0)) {
+    how.floats = nullptr;
+    if (o.kind == OutputKind::kPacked) {
+      for (int32_t r = 0; r < rows; ++r) words[r] = pixels[r] * OutputStride(o);
+    }
+    return CombineSums(c.kernels, sums, plan.steps, plan.count + 1, how);
+  }
+  CombineSums(c.kernels, sums, plan.steps, whole ? plan.count : 0, how);
+  if (!whole) TakePartialSteps(c, plan, how);
+  if (o.kind == OutputKind::kFloat32) return StoreFloats(c, floats, how, c.tensors.output);
+  const Places to(c, rows, pixels);
+  if (!o.rounded) return StorePacked(c, floats, rows, to.at);
+  StoreRounded(c, floats, rows, to.at);
 }
 
 template <typename Sum>
-void Store(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, const int64_t* pixels) {
-  const Outputs& o = c.outputs;
-  if (o.rounded || o.tail.length > 0) {
+void Store(const OutputPlan& plan, const Sum* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,
+           const int64_t* pixels) {
+  const Outputs& o = plan.outputs;
+  const Chunk c = {o, plan.kernels, plan.tensors, channel, count};
+  if (ByFloats(o)) {
     for (int32_t r = 0; r < rows; r += kTailRows) {
-      const int32_t count = rows - r < kTailRows ? rows - r : kTailRows;
-      StoreByFloats(c, sums + r * kChunk, scales == nullptr ? nullptr : scales + r, count, pixels + r);
+      const int32_t left = rows - r < kTailRows ? rows - r : kTailRows;
+      StoreByFloats(c, plan, sums + r * kChunk, scales == nullptr ? nullptr : scales + r, left, pixels + r);
     }
-  } else if (o.kind == OutputKind::kFloat32) {
-    StoreScaled(c, sums, scales, rows, pixels);
   } else if (o.kind == OutputKind::kPacked) {
     StorePacked(c, sums, rows, Places(c, rows, pixels).at);
   } else {
@@ -356,19 +355,29 @@ void Store(const Chunk& c, const Sum* sums, const float* scales, int32_t rows, c
 
 }  // namespace
 
-void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, const int32_t* sums,
-                const float* scales, int32_t rows, int32_t channel, int32_t count, const int64_t* pixels) {
-  Store<int32_t>({outputs, kernels, tensors, channel, count}, sums, scales, rows, pixels);
+OutputPlan PlanOutputs(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, bool float_sums,
+                       bool scaled_rows) {
+  OutputPlan plan = {outputs, kernels, tensors, {}, 0, false};
+  if (!ByFloats(outputs)) return plan;
+  AppendScaling(&plan, float_sums, scaled_rows);
+  AppendTail(&plan);
+  PlanEnd(&plan);
+  return plan;
 }
 
-void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, const float* sums,
-                const float* scales, int32_t rows, int32_t channel, int32_t count, const int64_t* pixels) {
-  Store<float>({outputs, kernels, tensors, channel, count}, sums, scales, rows, pixels);
+void StoreChunk(const OutputPlan& plan, const int32_t* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,
+                const int64_t* pixels) {
+  Store(plan, sums, scales, rows, channel, count, pixels);
+}
+
+void StoreChunk(const OutputPlan& plan, const float* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,
+                const int64_t* pixels) {
+  Store(plan, sums, scales, rows, channel, count, pixels);
 }
 
 void FindFloatSteps(const Outputs& o, const OutputTensors& tensors, int32_t channel, FloatSteps* f) {
   f->count = 0;
-  const auto add = [f](Combination how, const float* lanes) { f->steps[f->count++] = {how, lanes, nullptr, nullptr}; };
+  const auto add = [f](Combination how, const float* lanes) { f->steps[f->count++] = {how, false, lanes, nullptr}; };
   const auto fill = [](float value, float* lanes) {
     for (int32_t i = 0; i < kChunk; ++i) lanes[i] = value;
     return lanes;
@@ -377,7 +386,7 @@ void FindFloatSteps(const Outputs& o, const OutputTensors& tensors, int32_t chan
     const float* multiplier = static_cast<const float*>(tensors.multiplier);
     add(Combination::kMultiply, o.one_multiplier ? fill(*multiplier, f->multiplier) : multiplier + channel);
   }
-  add(Combination::kAdd, FloatsAt(tensors.bias, channel, kZeros));
+  add(Combination::kAdd, tensors.bias == nullptr ? kZeros : FloatsAt(tensors.bias, channel));
   if (o.activation_min > -__builtin_inff()) add(Combination::kMaximum, fill(o.activation_min, f->low));
   if (o.activation_max < __builtin_inff()) add(Combination::kMinimum, fill(o.activation_max, f->high));
   for (int32_t s = 0; s < o.tail.length; ++s) {

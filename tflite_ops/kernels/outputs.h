@@ -65,16 +65,30 @@ static inline bool SharesWords(const Outputs& o, int32_t step) {
   return o.kind == OutputKind::kPacked && step % 32 != 0 && step < o.channels;
 }
 
+// What is the same for all chunks of an op, found once. The outputs, kernels and tensors are used, not copied.
+struct OutputPlan {
+  const Outputs& outputs;
+  const OutputKernels& kernels;
+  const OutputTensors& tensors;
+  // How sums become floats, and the tail; behind them, where the output is floats or words of its own, how these are written.
+  Combine steps[kMostSteps + 6];
+  int32_t count;  // without that
+  bool ends;      // has it
+};
+// `scaled_rows`: sums are multiplied by a scale of their row besides; kFloat32, or with a tail.
+OutputPlan PlanOutputs(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, bool float_sums,
+                       bool scaled_rows = false);
+
 // Stores the channels [channel, channel + count) of `rows` pixels, count <= 32, from their sums[row * 32 + lane].
-//   scales     of each row, multiplied to the sums besides, or null: kFloat32, or with a tail
+//   scales     of each row where they have one
 //   pixels     the number of each output pixel
 // Of lanes from `count` on the sums may be anything. Chunks that share words are stored by one thread in the order of
 // their channels.
-void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, const int32_t* sums,
-                const float* scales, int32_t rows, int32_t channel, int32_t count, const int64_t* pixels);
+void StoreChunk(const OutputPlan& plan, const int32_t* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,
+                const int64_t* pixels);
 // The same from sums that are floats: kFloat32, kPacked and what is rounded.
-void StoreChunk(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, const float* sums,
-                const float* scales, int32_t rows, int32_t channel, int32_t count, const int64_t* pixels);
+void StoreChunk(const OutputPlan& plan, const float* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,
+                const int64_t* pixels);
 
 // An output that kernels can write themselves: float32, each channel a function of its sum alone.
 static inline bool OnlyScaled(const Outputs& o) { return o.kind == OutputKind::kFloat32 && !o.tail.adds; }

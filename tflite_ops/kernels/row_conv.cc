@@ -50,6 +50,7 @@ struct Run {
   const ConvTensors& tensors;
   const char* weights;
   const uint8_t* staged;
+  const OutputPlan& outputs;
 
   ByteRow RowOf(const Unit& u) const {
     const int64_t row_bytes = RowBytes(c), row = static_cast<int64_t>(u.image) * Covered(c.h) + u.y * c.h.stride;
@@ -91,7 +92,7 @@ struct Run {
       int64_t pixels[kMaxTileRows];
       for (int32_t r = 0; r < count; ++r) pixels[r] = OutputIndex(c, u.image, u.y, u.x + first + r);
       k.codes->byterow_sums[blocks - 1][count](tile, sums);
-      StoreChunk(c.outputs, k.output, tensors.outputs, sums, nullptr, count, channel, left < kChunk ? left : kChunk, pixels);
+      StoreChunk(outputs, sums, nullptr, count, channel, left < kChunk ? left : kChunk, pixels);
     });
   }
 
@@ -181,7 +182,8 @@ int32_t RowUnits(const Conv& c) { return c.batch * c.h.out * UnitsOfRow(c); }
 
 void RowConv(const Conv& c, const KernelTable& k, const ConvTensors& tensors, const void* weights, const void* scratch,
              int32_t begin, int32_t end) {
-  const Run run = {c, k, tensors, static_cast<const char*>(weights), static_cast<const uint8_t*>(scratch)};
+  const OutputPlan outputs = PlanOutputs(c.outputs, k.output, tensors.outputs, false);
+  const Run run = {c, k, tensors, static_cast<const char*>(weights), static_cast<const uint8_t*>(scratch), outputs};
   for (int32_t unit = begin; unit < end; ++unit) run.RunUnit(UnitAt(c, unit));
 }
 

@@ -169,7 +169,7 @@ struct Run {
   const Product p;
   const StagedInput s;
   const KernelTable& k;
-  const ConvTensors& tensors;
+  const OutputPlan& outputs;
   const char* weights;
   Tables tables;
   const void* staged;
@@ -188,8 +188,9 @@ struct Run {
 
   // `count` pixels of one row of an image as the tile's rows from `first` on; moves the cursor behind them.
   void FindInRow(Cursor* at, int32_t first, int32_t count, Tile* tile) const {
-    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->first_tap[first + i] = at->tap + i * tap_step;
-    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->outputs[first + i] = at->output + i * output_step;
+    const int64_t tap = at->tap, tap_each = tap_step, output = at->output, output_each = output_step;  // the tile is not these
+    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->first_tap[first + i] = tap + i * tap_each;
+    for (int32_t i = 0; i < kMaxTileRows; ++i) tile->outputs[first + i] = output + i * output_each;
     if (tables.column_classes == nullptr) {
       for (int32_t i = 0; i < kMaxTileRows; ++i) tile->start[first + i] = at->start;
     } else {
@@ -263,8 +264,8 @@ struct Run {
   template <typename Sum>
   void Store(const Sum* values, const Tile& tile, int32_t group, int32_t chunk) const {
     const int32_t left = p.outputs - chunk * kChunk;
-    StoreChunk(c.outputs, k.output, tensors.outputs, values, scales == nullptr ? nullptr : tile.scales, tile.rows,
-               group * p.outputs + chunk * kChunk, left < kChunk ? left : kChunk, tile.outputs);
+    StoreChunk(outputs, values, scales == nullptr ? nullptr : tile.scales, tile.rows, group * p.outputs + chunk * kChunk,
+               left < kChunk ? left : kChunk, tile.outputs);
   }
 
   // What is behind the last output is not computed, but compared with thresholds.
@@ -459,9 +460,10 @@ void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvTensors& 
   const StagedInput s = StagedInputOf(c, p);
   const char* memory = static_cast<const char*>(scratch);
   const Tables t = FloatSumsOf(c) ? Tables() : TablesAt(c, const_cast<void*>(tables));
-  const Run run = {c, p, s, k, tensors, static_cast<const char*>(weights), t, s.in_place ? input : scratch,
-                   s.scales > s.sums ? reinterpret_cast<const int32_t*>(memory + s.sums) : nullptr,
-                   s.end > s.scales && c.quantize_rows ? reinterpret_cast<const float*>(memory + s.scales) : nullptr};
+  const int32_t* sums = s.scales > s.sums ? reinterpret_cast<const int32_t*>(memory + s.sums) : nullptr;
+  const float* scales = s.end > s.scales && c.quantize_rows ? reinterpret_cast<const float*>(memory + s.scales) : nullptr;
+  const OutputPlan outputs = PlanOutputs(c.outputs, k.output, tensors.outputs, FloatSumsOf(c), scales != nullptr);
+  const Run run = {c, p, s, k, outputs, static_cast<const char*>(weights), t, s.in_place ? input : scratch, sums, scales};
   const Units u = UnitsOf(c, p, k);
   for (int32_t unit = begin; unit < end;) {
     const int32_t first_tile = unit % u.tiles, first_chunk = unit / u.tiles * u.part;

@@ -133,7 +133,7 @@ void CheckByteRow(const CodeKernels& k, Random* random) {
   Fenced<float> lanes(6 * kChunk), floats((rows - 1) * out_step + blocks * kBlock);
   Combine combines[6] = {};
   for (int32_t i = 0; i < 6 * kChunk; ++i) lanes[i] = random->OneIn(10) ? random->OneIn(2) ? NAN : -0.0f : random->Real();
-  for (int32_t i = 0; i < count; ++i) combines[i] = {random->OneOf(kHow), lanes.data() + i * kChunk, nullptr, nullptr};
+  for (int32_t i = 0; i < count; ++i) combines[i] = {random->OneOf(kHow), false, lanes.data() + i * kChunk, nullptr};
   const ByteRow row = {input.data(),   pixel_step,  tap_step,    taps, steps,
                        weights.data(), block_bytes, start.data()};
   k.byterow_sums[blocks - 1][rows](row, sums.data());

@@ -2,6 +2,7 @@
 // instruction set in its first argument. What the caller passes is taken as right.
 #include <string.h>
 
+#include <type_traits>
 #include <vector>
 
 #include "kernels/bits.h"
@@ -120,7 +121,8 @@ void Codes32(const char* name, const Sum* sums, const Sum* thresholds, int32_t b
   tensors.thresholds = thresholds;
   tensors.output = planes;
   const int64_t pixel = 0;
-  StoreChunk(outputs, TableCalled(name)->output, tensors, sums, nullptr, 1, 0, kChunk, &pixel);
+  const OutputPlan plan = PlanOutputs(outputs, TableCalled(name)->output, tensors, std::is_same<Sum, float>::value);
+  StoreChunk(plan, sums, nullptr, 1, 0, kChunk, &pixel);
 }
 
 }  // namespace
@@ -265,10 +267,20 @@ API void NearestVectors(const char* name, const float* rows, int32_t m, int32_t 
   }
 }
 
-// For n <= 32 sums.
+// For n <= 32 sums, of 32 that can be read.
 API void ScaleSums(const char* name, const int32_t* sums, const float* multiplier, const float* bias, float low,
                    float high, int32_t n, float* out) {
-  TableCalled(name)->output.scale_int32(sums, 1, {multiplier, nullptr, bias, low, high}, n, &out);
+  Outputs outputs = {};
+  outputs.kind = OutputKind::kFloat32;
+  outputs.channels = n;
+  outputs.activation_min = low;
+  outputs.activation_max = high;
+  OutputTensors tensors = {};
+  tensors.multiplier = multiplier;
+  tensors.bias = bias;
+  tensors.output = out;
+  const int64_t pixel = 0;
+  StoreChunk(PlanOutputs(outputs, TableCalled(name)->output, tensors, false), sums, nullptr, 1, 0, n, &pixel);
 }
 
 API void RequantizeInt8(const char* name, const int32_t* sums, const int32_t* multipliers, const int32_t* shifts,

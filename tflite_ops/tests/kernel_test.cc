@@ -102,92 +102,67 @@ void CheckCodes(const KernelTable& k, Random* random) {
   }
 }
 
-void CheckScale(const KernelTable& k, Random* random) {
-  const int32_t n = static_cast<int32_t>(random->Between(1, kChunk));
-  Fenced<int32_t> sums(n);
-  Fenced<float> float_sums(n), multiplier(n), bias(n), out(n), float_out(n);
-  for (int32_t i = 0; i < n; ++i) {
-    sums[i] = static_cast<int32_t>(random->Bits());
-    float_sums[i] = 100 * random->Real();
-    multiplier[i] = random->Real();
-    bias[i] = random->Real();
-  }
-  const float low = random->OneIn(2) ? 0.0f : -__builtin_inff(), high = random->OneIn(2) ? 6.0f : __builtin_inff();
-  const float scale = random->Real();
-  const bool scaled = random->OneIn(2);
-  const Scaling scaling = {multiplier.data(), scaled ? &scale : nullptr, bias.data(), low, high};
-  float* const row = out.data();
-  float* const float_row = float_out.data();
-  k.output.scale_int32(sums.data(), 1, scaling, n, &row);
-  k.output.scale_float(float_sums.data(), 1, scaling, n, &float_row);
-  for (int32_t i = 0; i < n; ++i) {
-    float product = static_cast<float>(sums[i]) * multiplier[i], float_product = float_sums[i] * multiplier[i];
-    if (scaled) {
-      product *= scale;
-      float_product *= scale;
-    }
-    const float expected = Clamp(product + bias[i], low, high);
-    const float float_expected = Clamp(float_product + bias[i], low, high);
-    if (memcmp(&out[i], &expected, sizeof(float)) != 0) Fail(k, "scale_int32", 1, n, 1);
-    if (memcmp(&float_out[i], &float_expected, sizeof(float)) != 0) Fail(k, "scale_float", 1, n, 1);
-  }
-}
-
-void CheckCombine(const KernelTable& k, Random* random) {
-  constexpr Combination kAll[] = {Combination::kAdd,     Combination::kMultiply, Combination::kMaximum,
-                                  Combination::kMinimum, Combination::kPrelu,    Combination::kAddRows,
-                                  Combination::kStore};
+// Of four steps at most, of channels behind others, with rows in any order.
+template <typename Sum>
+void CheckCombine(const KernelTable& k, void (*run)(const Sum*, const Combine*, int32_t, const CombinedRows&),
+                  const char* kernel, Random* random) {
+  constexpr Combination kAll[] = {Combination::kAdd,          Combination::kMultiply, Combination::kMaximum,
+                                  Combination::kMinimum,      Combination::kPrelu,    Combination::kAddRows,
+                                  Combination::kMultiplyRows, Combination::kStore,    Combination::kReach};
   constexpr int32_t kMost = 4;
-  const int32_t rows = static_cast<int32_t>(random->Between(1, kMaxTileRows));
-  const int32_t count = static_cast<int32_t>(random->Between(0, kMost)), size = rows * kChunk;
-  Fenced<float> floats(size), expected(size), operands(kMost * size), stored(kMost * size);
-  for (int32_t i = 0; i < size; ++i) expected[i] = floats[i] = random->OneIn(9) ? 0.0f : random->Real();
-  for (int32_t i = 0; i < kMost * size; ++i) operands[i] = random->OneIn(9) ? -0.0f : random->Real();
-  const float* in[kMost][kMaxTileRows];
-  float* out[kMost][kMaxTileRows];
-  std::vector<float> expected_stored;
+  const int32_t rows = static_cast<int32_t>(random->Between(1, kMaxTileRows)), size = rows * kChunk;
+  const int32_t count = static_cast<int32_t>(random->Between(0, kMost));
+  const int32_t channel = static_cast<int32_t>(random->Between(0, 2)) * kChunk, channels = channel + kChunk;
+  Fenced<Sum> sums(size);
+  Fenced<float> constants(kMost * channels), residual(size), scales(rows), stored(kMost * rows * channels), floats(size);
+  std::vector<float> x(size), expected(kMost * rows * channels);
+  for (int32_t i = 0; i < size; ++i) {
+    sums[i] = static_cast<Sum>(random->OneIn(9) ? 0 : 100 * random->Real());
+    x[i] = static_cast<float>(sums[i]);
+    residual[i] = random->OneIn(9) ? -0.0f : random->Real();
+  }
+  for (int32_t i = 0; i < kMost * channels; ++i) constants[i] = random->OneIn(9) ? -0.0f : random->Real();
+  for (int32_t r = 0; r < rows; ++r) scales[r] = random->Real();
+  memset(stored.data(), 0, expected.size() * sizeof(float));
+  int64_t places[kMaxTileRows], words[kMaxTileRows], residual_places[kMaxTileRows];
+  for (int32_t r = 0; r < rows; ++r) {
+    places[r] = static_cast<int64_t>(rows - 1 - r) * channels;
+    words[r] = static_cast<int64_t>(r) * channels / kChunk;
+    residual_places[r] = (r + 1) % rows * kChunk;
+  }
   Combine steps[kMost];
   for (int32_t s = 0; s < count; ++s) {
-    for (int32_t r = 0; r < rows; ++r) {
-      in[s][r] = operands.data() + s * size + r * kChunk;
-      out[s][r] = stored.data() + s * size + r * kChunk;
-    }
-    steps[s] = {random->OneOf(kAll), in[s][0], in[s], out[s]};
+    const Combination how = random->OneOf(kAll);
+    const bool rowwise = how == Combination::kAddRows || how == Combination::kMultiplyRows;
+    const bool one = !rowwise && random->OneIn(3);
+    const float* lanes = constants.data() + s * channels;
+    steps[s] = {how, one, rowwise ? nullptr : lanes, stored.data() + s * rows * channels};
+    float* out = expected.data() + s * rows * channels;
     for (int32_t i = 0; i < size; ++i) {
-      const float x = expected[i], y = operands[s * size + i % kChunk];
-      switch (steps[s].how) {
-        case Combination::kAdd:
-          expected[i] = x + y;
-          break;
-        case Combination::kMultiply:
-          expected[i] = x * y;
-          break;
-        case Combination::kMaximum:
-          expected[i] = x < y ? y : x;
-          break;
-        case Combination::kMinimum:
-          expected[i] = x > y ? y : x;
-          break;
-        case Combination::kPrelu:
-          expected[i] = x > 0 ? x : x * y;
-          break;
-        case Combination::kAddRows:
-          expected[i] = x + operands[s * size + i];
-          break;
-        case Combination::kStore:
-          break;
+      const int32_t r = i / kChunk, lane = i % kChunk;
+      const float y = lanes[one ? 0 : channel + lane];
+      if (how == Combination::kAdd) x[i] = x[i] + y;
+      if (how == Combination::kMultiply) x[i] = x[i] * y;
+      if (how == Combination::kMaximum) x[i] = x[i] < y ? y : x[i];
+      if (how == Combination::kMinimum) x[i] = x[i] > y ? y : x[i];
+      if (how == Combination::kPrelu) x[i] = x[i] > 0 ? x[i] : x[i] * y;
+      if (how == Combination::kMultiplyRows) x[i] = x[i] * scales[r];
+      if (how == Combination::kAddRows) x[i] = x[i] + residual[static_cast<int32_t>(residual_places[r]) + lane];
+      if (how == Combination::kStore) out[places[r] + channel + lane] = x[i];
+      if (how == Combination::kReach) {
+        uint32_t word = 0;
+        memcpy(&word, out + words[r] + channel / 32, sizeof(word));
+        word |= (x[i] >= y ? 1u : 0u) << lane;
+        memcpy(out + words[r] + channel / 32, &word, sizeof(word));
       }
     }
-    expected_stored.insert(expected_stored.end(), expected.data(), expected.data() + size);
   }
-  k.output.combine(steps, count, rows, floats.data());
-  bool same = memcmp(floats.data(), expected.data(), static_cast<size_t>(size) * sizeof(float)) == 0;
-  for (int32_t s = 0; s < count; ++s) {
-    if (steps[s].how != Combination::kStore) continue;
-    const size_t bytes = static_cast<size_t>(size) * sizeof(float);
-    same = same && memcmp(stored.data() + s * size, expected_stored.data() + s * size, bytes) == 0;
-  }
-  if (!same) Fail(k, "combine", rows, count, 1);
+  const bool keeps = random->OneIn(2);
+  run(sums.data(), steps, count, {rows, channel, places, words, scales.data(), residual.data(), residual_places,
+                                  keeps ? floats.data() : nullptr});
+  const bool same = memcmp(stored.data(), expected.data(), expected.size() * sizeof(float)) == 0;
+  const bool kept = !keeps || memcmp(floats.data(), x.data(), x.size() * sizeof(float)) == 0;
+  if (!same || !kept) Fail(k, kernel, rows, count, 1);
 }
 
 template <typename Out>
@@ -255,8 +230,8 @@ int main(int argc, char** argv) {
       CheckSignSum(k, &random);
       CheckThresholds(k, &random);
       CheckCodes(k, &random);
-      CheckScale(k, &random);
-      CheckCombine(k, &random);
+      CheckCombine(k, k.output.combine_int32, "combine_int32", &random);
+      CheckCombine(k, k.output.combine_float, "combine_float", &random);
       CheckRequantize(k, k.output.requantize_int8, "requantize_int8", &random);
       CheckRequantize(k, k.output.requantize_int16, "requantize_int16", &random);
       CheckPackSigns(k, &random);

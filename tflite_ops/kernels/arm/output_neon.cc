@@ -9,11 +9,6 @@ namespace keras_ste {
 namespace arm {
 namespace {
 
-template <typename Sum>
-void Scale(const Sum* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out) {
-  ScaleLoop(sums, rows, scaling, n, out);
-}
-
 // Two sums, multiplied and shifted to the right with halves up, of 64 bits each.
 inline int32x2_t MultiplyTwo(int32x2_t sums, int32x2_t multipliers, int32x2_t left) {
   return vmovn_s64(vrshlq_s64(vmull_s32(sums, multipliers), vmovl_s32(left)));
@@ -70,11 +65,21 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
   CodesLoop<Sum, Reach>(sums, rows, thresholds, stride, out);
 }
 
+// Eight rows of two vectors, and the constants of both.
+struct Quads {
+  static constexpr int32_t kLanes = 4, kVectors = 2;
+  static float32x4_t Floats(const int32_t* p) { return vcvtq_f32_s32(vld1q_s32(p)); }
+  static uint32_t Reach(float32x4_t x, float32x4_t y) {
+    const uint32_t bits[4] = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(vcgeq_f32(x, y), vld1q_u32(bits)));
+  }
+};
+
 }  // namespace
 
-const OutputKernels kOutputNeon = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
-                                   CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>,
-                                   RoundLoop, CombineLanes<4>};
+const OutputKernels kOutputNeon = {CombineLanes<Quads>::Sums<int32_t>, CombineLanes<Quads>::Sums<float>,
+                                   CodesOfSums<int32_t>, CodesOfSums<float>,
+                                   RequantizeSums<int8_t>, RequantizeSums<int16_t>, RoundLoop};
 
 }  // namespace arm
 }  // namespace keras_ste

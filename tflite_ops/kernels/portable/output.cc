@@ -6,11 +6,6 @@ namespace keras_ste {
 namespace portable {
 namespace {
 
-template <typename Sum>
-void Scale(const Sum* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out) {
-  ScaleLoop(sums, rows, scaling, n, out);
-}
-
 template <typename Out>
 void RequantizeSums(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n, Out* const* out) {
   RequantizeLoop(sums, rows, requantize, 0, n, out);
@@ -30,9 +25,9 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
 
 }  // namespace
 
-const OutputKernels kOutput = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
-                               CodesOfSums<float>,  RequantizeSums<int8_t>, RequantizeSums<int16_t>,
-                               RoundLoop, CombineLoop};
+const OutputKernels kOutput = {CombineLoop<int32_t>, CombineLoop<float>,
+                               CodesOfSums<int32_t>, CodesOfSums<float>,
+                               RequantizeSums<int8_t>, RequantizeSums<int16_t>, RoundLoop};
 
 }  // namespace portable
 }  // namespace keras_ste

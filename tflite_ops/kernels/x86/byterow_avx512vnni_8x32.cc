@@ -84,8 +84,10 @@ struct Floats {
             return _mm512_mask_mov_ps(_mm512_mul_ps(a, b), positive, a);
           });
           break;
+        case Combination::kMultiplyRows:
         case Combination::kAddRows:
         case Combination::kStore:
+        case Combination::kReach:
           break;
       }
     }

@@ -8,11 +8,6 @@ namespace keras_ste {
 namespace x86 {
 namespace {
 
-template <typename Sum>
-void Scale(const Sum* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out) {
-  ScaleLoop(sums, rows, scaling, n, out);
-}
-
 inline __m256i LoadLanes(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 
 // The lower halves of each 64-bit lane, multiplied and shifted. AVX2 shifts 64 bits only as unsigned numbers, so that 2^63 is
@@ -73,11 +68,17 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
   CodesLoop<Sum, Reach>(sums, rows, thresholds, stride, out);
 }
 
+struct Ymm {
+  static constexpr int32_t kLanes = 8, kVectors = 1;
+  static __m256 Floats(const int32_t* p) { return _mm256_cvtepi32_ps(LoadLanes(p)); }
+  static uint32_t Reach(__m256 x, __m256 y) { return SignBits(_mm256_cmp_ps(x, y, _CMP_GE_OQ)); }
+};
+
 }  // namespace
 
-const OutputKernels kOutputAvx2 = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
-                                   CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>,
-                                   RoundLoop, CombineLanes<8>};
+const OutputKernels kOutputAvx2 = {CombineLanes<Ymm>::Sums<int32_t>, CombineLanes<Ymm>::Sums<float>,
+                                   CodesOfSums<int32_t>, CodesOfSums<float>,
+                                   RequantizeSums<int8_t>, RequantizeSums<int16_t>, RoundLoop};
 
 }  // namespace x86
 }  // namespace keras_ste

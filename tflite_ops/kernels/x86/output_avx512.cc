@@ -8,11 +8,6 @@ namespace keras_ste {
 namespace x86 {
 namespace {
 
-template <typename Sum>
-void Scale(const Sum* sums, int32_t rows, const Scaling& scaling, int32_t n, float* const* out) {
-  ScaleLoop(sums, rows, scaling, n, out);
-}
-
 // The lower halves of each 64-bit lane, multiplied and shifted.
 inline __m512i MultiplyHalves(__m512i sums, __m512i multipliers, __m512i right) {
   const __m512i one = _mm512_set1_epi64(1);
@@ -120,11 +115,18 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
   }
 }
 
+// Eight rows of two vectors, and the constants of both.
+struct Zmm {
+  static constexpr int32_t kLanes = 16, kVectors = 2;
+  static __m512 Floats(const int32_t* p) { return _mm512_cvtepi32_ps(Load(p)); }
+  static uint32_t Reach(__m512 x, __m512 y) { return _mm512_cmp_ps_mask(x, y, _CMP_GE_OQ); }
+};
+
 }  // namespace
 
-const OutputKernels kOutputAvx512 = {Scale<int32_t>,     Scale<float>,           CodesOfSums<int32_t>,
-                                     CodesOfSums<float>, RequantizeSums<int8_t>, RequantizeSums<int16_t>,
-                                     RoundLoop, CombineLanes<16>};
+const OutputKernels kOutputAvx512 = {CombineLanes<Zmm>::Sums<int32_t>, CombineLanes<Zmm>::Sums<float>,
+                                     CodesOfSums<int32_t>, CodesOfSums<float>,
+                                     RequantizeSums<int8_t>, RequantizeSums<int16_t>, RoundLoop};
 
 }  // namespace x86
 }  // namespace keras_ste
