@@ -12,8 +12,11 @@ namespace {
 
 // Ranges per thread: enough that a thread the system holds up does not hold up the rest for long.
 constexpr int32_t kRangesPerThread = 4;
-// A waiting thread looks again this often before it sleeps: ops follow each other within microseconds.
-constexpr int32_t kSpins = 500;
+// A waiting thread looks this often, then lets others have its core: XNNPACK's threads, or a thread that is waited for.
+constexpr int32_t kLooksOfTurn = 32;
+// After so many turns, some 0.2 ms, it sleeps. The next op mostly comes within them, and a thread asleep comes too late for it:
+// waking takes as long as a small op.
+constexpr int32_t kTurns = 300;
 constexpr int32_t kMaxThreads = 64;  // further ones are not started
 
 void Pause() {
@@ -22,6 +25,17 @@ void Pause() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+// Looks until `done`, once for a turn.
+template <typename Done>
+bool IsSoon(const Done& done) {
+  for (int32_t i = 0; i < kLooksOfTurn; ++i) {
+    if (done()) return true;
+    Pause();
+  }
+  std::this_thread::yield();
+  return false;
 }
 
 class Pool {
@@ -60,13 +74,7 @@ class Pool {
       std::lock_guard<std::mutex> lock(mutex_);
       helpers_ = 0;
     }
-    for (int32_t i = 0; running_.load(std::memory_order_acquire) > 0; ++i) {
-      if (i < kSpins) {
-        Pause();
-      } else {  // a helper may be waiting for this very core
-        i = kSpins;
-        std::this_thread::yield();
-      }
+    while (!IsSoon([&] { return running_.load(std::memory_order_acquire) == 0; })) {
     }
     return true;
   }
@@ -104,9 +112,8 @@ class Pool {
   }
 
   void WaitForWork(uint64_t seen) {
-    for (int32_t i = 0; i < kSpins; ++i) {
-      if (generation_.load(std::memory_order_acquire) != seen) return;
-      Pause();
+    for (int32_t i = 0; i < kTurns; ++i) {
+      if (IsSoon([&] { return generation_.load(std::memory_order_acquire) != seen; })) return;
     }
     std::unique_lock<std::mutex> lock(mutex_);
     wake_.wait(lock, [&] { return generation_.load() != seen; });
