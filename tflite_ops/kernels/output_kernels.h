@@ -60,7 +60,7 @@ struct CombinedRows {
   const float* scales;             // kMultiplyRows
   const float* residual;           // kAddRows: of this channel
   const int64_t* residual_places;  // the elements before each row
-  float* floats;                   // where the floats go in the end, kChunk of each row; or null
+  float* floats;                   // where the floats go in the end, kChunk of each row; or null; may be the residual's memory
 };
 
 // The sums of row r begin at sums[r * kChunk].

@@ -271,7 +271,11 @@ void StoreFloats(const Chunk& c, const float* floats, const CombinedRows& rows, 
 
 // The last chunk may have fewer constants, and room for fewer floats, than the kernels read and write: one step at a time, of
 // `rows.floats` in place.
-void TakePartialSteps(const Chunk& c, const OutputPlan& plan, CombinedRows rows) {
+void TakePartialSteps(const Chunk& c, const OutputPlan& plan, const int64_t* pixels, CombinedRows rows) {
+  float residual[kTailRows * kChunk];
+  if (c.outputs.tail.adds) LoadResidual(c, rows.rows, pixels, residual);
+  rows.residual = residual;
+  rows.residual_places = kRowsOfChunk;
   rows.channel = 0;
   for (int32_t s = 0; s < plan.count; ++s) {
     Combine step = plan.steps[s];
@@ -303,7 +307,7 @@ template <typename Sum>
 void StoreByFloats(const Chunk& c, const OutputPlan& plan, const Sum* sums, const float* scales, int32_t rows,
                    const int64_t* pixels) {
   const Outputs& o = c.outputs;
-  alignas(64) float floats[kTailRows * kChunk], residual[kTailRows * kChunk];
+  alignas(64) float floats[kTailRows * kChunk];
   float factors[kTailRows];
   int64_t places[kTailRows], words[kTailRows];
   for (int32_t r = 0; r < rows; ++r) places[r] = pixels[r] * o.channels;
@@ -314,11 +318,11 @@ void StoreByFloats(const Chunk& c, const OutputPlan& plan, const Sum* sums, cons
     how.scales = factors;
   }
   const bool whole = c.count == kChunk;
-  if (whole && o.tail.residual.kind == InputKind::kFloat32 && c.tensors.residual_scale == nullptr) {  // as it lies
+  if (o.tail.residual.kind == InputKind::kFloat32 && c.tensors.residual_scale == nullptr) {  // as it lies
     how.residual = FloatsAt(c.tensors.residual, c.channel);
-  } else if (o.tail.adds) {
-    LoadResidual(c, rows, pixels, residual);
-    how.residual = residual;
+  } else if (whole && o.tail.adds) {
+    LoadResidual(c, rows, pixels, floats);
+    how.residual = floats;
     how.residual_places = kRowsOfChunk;
   }
   if (whole && plan.ends && (o.kind == OutputKind::kFloat32 || c.channel % 32 == 0)) {
@@ -329,7 +333,7 @@ void StoreByFloats(const Chunk& c, const OutputPlan& plan, const Sum* sums, cons
     return CombineSums(c.kernels, sums, plan.steps, plan.count + 1, how);
   }
   CombineSums(c.kernels, sums, plan.steps, whole ? plan.count : 0, how);
-  if (!whole) TakePartialSteps(c, plan, how);
+  if (!whole) TakePartialSteps(c, plan, pixels, how);
   if (o.kind == OutputKind::kFloat32) return StoreFloats(c, floats, how, c.tensors.output);
   const Places to(c, rows, pixels);
   if (!o.rounded) return StorePacked(c, floats, rows, to.at);
