@@ -49,8 +49,8 @@ struct ByteRow {
   const int32_t* start;   // 32 starting sums
 };
 using ByteRowSums = void (*)(const ByteRow& row, int32_t* sums);  // sums[r * 32 + lane]
-// The sums as floats, after `count` combinations with lanes, out[r * out_step + lane].
-using ByteRowFloats = void (*)(const ByteRow& row, const Combine* steps, int32_t count, float* out, int64_t out_step);
+// `count` combinations of the sums; what becomes of them in the end is nowhere but where a step puts it.
+using ByteRowFloats = void (*)(const ByteRow& row, const Combine* steps, int32_t count, const CombinedRows& rows);
 
 // Floats times weights of 2, 4 or 8 bits, laid out as for ByteDot, for up to `floatdot_rows` rows and one or two
 // blocks.

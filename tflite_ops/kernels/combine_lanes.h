@@ -65,12 +65,11 @@ struct CombineLanes {
     }
   }
 
-  // Lanes from `lane` on.
-  template <int32_t kRows, typename Sum>
-  static void Run(const Sum* sums, const Combine* steps, int32_t count, const CombinedRows& rows, int32_t lane) {
+  // Vectors go through the steps; of lanes from `lane` on.
+  template <int32_t kRows>
+  static inline __attribute__((always_inline)) void Take(Vector (&x)[kRows][kVectors], const Combine* steps, int32_t count,
+                                                         const CombinedRows& rows, int32_t lane) {
     const int32_t channel = rows.channel + lane;
-    Vector x[kRows][kVectors];
-    Each<kRows>([&](int32_t r, int32_t v) { x[r][v] = Load(sums + r * kChunk + lane + v * kLanes); });
     for (const Combine* step = steps; step < steps + count; ++step) {
       switch (step->how) {
         case Combination::kAdd: {
@@ -116,6 +115,14 @@ struct CombineLanes {
           break;
       }
     }
+  }
+
+  // Lanes from `lane` on.
+  template <int32_t kRows, typename Sum>
+  static void Run(const Sum* sums, const Combine* steps, int32_t count, const CombinedRows& rows, int32_t lane) {
+    Vector x[kRows][kVectors];
+    Each<kRows>([&](int32_t r, int32_t v) { x[r][v] = Load(sums + r * kChunk + lane + v * kLanes); });
+    Take<kRows>(x, steps, count, rows, lane);
     if (rows.floats == nullptr) return;
     Each<kRows>([&](int32_t r, int32_t v) { Store(x[r][v], rows.floats + r * kChunk + lane + v * kLanes); });
   }

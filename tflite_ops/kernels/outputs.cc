@@ -379,23 +379,4 @@ void StoreChunk(const OutputPlan& plan, const float* sums, const float* scales, 
   Store(plan, sums, scales, rows, channel, count, pixels);
 }
 
-void FindFloatSteps(const Outputs& o, const OutputTensors& tensors, int32_t channel, FloatSteps* f) {
-  f->count = 0;
-  const auto add = [f](Combination how, const float* lanes) { f->steps[f->count++] = {how, false, lanes, nullptr}; };
-  const auto fill = [](float value, float* lanes) {
-    for (int32_t i = 0; i < kChunk; ++i) lanes[i] = value;
-    return lanes;
-  };
-  if (tensors.multiplier != nullptr) {
-    const float* multiplier = static_cast<const float*>(tensors.multiplier);
-    add(Combination::kMultiply, o.one_multiplier ? fill(*multiplier, f->multiplier) : multiplier + channel);
-  }
-  add(Combination::kAdd, tensors.bias == nullptr ? kZeros : FloatsAt(tensors.bias, channel));
-  if (o.activation_min > -__builtin_inff()) add(Combination::kMaximum, fill(o.activation_min, f->low));
-  if (o.activation_max < __builtin_inff()) add(Combination::kMinimum, fill(o.activation_max, f->high));
-  for (int32_t s = 0; s < o.tail.length; ++s) {
-    add(CombinationOf(o.tail.steps[s]), tensors.tail + static_cast<int64_t>(s) * o.channels + channel);
-  }
-}
-
 }  // namespace keras_ste

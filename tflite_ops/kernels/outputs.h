@@ -90,17 +90,8 @@ void StoreChunk(const OutputPlan& plan, const int32_t* sums, const float* scales
 void StoreChunk(const OutputPlan& plan, const float* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,
                 const int64_t* pixels);
 
-// An output that kernels can write themselves: float32, each channel a function of its sum alone.
+// An output that the steps of a plan write, each channel a function of its sum alone: float32.
 static inline bool OnlyScaled(const Outputs& o) { return o.kind == OutputKind::kFloat32 && !o.tail.adds; }
-
-// That function, of the channels [channel, channel + count), as combinations of the sum as a float. Not of sums of rows that
-// have scales of their own. To be kept where it is made: the steps point into it.
-struct FloatSteps {
-  Combine steps[4 + kMostSteps];
-  int32_t count;
-  float multiplier[kChunk], low[kChunk], high[kChunk];
-};
-void FindFloatSteps(const Outputs& outputs, const OutputTensors& tensors, int32_t channel, FloatSteps* steps);
 
 }  // namespace keras_ste
 

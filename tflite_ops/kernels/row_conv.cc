@@ -47,7 +47,6 @@ Unit UnitAt(const Conv& c, int32_t unit) {
 struct Run {
   const Conv& c;
   const KernelTable& k;
-  const ConvTensors& tensors;
   const char* weights;
   const uint8_t* staged;
   const OutputPlan& outputs;
@@ -76,12 +75,11 @@ struct Run {
   }
 
   void Floats(const ByteRow& row, const Unit& u, int32_t channel, int32_t blocks) const {
-    FloatSteps f;
-    FindFloatSteps(c.outputs, tensors.outputs, channel, &f);
-    const int64_t step = static_cast<int64_t>(c.grid.step_w) * Filters(c);
-    float* out = static_cast<float*>(tensors.outputs.output) + OutputIndex(c, u.image, u.y, u.x) * Filters(c) + channel;
     EveryTile(row, u.pixels, [&](const ByteRow& tile, int32_t first, int32_t count) {
-      k.codes->byterow_floats[blocks - 1][count](tile, f.steps, f.count, out + first * step, step);
+      int64_t places[kMaxTileRows];
+      for (int32_t r = 0; r < count; ++r) places[r] = OutputIndex(c, u.image, u.y, u.x + first + r) * Filters(c);
+      const CombinedRows rows = {count, channel, places, nullptr, nullptr, nullptr, nullptr, nullptr};
+      k.codes->byterow_floats[blocks - 1][count](tile, outputs.steps, outputs.count + outputs.ends, rows);
     });
   }
 
@@ -183,7 +181,7 @@ int32_t RowUnits(const Conv& c) { return c.batch * c.h.out * UnitsOfRow(c); }
 void RowConv(const Conv& c, const KernelTable& k, const ConvTensors& tensors, const void* weights, const void* scratch,
              int32_t begin, int32_t end) {
   const OutputPlan outputs = PlanOutputs(c.outputs, k.output, tensors.outputs, false);
-  const Run run = {c, k, tensors, static_cast<const char*>(weights), static_cast<const uint8_t*>(scratch), outputs};
+  const Run run = {c, k, static_cast<const char*>(weights), static_cast<const uint8_t*>(scratch), outputs};
   for (int32_t unit = begin; unit < end; ++unit) run.RunUnit(UnitAt(c, unit));
 }
 

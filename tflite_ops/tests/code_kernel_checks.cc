@@ -131,13 +131,17 @@ void CheckByteRow(const CodeKernels& k, Random* random) {
                                   Combination::kMinimum, Combination::kPrelu};
   const int32_t count = Between(random, 0, 6), out_step = blocks * kBlock + Between(random, 0, 8);
   Fenced<float> lanes(6 * kChunk), floats((rows - 1) * out_step + blocks * kBlock);
-  Combine combines[6] = {};
+  Combine combines[7] = {};
   for (int32_t i = 0; i < 6 * kChunk; ++i) lanes[i] = random->OneIn(10) ? random->OneIn(2) ? NAN : -0.0f : random->Real();
   for (int32_t i = 0; i < count; ++i) combines[i] = {random->OneOf(kHow), false, lanes.data() + i * kChunk, nullptr};
+  combines[count] = {Combination::kStore, false, nullptr, floats.data()};
+  int64_t places[kMaxTileRows];
+  for (int32_t r = 0; r < rows; ++r) places[r] = r * out_step;
+  const CombinedRows combined = {rows, 0, places, nullptr, nullptr, nullptr, nullptr, nullptr};
   const ByteRow row = {input.data(),   pixel_step,  tap_step,    taps, steps,
                        weights.data(), block_bytes, start.data()};
   k.byterow_sums[blocks - 1][rows](row, sums.data());
-  k.byterow_floats[blocks - 1][rows](row, combines, count, floats.data(), out_step);
+  k.byterow_floats[blocks - 1][rows](row, combines, count + 1, combined);
   for (int32_t r = 0; r < rows; ++r) {
     for (int32_t o = 0; o < blocks * kBlock; ++o) {
       int32_t sum = start[o];

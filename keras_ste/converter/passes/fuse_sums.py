@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,23 +23,21 @@ def fuse_sums(graph: Graph) -> None:
 
     Where several quantizers and nothing else read sums of codes, each gets an op of its own.
     """
-    for quantize in graph.select("SteQuantize"):
-        found = _path(graph, quantize) if packs(quantize) else None
-        if found is not None:
-            try:
-                _fuse(graph, quantize, *found)
-            except NotFusable as reason:
-                quantize.note = str(reason)
-    drop_dead_ops(graph)
+    _fuse_each(graph, [quantize for quantize in graph.select("SteQuantize") if packs(quantize)], _fuse)
 
 
 def round_sums(graph: Graph) -> None:
     """SteAdd or SteAveragePool2D → clamps → SteQuantize that rounds to bytes becomes one op that does."""
-    for quantize in graph.select("SteQuantize"):
-        found = None if packs(quantize) else _path(graph, quantize)
+    _fuse_each(graph, [quantize for quantize in graph.select("SteQuantize") if not packs(quantize)], _fuse_rounding)
+
+
+def _fuse_each(graph: Graph, quantizers: list[Op], fuse: Callable[[Graph, Op, Op, list[Step]], None]) -> None:
+    """Fuses each of the quantizers with its op of sums; one that cannot be gets the reason as its note."""
+    for quantize in quantizers:
+        found = _path(graph, quantize)
         if found is not None:
             try:
-                _fuse_rounding(graph, quantize, *found)
+                fuse(graph, quantize, *found)
             except NotFusable as reason:
                 quantize.note = str(reason)
     drop_dead_ops(graph)

@@ -102,24 +102,20 @@ void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int1
   }
 }
 
-template <int32_t kPixels>
-void Fill(DepthwiseKernels* table) {
-  table->narrow[kPixels] = RunNarrow<kPixels>;
-  table->wide[kPixels] = RunWide<kPixels>;
-  table->floats[kPixels] = RunFloats<kPixels>;
-}
+struct Kernels {
+  template <int32_t kPixels>
+  static constexpr auto kNarrow = RunNarrow<kPixels>;
+  template <int32_t kPixels>
+  static constexpr auto kWide = RunWide<kPixels>;
+  template <int32_t kPixels>
+  static constexpr auto kFloats = RunFloats<kPixels>;
+};
 
 }  // namespace
 
 void FillDepthwiseNeon(DepthwiseKernels* table) {
-  table->pixels = 4;
-  Fill<1>(table);
-  Fill<2>(table);
-  Fill<3>(table);
-  Fill<4>(table);
+  FillDepthwiseTable<Kernels, 4>(table);
   table->spread = Spread;
-  table->widen_int8 = WidenLoop<int8_t>;
-  table->widen_uint8 = WidenLoop<uint8_t>;
 }
 
 }  // namespace arm

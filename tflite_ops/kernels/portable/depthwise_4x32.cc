@@ -42,24 +42,20 @@ void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int1
   }
 }
 
-template <int32_t kPixels>
-void Fill(DepthwiseKernels* table) {
-  table->narrow[kPixels] = Run<int16_t, int16_t, int32_t, kPixels>;
-  table->wide[kPixels] = Run<int32_t, int16_t, int32_t, kPixels>;
-  table->floats[kPixels] = Run<float, float, float, kPixels>;
-}
+struct Kernels {
+  template <int32_t kPixels>
+  static constexpr auto kNarrow = Run<int16_t, int16_t, int32_t, kPixels>;
+  template <int32_t kPixels>
+  static constexpr auto kWide = Run<int32_t, int16_t, int32_t, kPixels>;
+  template <int32_t kPixels>
+  static constexpr auto kFloats = Run<float, float, float, kPixels>;
+};
 
 }  // namespace
 
 void FillDepthwise(DepthwiseKernels* table) {
-  table->pixels = 4;
-  Fill<1>(table);
-  Fill<2>(table);
-  Fill<3>(table);
-  Fill<4>(table);
+  FillDepthwiseTable<Kernels, 4>(table);
   table->spread = Spread;
-  table->widen_int8 = WidenLoop<int8_t>;
-  table->widen_uint8 = WidenLoop<uint8_t>;
 }
 
 }  // namespace portable

@@ -3,6 +3,7 @@
 
 #include "kernels/tiles.h"
 #include "kernels/x86/kernels.h"
+#include "kernels/x86/zmm.h"
 
 namespace keras_ste {
 namespace x86 {
@@ -46,55 +47,17 @@ struct Sums {
 };
 
 struct Floats {
-  template <int32_t kBlocks, int32_t kRows, typename F>
-  static void Each(__m512 (*x)[kBlocks], const float* lanes, const F& combine) {
-    for (int32_t b = 0; b < kBlocks; ++b) {
-      const __m512 operand = _mm512_loadu_ps(lanes + b * kBlock);
-#pragma GCC unroll 8
-      for (int32_t r = 0; r < kRows; ++r) x[r][b] = combine(x[r][b], operand);
-    }
-  }
-
   template <int32_t kBlocks, int32_t kRows>
-  static void Run(const ByteRow& row, const Combine* steps, int32_t count, float* out, int64_t out_step) {
+  static void Run(const ByteRow& row, const Combine* steps, int32_t count, const CombinedRows& rows) {
     __m512i sums[kRows][kBlocks];
     SumRows<kBlocks, kRows>(row, sums);
-    __m512 x[kRows][kBlocks];
+    using Lanes = CombineLanes<Zmm<kBlocks>>;
+    typename Lanes::Vector x[kRows][kBlocks];
 #pragma GCC unroll 8
     for (int32_t r = 0; r < kRows; ++r) {
       for (int32_t b = 0; b < kBlocks; ++b) x[r][b] = _mm512_cvtepi32_ps(sums[r][b]);
     }
-    for (const Combine* step = steps; step < steps + count; ++step) {
-      switch (step->how) {
-        case Combination::kAdd:
-          Each<kBlocks, kRows>(x, step->lanes, [](__m512 a, __m512 b) { return _mm512_add_ps(a, b); });
-          break;
-        case Combination::kMultiply:
-          Each<kBlocks, kRows>(x, step->lanes, [](__m512 a, __m512 b) { return _mm512_mul_ps(a, b); });
-          break;
-        case Combination::kMaximum:  // of a NaN and another number these two are the second
-          Each<kBlocks, kRows>(x, step->lanes, [](__m512 a, __m512 b) { return _mm512_max_ps(b, a); });
-          break;
-        case Combination::kMinimum:
-          Each<kBlocks, kRows>(x, step->lanes, [](__m512 a, __m512 b) { return _mm512_min_ps(b, a); });
-          break;
-        case Combination::kPrelu:
-          Each<kBlocks, kRows>(x, step->lanes, [](__m512 a, __m512 b) {
-            const __mmask16 positive = _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ);
-            return _mm512_mask_mov_ps(_mm512_mul_ps(a, b), positive, a);
-          });
-          break;
-        case Combination::kMultiplyRows:
-        case Combination::kAddRows:
-        case Combination::kStore:
-        case Combination::kReach:
-          break;
-      }
-    }
-#pragma GCC unroll 8
-    for (int32_t r = 0; r < kRows; ++r) {
-      for (int32_t b = 0; b < kBlocks; ++b) _mm512_storeu_ps(out + r * out_step + b * kBlock, x[r][b]);
-    }
+    Lanes::template Take<kRows>(x, steps, count, rows, 0);
   }
 };
 

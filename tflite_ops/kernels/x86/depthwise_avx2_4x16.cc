@@ -107,29 +107,20 @@ void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int1
   }
 }
 
-void WidenInt8(const int8_t* x, int32_t n, int32_t zero_point, int16_t* values) { WidenLoop(x, n, zero_point, values); }
-void WidenUInt8(const uint8_t* x, int32_t n, int32_t zero_point, int16_t* values) {
-  WidenLoop(x, n, zero_point, values);
-}
-
-template <int32_t kPixels>
-void Fill(DepthwiseKernels* table) {
-  table->narrow[kPixels] = RunNarrow<kPixels>;
-  table->wide[kPixels] = RunWide<kPixels>;
-  table->floats[kPixels] = RunFloats<kPixels>;
-}
+struct Kernels {
+  template <int32_t kPixels>
+  static constexpr auto kNarrow = RunNarrow<kPixels>;
+  template <int32_t kPixels>
+  static constexpr auto kWide = RunWide<kPixels>;
+  template <int32_t kPixels>
+  static constexpr auto kFloats = RunFloats<kPixels>;
+};
 
 }  // namespace
 
 void FillDepthwiseAvx2(DepthwiseKernels* table) {
-  table->pixels = 4;
-  Fill<1>(table);
-  Fill<2>(table);
-  Fill<3>(table);
-  Fill<4>(table);
+  FillDepthwiseTable<Kernels, 4>(table);
   table->spread = Spread;
-  table->widen_int8 = WidenInt8;
-  table->widen_uint8 = WidenUInt8;
 }
 
 }  // namespace x86

@@ -1,8 +1,8 @@
 #include <immintrin.h>
 
-#include "kernels/combine_lanes.h"
 #include "kernels/output_loops.h"
 #include "kernels/x86/kernels.h"
+#include "kernels/x86/zmm.h"
 
 namespace keras_ste {
 namespace x86 {
@@ -115,16 +115,9 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
   }
 }
 
-// Eight rows of two vectors, and the constants of both.
-struct Zmm {
-  static constexpr int32_t kLanes = 16, kVectors = 2;
-  static __m512 Floats(const int32_t* p) { return _mm512_cvtepi32_ps(Load(p)); }
-  static uint32_t Reach(__m512 x, __m512 y) { return _mm512_cmp_ps_mask(x, y, _CMP_GE_OQ); }
-};
-
 }  // namespace
 
-const OutputKernels kOutputAvx512 = {CombineLanes<Zmm>::Sums<int32_t>, CombineLanes<Zmm>::Sums<float>,
+const OutputKernels kOutputAvx512 = {CombineLanes<Zmm<2>>::Sums<int32_t>, CombineLanes<Zmm<2>>::Sums<float>,
                                      CodesOfSums<int32_t>, CodesOfSums<float>,
                                      RequantizeSums<int8_t>, RequantizeSums<int16_t>, RoundLoop};
 
