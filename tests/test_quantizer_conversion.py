@@ -348,6 +348,25 @@ def test_what_has_no_codes_is_not_packed(arguments, reason):
     assert all(reason in why for why in unpacked.values())
 
 
+@pytest.mark.parametrize(
+    "name, value, reason",
+    [
+        ("kernel", np.nan, "its weights are not finite"),
+        ("kernel", np.inf, "its weights are not finite"),
+        ("bias", np.inf, "its scales or its biases are not finite"),
+        ("step", np.nan, "its input_quantizer gives a scale that is not finite: nan"),
+        ("step", -0.5, "other values than integers that rise with each number by itself: its scale is -0.5"),
+    ],
+)
+def test_weights_that_training_spoilt_are_named(name, value, reason):
+    layer = QuantDense(4, input_quantizer=Lsq(4, initial_step=0.5), kernel_quantizer="ste_sign", name="dense")
+    model = keras.Sequential([keras.Input((12,)), layer], name="net")
+    (spoilt,) = (variable for variable in model.weights if variable.name == name)
+    spoilt.assign(tf.fill(spoilt.shape, value))
+    with pytest.raises(ValueError, match=reason):
+        keras_ste.convert(model, strict=True)
+
+
 @pytest.mark.parametrize("quantizer", [Plain(), Shifted(), Halved()])
 def test_inputs_are_packed_as_they_are_quantized(quantizer):
     compare(two_layers(input_quantizer=quantizer))

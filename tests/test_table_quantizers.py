@@ -325,7 +325,7 @@ def test_a_penalty_on_bits_takes_some_away():
         keras.utils.set_random_seed(0)
         layer = QuantDense(4, kernel_quantizer=quantizer)
         model = keras.Sequential([keras.Input((8,)), layer])
-        model.compile(keras.optimizers.Adam(0.01), "mse")
+        model.compile(keras.optimizers.Adam(1e-3), "mse")
         losses = [model.train_on_batch(x, x[:, :4]) for _ in range(80)]
         widths[penalty] = float(layer.kernel_quantizer.bit_width())
         assert np.isfinite(losses).all()

@@ -10,8 +10,10 @@ from keras_ste.quantizers import (
     BitnetTernary,
     BlockwiseQuantizer,
     FixedPoint,
+    LearnedBitWidth,
     Lsq,
     LsqPlus,
+    N2uq,
     Pact,
     UniformQuantizer,
     XnorSign,
@@ -148,3 +150,28 @@ def test_ewgs_measures_the_distance_to_the_integer():
             tape.watch(x)
             y = quantizer(x)
         np.testing.assert_allclose(tape.gradient(y, x, output_gradients=tf.constant(G)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_step_smaller_than_adam_s_rate_does_not_end_at_0():
+    quantizer = Lsq(8, initial_step=0.004)
+    quantizer.build(X.shape)
+    optimizer = keras.optimizers.Adam(0.01)
+    found = []
+    for _ in range(4):
+        optimizer.apply([tf.constant(1.0)], [quantizer.step])
+        found.append(float(quantizer.step))
+    np.testing.assert_allclose(found, [0.006, 0.004, 0.006, 0.004], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "make", [Lsq, lambda: Lsq(scale_axis=-1), LsqPlus, N2uq, Pact, LearnedBitWidth], ids=lambda make: make.__name__
+)
+def test_scales_come_back_from_below_0(make):
+    quantizer = make()
+    quantizer(tf.constant(X), training=True)
+    scales = [variable for variable in quantizer.trainable_variables if variable.constraint is not None]
+    before = [np.asarray(scale) for scale in scales]
+    keras.optimizers.SGD(1.0).apply([tf.constant(1.5 * value) for value in before], scales)
+    for scale, value in zip(scales, before, strict=True):
+        np.testing.assert_allclose(scale, value / 2, rtol=1e-6)
+    assert len(scales) and len(np.unique(quantizer(tf.constant(X)))) > 2

@@ -112,11 +112,15 @@ def quantized_input(quantizer: Any, rank: int, channels: int, axis: int = -1) ->
     if scale is not None and scale.shape.num_elements() != 1:
         raise NoCodes("several scales, not one")
     scale = np.float32(1 if scale is None else scale.numpy().reshape(()))
+    if not np.isfinite(scale):
+        raise NoCodes(f"a scale that is not finite: {scale}")
     low, high = ends.min(), ends.max()
     codes = _codes_between(low, high, quantizer.spec)
     worths = codes.worths[:, np.newaxis]
     thresholds = _thresholds(lambda x: integers_and_scale(x)[0], worths[1:], channels)
-    _check(lambda x: integers_and_scale(x)[0], thresholds, worths[:, 0])
+    if not _is_right(lambda x: integers_and_scale(x)[0], thresholds, worths[:, 0]):
+        why = "" if scale > 0 else f": its scale is {scale}"
+        raise NoCodes(f"other values than integers that rise with each number by itself{why}")
     if not np.array_equal(_bits(thresholds), _bits(thresholds[:, :1].repeat(channels, 1))):
         return QuantizedInput(codes, True, scale, thresholds=thresholds)
     thresholds = thresholds[:, :1]
@@ -144,8 +148,8 @@ def _bits(floats):
     return np.ascontiguousarray(floats).view(np.int32)
 
 
-def _check(integers_of, thresholds, worths):
-    """Numbers at the thresholds and elsewhere have the codes that these say."""
+def _is_right(integers_of, thresholds, worths):
+    """Whether numbers at the thresholds and elsewhere have the codes that these say."""
     rng = np.random.default_rng(0)
     borders = thresholds[np.isfinite(thresholds)]
     borders = borders if borders.size else np.ones(1, np.float32)
@@ -155,8 +159,7 @@ def _check(integers_of, thresholds, worths):
     # TensorFlow takes subnormal numbers for zeros.
     sample = np.where(np.abs(sample) < np.finfo(np.float32).tiny, np.float32(0), sample)
     reached = sum((sample >= row).astype(np.int64) for row in thresholds)
-    if not np.array_equal(integers_of(sample), worths[reached]):
-        raise NoCodes("other values than integers that rise with each number by itself")
+    return np.array_equal(integers_of(sample), worths[reached])
 
 
 def _rounded(codes, scale, thresholds, low, high):

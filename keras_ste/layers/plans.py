@@ -272,6 +272,8 @@ def plan_of(layer: Any, product: Product) -> Plan:
         NoCodes: it has none; says why.
     """
     argument = product.weights
+    if not np.isfinite(np.asarray(layer._weight(argument))).all():
+        raise NoCodes("its weights are not finite")
     kernel, scale = _kernel(layer, product)
     integers = kernel if product.spread is None else product.spread(kernel)
     try:
@@ -287,7 +289,10 @@ def plan_of(layer: Any, product: Product) -> Plan:
         raise NoCodes(f"its sums may reach {MOST_SUM}")
     weights = integers.astype(small_type(integers))
     quantizer = getattr(layer, product.input)
-    return Plan(source, quantizer, codes, weights, _multiplier(layer, product, scale, source), _bias(layer, product))
+    multiplier, bias = _multiplier(layer, product, scale, source), _bias(layer, product)
+    if not (np.isfinite(multiplier).all() and np.isfinite(bias).all()):
+        raise NoCodes("its scales or its biases are not finite")
+    return Plan(source, quantizer, codes, weights, multiplier, bias)
 
 
 def small_type(integers: np.ndarray) -> type:

@@ -52,7 +52,7 @@ class Apot(IntegerCodes, LearnsAlpha):
 
     `factors` gives the sums as integers, and the scale that goes with them. The codes are the indices
     of the levels in ascending order. Of two equally near levels it is the upper one. ±inf take the
-    ends of the range; a NaN stays NaN, and has the code 0. α is kept above 2^-30.
+    ends of the range; a NaN stays NaN, and has the code 0. α stays positive, as the step of `Lsq` does.
 
     Args:
         bits: the width k: 2 to 8, or 1 to 8 for unsigned codes.

@@ -14,18 +14,18 @@ from keras_ste.quantizers.integers import scale_shape
 SMALLEST_STEP = 2.0**-30
 
 
-class AtLeast(keras.constraints.Constraint):
-    """Keeps a variable from falling below a bound.
+class StaysPositive(keras.constraints.Constraint):
+    """Keeps a scale positive: what an update carries below 0 comes out above it as far.
 
-    >>> AtLeast(0.5)(tf.constant([0.0, 1.0])).numpy().tolist()
-    [0.5, 1.0]
+    A scale that stopped at 0 would be stuck there: all that it scales is 0 then, normalizations behind it have nothing to
+    normalize, and no gradient comes back. Adam moves a scale by its learning rate, however small the scale is.
+
+    >>> StaysPositive()(tf.constant([-0.25, 0.0, 1.0])).numpy().tolist()
+    [0.25, 9.313225746154785e-10, 1.0]
     """
 
-    def __init__(self, least: float):
-        self.least = least
-
     def __call__(self, w):
-        return keras.ops.maximum(w, self.least)
+        return keras.ops.maximum(keras.ops.abs(w), SMALLEST_STEP)
 
 
 class StartsFromData(VariableQuantizer):
@@ -74,7 +74,7 @@ class LearnsAlpha(VariableQuantizer):
             shape=scale_shape(self, shape, self.scale_axis),
             initializer=keras.initializers.Constant(self.initial_alpha),
             regularizer=self.alpha_regularizer,
-            constraint=AtLeast(SMALLEST_STEP),
+            constraint=StaysPositive(),
             name="alpha",
         )
         self.built = True

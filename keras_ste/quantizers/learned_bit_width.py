@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.integers import IntegerCodes
-from keras_ste.quantizers.learned import SMALLEST_STEP, AtLeast, StartsFromData
+from keras_ste.quantizers.learned import SMALLEST_STEP, StartsFromData, StaysPositive
 from keras_ste.quantizers.spec import QuantSpec
 
 
@@ -92,7 +92,7 @@ class LearnedBitWidth(IntegerCodes, StartsFromData):
             variable = self.add_weight(
                 shape=(),
                 initializer=keras.initializers.Constant(value),
-                constraint=AtLeast(SMALLEST_STEP),
+                constraint=StaysPositive(),
                 name=attribute,
             )
             setattr(self, attribute, variable)

@@ -11,7 +11,7 @@ from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.common import float_tensor, gradient_times, shared_axes, widened
 from keras_ste.quantizers.integers import RoundedCodes
-from keras_ste.quantizers.learned import SMALLEST_STEP, AtLeast, StartsFromData
+from keras_ste.quantizers.learned import SMALLEST_STEP, StartsFromData, StaysPositive
 from keras_ste.quantizers.scales import greatest
 from keras_ste.quantizers.spec import QuantSpec
 
@@ -33,9 +33,10 @@ class Lsq(RoundedCodes, StartsFromData):
     that are trained with set `s = 2 mean|x| / √Qp`.
     S. K. Esser et al., *Learned Step Size Quantization*, arXiv:1902.08153.
 
-    Until then s is 1, unless it is given. It is kept above 2^-30. The quotient is computed as
-    `x · (1/s)`; halves are rounded to the even integer. ±inf take the ends of the range; a NaN
-    stays NaN, and has the code 0.
+    Until then s is 1, unless it is given. It stays positive: what an optimizer's update carries
+    below 0 comes out above it as far (its `constraint`; 2^-30 is the least). The quotient is
+    computed as `x · (1/s)`; halves are rounded to the even integer. ±inf take the ends of the range;
+    a NaN stays NaN, and has the code 0.
 
     Args:
         bits: the width k: 2 to 16, or 1 to 15 for unsigned codes.
@@ -81,7 +82,7 @@ class Lsq(RoundedCodes, StartsFromData):
         self.step = self.add_weight(
             shape=integers.scale_shape(self, shape, self.scale_axis),
             initializer=keras.initializers.Constant(self.initial_step or 1.0),
-            constraint=AtLeast(SMALLEST_STEP),
+            constraint=StaysPositive(),
             name="step",
         )
         self._add_initialized(self.initial_step is not None)
@@ -174,7 +175,7 @@ class LsqPlus(StartsFromData):
         self.step = self.add_weight(
             shape=size,
             initializer=keras.initializers.Constant(self.initial_step or 1.0),
-            constraint=AtLeast(SMALLEST_STEP),
+            constraint=StaysPositive(),
             name="step",
         )
         self.offset = self.add_weight(

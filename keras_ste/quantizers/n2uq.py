@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.integers import IntegerCodes
-from keras_ste.quantizers.learned import SMALLEST_STEP, AtLeast, StartsFromData
+from keras_ste.quantizers.learned import SMALLEST_STEP, StartsFromData, StaysPositive
 
 
 @register
@@ -40,8 +40,8 @@ class N2uq(IntegerCodes, StartsFromData):
     The codes are unsigned and linear in the values, so that a device needs thresholds only. The first
     values that are trained with set t to 0, the segments to equal parts of their range up to
     mean + 3 deviations, and s to their width. Until then, and with `range`, they part the values from
-    0 to it (by default n). Widths and s are kept above 2^-30. ±inf take the ends; a NaN stays NaN, and
-    has the code 0.
+    0 to it (by default n). Widths and s stay positive, as in `Lsq`. ±inf take the ends; a NaN stays
+    NaN, and has the code 0.
 
     Args:
         bits: the width k: 1 to 6. Every threshold costs a comparison with every value.
@@ -72,7 +72,7 @@ class N2uq(IntegerCodes, StartsFromData):
     def build(self, shape: Any) -> None:
         constant = keras.initializers.Constant
         width = (self.range or float(self.high)) / self.high
-        above = AtLeast(SMALLEST_STEP)
+        above = StaysPositive()
         self.start = self.add_weight(shape=(), initializer="zeros", name="start")
         self.widths = self.add_weight(
             shape=(self.high,), initializer=constant(width), constraint=above, name="widths"

@@ -24,7 +24,7 @@ class Pact(IntegerCodes, LearnsAlpha):
 
     J. Choi et al., *PACT: Parameterized Clipping Activation for Quantized Neural Networks*,
     arXiv:1805.06085, where α starts high and has an L2 regularizer. The activation contains the
-    ReLU. α is kept above 2^-30.
+    ReLU. α stays positive, as the step of `Lsq` does.
 
     The quotient is computed as `x · (1/s)`; halves are rounded to the even integer. inf becomes α;
     a NaN stays NaN, and has the code 0.
