@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -35,7 +35,7 @@ class LayerSummary:
         kernel_bytes: of the codes of its kernels, each kernel a whole number of bytes.
         bytes: these, and 4 for every other weight.
         macs: multiply-adds for one example; an axis of unknown size counts as 1.
-        mac_width: bits of weight and input of a multiply-add: `"1x8"`.
+        macs_by_width: the same by bits of weight and input, `{"1x8": 640}`: layers of two products may have two widths.
         ones: the share of the codes of its kernels that stand for -1 or +1; `None` without codes.
         dead_channels: the output channels whose quantized weights are all 0.
         channels: the output channels of its kernels.
@@ -49,10 +49,15 @@ class LayerSummary:
     kernel_bytes: int = 0
     bytes: int = 0
     macs: int = 0
-    mac_width: str = ""
+    macs_by_width: Mapping[str, int] = dataclasses.field(default_factory=dict)
     ones: float | None = None
     dead_channels: int = 0
     channels: int = 0
+
+    @property
+    def mac_width(self) -> str:
+        """The widths of its multiply-adds: `"1x8"`, `"4x8, 1x8"`."""
+        return ", ".join(self.macs_by_width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Summary:
     @property
     def macs(self) -> dict[str, int]:
         """Multiply-adds by width."""
-        return macs_by_width(self.rows)
+        return macs_by_width(count for row in self.rows for count in row.macs_by_width.items())
 
     def to_dict(self) -> dict[str, Any]:
         """Rows and totals as plain Python values."""
@@ -98,15 +103,15 @@ class Summary:
         figure = new_figure(figsize=(10, 1.5 + 0.25 * len(self.rows)))
         left, right = figure.subplots(1, 2, sharey=True)
         names = [row.layer for row in self.rows]
-        for axis, values, kinds, title in (
-            (left, [row.bytes for row in self.rows], [row.kernel or "float32" for row in self.rows], "bytes"),
-            (right, [row.macs for row in self.rows], [row.mac_width for row in self.rows], "multiply-adds"),
-        ):
-            places = np.arange(len(names))
-            for kind in dict.fromkeys(kinds):
-                chosen = [place for place in places if kinds[place] == kind]
-                if kind:
-                    axis.barh(chosen, [values[place] for place in chosen], label=kind)
+        sizes = [{row.kernel or "float32": row.bytes} for row in self.rows]
+        macs = [row.macs_by_width for row in self.rows]
+        for axis, counts, title in ((left, sizes, "bytes"), (right, macs, "multiply-adds")):
+            ends = np.zeros(len(names))
+            for kind in macs_by_width(count for row in counts for count in row.items()):
+                values = np.array([row.get(kind, 0) for row in counts])
+                chosen = np.flatnonzero(values)
+                axis.barh(chosen, values[chosen], left=ends[chosen], label=kind)
+                ends += values
             axis.set_xlabel(title)
             if axis.patches:
                 axis.legend()
@@ -189,17 +194,18 @@ def _row(layer, steps, shape):
             summed = tuple(axis for axis in range(values.ndim) if axis not in axes)
             alive = np.any(values != 0, axis=summed)
             dead, channels = dead + int(np.sum(~alive)), channels + alive.size
-    macs = steps * _macs(layer, shape)
+    products = [(f"{_bits(layer, weight)}x{_bits(layer, given)}", count) for count, weight, given in _products(layer, shape)]
+    macs = macs_by_width((width, steps * count) for width, count in products)
     return LayerSummary(
         layer=layer.path or layer.name,
         class_name=type(layer).__name__,
-        input=_input(layer)[0] if macs or kernels else "",
+        input=_input(layer) if macs or kernels else "",
         kernel=", ".join(dict.fromkeys(_described(layer, argument) for _, _, argument, _ in kernels)),
         weights=numbers,
         kernel_bytes=packed,
         bytes=packed + 4 * rest,
-        macs=macs,
-        mac_width=f"{max((bits for _, bits, _, _ in kernels), default=FLOAT_BITS)}x{_input(layer)[1]}" if macs else "",
+        macs=sum(macs.values()),
+        macs_by_width=macs,
         ones=float(np.mean(np.concatenate([np.abs(c).ravel() == 1 for c in codes]))) if codes else None,
         dead_channels=dead,
         channels=channels,
@@ -237,14 +243,25 @@ def _described(layer, argument):
 
 
 def _input(layer):
-    """What the input is quantized to, and its bits."""
+    """What the input is quantized to, or its type."""
     for argument in ("input_quantizer", "query_quantizer"):
         quantizer = getattr(layer, argument, None)
         if isinstance(quantizer, Quantizer):
-            return f"{quantizer.spec.bits} {quantizer.spec.encoding}", quantizer.spec.bits
+            return f"{quantizer.spec.bits} {quantizer.spec.encoding}"
+    return _input_type(layer).name
+
+
+def _input_type(layer):
     tensors = layer._inbound_nodes[0].input_tensors if layer._inbound_nodes else ()
-    dtype = tf.as_dtype(tensors[0].dtype if tensors else layer.compute_dtype)
-    return dtype.name, 8 * dtype.size
+    return tf.as_dtype(tensors[0].dtype if tensors else layer.compute_dtype)
+
+
+def _bits(layer, argument):
+    """The bits of what a quantizer's argument is for, whether the layer has one or not."""
+    quantizer = getattr(layer, argument, None)
+    if isinstance(quantizer, Quantizer):
+        return quantizer.spec.bits
+    return 8 * _input_type(layer).size if argument == "input_quantizer" else FLOAT_BITS
 
 
 def _shape(layer, name="input_shape"):
@@ -254,27 +271,38 @@ def _shape(layer, name="input_shape"):
     return None if shape is None else [size or 1 for size in shape]
 
 
-def _macs(layer, shape):
-    """Multiply-adds for one example of this shape; of a recurrent cell, for one step."""
+def _products(layer, shape) -> list[tuple[int, str, str]]:
+    """The products for one example of this shape, of a recurrent cell for one step.
+
+    Each with its multiply-adds, the argument for the quantizer of its weights, and that for the one of its input.
+    """
     if isinstance(layer, (QuantizedCell, keras.layers.LSTMCell, keras.layers.GRUCell)):
-        return math.prod(layer.kernel.shape) + math.prod(layer.recurrent_kernel.shape)
+        return [
+            (math.prod(layer.kernel.shape), "kernel_quantizer", "input_quantizer"),
+            (math.prod(layer.recurrent_kernel.shape), "recurrent_quantizer", "state_quantizer"),
+        ]
     if isinstance(layer, (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)):
-        return _attention_macs(layer)
+        return _products_of_attention(layer)
     if shape is None:
-        return 0
+        return []
     if isinstance(layer, keras.layers.EinsumDense):
-        return _einsum_macs(layer.equation, shape, layer.kernel.shape)
+        return [(_einsum_macs(layer.equation, shape, layer.kernel.shape), "kernel_quantizer", "input_quantizer")]
     if isinstance(layer, keras.layers.Dense):
-        return math.prod(shape[1:-1]) * math.prod(layer.kernel.shape)
+        places = math.prod(shape[1:-1])
+        return [(places * math.prod(layer.kernel.shape), "kernel_quantizer", "input_quantizer")]
     if not hasattr(layer, "rank") or not hasattr(layer, "strides"):
-        return 0
+        return []
     transposed = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-    places = shape if isinstance(layer, transposed) else layer.compute_output_shape(tuple(shape))
-    places = places[1:-1] if layer.data_format == "channels_last" else places[2:]
-    kernels = [getattr(layer, name, None) for name in ("depthwise_kernel", "pointwise_kernel")]
-    if kernels[0] is None:
-        kernels = [layer.kernel]
-    return math.prod(places) * sum(math.prod(kernel.shape) for kernel in kernels)
+    sizes = shape if isinstance(layer, transposed) else layer.compute_output_shape(tuple(shape))
+    places = math.prod(sizes[1:-1] if layer.data_format == "channels_last" else sizes[2:])
+    if hasattr(layer, "depthwise_kernel"):
+        depthwise, pointwise = (places * math.prod(each.shape) for each in (layer.depthwise_kernel, layer.pointwise_kernel))
+        return [
+            (depthwise, "depthwise_quantizer", "input_quantizer"),
+            (pointwise, "pointwise_quantizer", "intermediate_quantizer"),
+        ]
+    argument = "depthwise_quantizer" if hasattr(layer, "depthwise_quantizer") else "kernel_quantizer"
+    return [(places * math.prod(layer.kernel.shape), argument, "input_quantizer")]
 
 
 def _einsum_macs(equation, shape, kernel):
@@ -287,12 +315,14 @@ def _einsum_macs(equation, shape, kernel):
     return math.prod(sizes.values())
 
 
-def _attention_macs(layer):
-    """Those of the two products of attention; the projections are layers of their own."""
+def _products_of_attention(layer):
+    """The two products of attention; the projections are layers of their own."""
     query, value = _shape(layer, "query_shape"), _shape(layer, "value_shape")
     if query is None:
-        return 0
+        return []
     value = value or query
     heads = getattr(layer, "num_heads", None) or layer.num_query_heads
     sizes = (layer.key_dim, layer.value_dim) if hasattr(layer, "key_dim") else (layer.head_dim, layer.head_dim)
-    return heads * math.prod(query[1:-1]) * math.prod(value[1:-1]) * sum(sizes)
+    pairs = heads * math.prod(query[1:-1]) * math.prod(value[1:-1])
+    arguments = (("key_quantizer", "query_quantizer"), ("value_quantizer", "scores_quantizer"))
+    return [(pairs * size, *names) for size, names in zip(sizes, arguments, strict=True)]

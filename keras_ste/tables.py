@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from typing import Any
 
 
 def table(lines: Sequence[Sequence[str]], right: Container[int] = ()) -> str:
@@ -31,13 +30,16 @@ def table_lines(lines: Sequence[Sequence[str]], right: Container[int] = ()) -> l
     return text
 
 
-def macs_by_width(rows: Iterable[Any]) -> dict[str, int]:
-    """Multiply-adds of all rows that have the same `mac_width`."""
+def macs_by_width(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """The sum of the multiply-adds of each width; widths without any are left out.
+
+    >>> macs_by_width([("1x8", 5), ("1x1", 0), ("1x8", 2)])
+    {'1x8': 7}
+    """
     total: Counter[str] = Counter()
-    for row in rows:
-        if row.macs:
-            total[row.mac_width] += row.macs
-    return dict(total)
+    for width, count in counts:
+        total[width] += count
+    return {width: count for width, count in total.items() if count}
 
 
 def macs_text(macs: dict[str, int]) -> str:

@@ -351,8 +351,8 @@ def test_what_has_no_codes_is_not_packed(arguments, reason):
 @pytest.mark.parametrize(
     "name, value, reason",
     [
-        ("kernel", np.nan, "its weights are not finite"),
-        ("kernel", np.inf, "its weights are not finite"),
+        ("kernel", np.nan, "the kernel of layer 'dense' has a NaN or an infinite value"),
+        ("kernel", np.inf, "the kernel of layer 'dense' has a NaN or an infinite value"),
         ("bias", np.inf, "its scales or its biases are not finite"),
         ("step", np.nan, "its input_quantizer gives a scale that is not finite: nan"),
         ("step", -0.5, "other values than integers that rise with each number by itself: its scale is -0.5"),

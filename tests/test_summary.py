@@ -81,6 +81,35 @@ def test_the_converted_file_has_the_same_multiply_adds():
     assert keras_ste.summary(net).macs == keras_ste.convert(net).report.macs
 
 
+def test_products_of_one_layer_have_widths_of_their_own():
+    x = keras.Input((9, 9, 3))
+    y = keras_ste.QuantSeparableConv2D(
+        8,
+        3,
+        name="separable",
+        input_quantizer=Lsq(4),
+        depthwise_quantizer=Lsq(8),
+        intermediate_quantizer="ste_sign",
+        pointwise_quantizer="ste_sign",
+    )(x)
+    net = keras.Model(x, y)
+    found = keras_ste.summary(net)
+    (row,) = found.rows
+    assert row.macs_by_width == {"8x4": 49 * 27, "1x1": 49 * 24} == found.macs == keras_ste.convert(net).report.macs
+    assert (row.macs, row.mac_width) == (49 * 51, "8x4, 1x1")
+    assert json.loads(found.to_json())["rows"][0]["macs_by_width"] == row.macs_by_width
+    pytest.importorskip("matplotlib")
+    bars = found.plot().axes[1].patches
+    assert [(bar.get_x(), bar.get_width()) for bar in bars] == [(0, 49 * 27), (49 * 27, 49 * 24)]
+
+
+def test_a_recurrent_layer_multiplies_inputs_and_states():
+    quantized = {"input_quantizer": Lsq(8), "kernel_quantizer": "ste_sign", "state_quantizer": "ste_sign"}
+    layer = keras_ste.QuantLSTM(3, recurrent_quantizer=Lsq(4), **quantized)
+    found = keras_ste.summary(keras.Sequential([keras.Input((7, 4)), layer]))
+    assert found.macs == {"1x8": 7 * 4 * 12, "4x1": 7 * 3 * 12}
+
+
 def test_as_text_json_and_picture():
     found = keras_ste.summary(model())
     text = str(found).splitlines()

@@ -54,7 +54,7 @@ class Report:
     @property
     def macs(self) -> dict[str, int]:
         """Multiply-adds by width."""
-        return macs_by_width(self.rows)
+        return macs_by_width((row.mac_width, row.macs) for row in self.rows)
 
     @property
     def missed_sizes(self) -> tuple[Row, ...]:

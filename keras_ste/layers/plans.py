@@ -272,8 +272,6 @@ def plan_of(layer: Any, product: Product) -> Plan:
         NoCodes: it has none; says why.
     """
     argument = product.weights
-    if not np.isfinite(np.asarray(layer._weight(argument))).all():
-        raise NoCodes("its weights are not finite")
     kernel, scale = _kernel(layer, product)
     integers = kernel if product.spread is None else product.spread(kernel)
     try:
