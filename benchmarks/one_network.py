@@ -121,19 +121,23 @@ class OneNetwork:
         """With another library's layers between the first convolution and the classifier."""
         return self.fine_tune(self.loaded(budget, seed, inner), budget, seed)
 
-    def with_widths(self, bits, mixed, budget, seed):
-        """Quantized without training: weights of so many bits, or of mixed widths that take no more bytes; inputs of 8 bits."""
-        model, images = self.loaded(budget, seed), self.calibration_images()
-        start = time.process_time()
-        found = self.sensitivities.get(self.path(budget, seed))
-        if found is None:
-            found = self.sensitivities[self.path(budget, seed)] = optimization.sensitivity(model, images, WIDTHS)
+    def widths(self, bits, mixed, budget, seed):
+        """The float network, and the widths of its weights: so many bits everywhere, or mixed ones that take no more bytes."""
+        model, path = self.loaded(budget, seed), self.path(budget, seed)
+        if path not in self.sensitivities:
+            self.sensitivities[path] = optimization.sensitivity(model, self.calibration_images(), WIDTHS)
+        found = self.sensitivities[path]
         allowed = sum(sizes[bits] for sizes in found.bytes.values())
         if mixed:
-            chosen = optimization.allocate(found, allowed)
-        else:
-            uniform = dict.fromkeys(found.errors, bits)
-            chosen = optimization.Allocation(uniform, allowed, sum(errors[bits] for errors in found.errors.values()))
+            return model, optimization.allocate(found, allowed)
+        uniform = dict.fromkeys(found.errors, bits)
+        return model, optimization.Allocation(uniform, allowed, sum(errors[bits] for errors in found.errors.values()))
+
+    def with_widths(self, bits, mixed, budget, seed):
+        """Quantized to these widths without training; inputs have 8 bits."""
+        start = time.process_time()
+        model, chosen = self.widths(bits, mixed, budget, seed)
+        images = self.calibration_images()
         quantized = optimization.post_training_quantize(
             model, images, chosen.scheme(), bias_correction=True, strict=True, verbose=0
         )
@@ -142,6 +146,11 @@ class OneNetwork:
         test = fashion_data.load_split(self.directory, "t10k")
         result = {"accuracy": networks.accuracy(quantized, *test), "cpu_seconds": seconds}
         return {**result, "bytes": chosen.cost, "widths": list(chosen.widths.values())}
+
+    def train_widths(self, bits, mixed, budget, seed):
+        """The same widths, fine-tuned."""
+        _, chosen = self.widths(bits, mixed, budget, seed)
+        return {**self.train_form(chosen.scheme(), budget, seed), "bytes": chosen.cost}
 
 
 def check_quantized(model):

@@ -104,6 +104,23 @@ def test_schemes_made_gradual_keep_their_axes_and_functions():
     assert all(isinstance(layer.input_quantizer, Gradual) for layer in bitnet.layers[1:])
 
 
+@pytest.mark.parametrize("choice", ["largest", "random"])
+@pytest.mark.parametrize("scheme", ["xnor", "lsq(4, 4)"])
+def test_a_growing_share_of_the_weights_of_a_model_is_quantized(scheme, choice):
+    """Incremental and stochastic quantization of a whole model, from float to the file."""
+    x, y = data()
+    reference = dense_model()
+    model = quantize_model(reference, schemes.get(scheme).gradual(choice=choice), strict=True)
+    weights = [layer.kernel_quantizer for layer in model.layers]
+    assert all(isinstance(q, Partial) and q.choice == choice for q in weights)
+    model.compile("sgd", "mse")
+    model.fit(x, y, batch_size=8, epochs=3, verbose=0, callbacks=[ProgressiveQuantization((0, 4), (2, 5))])
+    assert all(q.strength == 1 for q in gradual_quantizers(model))
+    for layer in model.layers:
+        np.testing.assert_array_equal(layer.quantized_kernel, layer.kernel_quantizer.quantizer(layer.kernel))
+    keras_ste.convert(model, strict=True, verify=x)
+
+
 @given(st.floats(0, 1), st.integers(1, 30))
 def test_the_largest_share_is_quantized(share, size):
     x = np.random.default_rng(size).normal(size=size).astype("float32")

@@ -16,6 +16,7 @@ from keras_ste.optimization.quantize import quantize_apply, quantize_model
 from keras_ste.optimization.report import QuantizationReport
 from keras_ste.optimization.schemes import LayerScheme, Rule, Scheme
 from keras_ste.optimization.sublayers import QuantizedSubclassedModel, QuantizedSublayers
+from keras_ste.optimization.timing import measured_times
 
 __all__ = [
     "Allocation",
@@ -29,6 +30,7 @@ __all__ = [
     "allocate",
     "calibrate",
     "correct_bias",
+    "measured_times",
     "pareto_front",
     "plot_pareto",
     "post_training_quantize",

@@ -129,28 +129,29 @@ def _flat(results):
 def pareto_front(found: Sensitivity, cost: Any = "bytes") -> list[Allocation]:
     """Allocations from the cheapest to the dearest, each with less error than the one before.
 
-    It begins with the least width everywhere and widens, step by step, the layer that takes off the most error for
-    its cost: errors of layers are taken to add up, as in Z. Dong et al., *HAWQ-V2*, arXiv:1911.03852.
+    It begins with the cheapest width everywhere and changes, step by step, the layer's that takes off the most error
+    for its cost: errors of layers are taken to add up, as in Z. Dong et al., *HAWQ-V2*, arXiv:1911.03852.
 
     Args:
         found: what `sensitivity` measured.
         cost: `"bytes"`; `"macs"`, which counts multiply-adds times the bits of both; or what each width costs each
-            layer, `{"conv": {2: 0.1, 8: 0.3}, ...}`, measured times for example.
+            layer, `{"conv": {2: 0.1, 8: 0.3}, ...}`, as `measured_times` gives it. A wider one may be cheaper.
 
     Raises:
         ValueError: an unknown cost, or one that leaves out a layer or a width.
     """
     costs = _costs(found, cost)
-    chosen = {name: min(errors) for name, errors in found.errors.items()}
+    chosen = _cheapest(found, costs)
     front = [_allocation(found, costs, chosen)]
     while True:
         best, ratio = None, 0.0
         for name, width in chosen.items():
-            for wider, error in found.errors[name].items():
+            for other, error in found.errors[name].items():
                 gain = found.errors[name][width] - error
-                price = costs[name][wider] - costs[name][width]
-                if wider > width and gain > 0 and gain / max(price, 1e-30) > ratio:
-                    best, ratio = (name, wider), gain / max(price, 1e-30)
+                # Never below 0: what was cheaper and had less error was chosen before.
+                price = costs[name][other] - costs[name][width]
+                if gain > 0 and gain / max(price, 1e-30) > ratio:
+                    best, ratio = (name, other), gain / max(price, 1e-30)
         if best is None:
             return front
         chosen[best[0]] = best[1]
@@ -166,13 +167,13 @@ def allocate(found: Sensitivity, budget: float, cost: Any = "bytes") -> Allocati
         cost: as for `pareto_front`.
 
     Raises:
-        ValueError: the least widths exceed the budget; and as by `pareto_front`.
+        ValueError: the cheapest widths exceed the budget; and as by `pareto_front`.
     """
     costs = _costs(found, cost)
     front = [allocation for allocation in pareto_front(found, cost) if allocation.cost <= budget]
     if not front:
-        least = _allocation(found, costs, {name: min(errors) for name, errors in found.errors.items()})
-        raise ValueError(f"The least widths cost {least.cost:g} already. Received: budget={budget!r}.")
+        least = _allocation(found, costs, _cheapest(found, costs))
+        raise ValueError(f"The cheapest widths cost {least.cost:g} already. Received: budget={budget!r}.")
     chosen = dict(front[-1].widths)
     for name, errors in found.errors.items():
         rest = budget - _allocation(found, costs, chosen).cost + costs[name][chosen[name]]
@@ -210,6 +211,14 @@ def _costs(found, cost):
     if missing:
         raise ValueError(f"The cost leaves out these layers and widths: {missing}.")
     return cost
+
+
+def _cheapest(found, costs):
+    """For each layer the width that costs the least; of several, the one of the least error."""
+    return {
+        name: min(errors, key=lambda width, name=name, errors=errors: (costs[name][width], errors[width]))
+        for name, errors in found.errors.items()
+    }
 
 
 def _allocation(found, costs, widths):

@@ -23,7 +23,7 @@ from keras_ste.quantizers import (
     UniformQuantizer,
     XnorSign,
 )
-from keras_ste.training import Gradual
+from keras_ste.training import Gradual, Partial
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,15 +182,22 @@ class Scheme:
         """The same scheme with other fields: `scheme.replace(last=None)`."""
         return dataclasses.replace(self, **fields)
 
-    def gradual(self, strength: float = 0.0) -> Scheme:
+    def gradual(self, strength: float = 0.0, choice: str | None = None) -> Scheme:
         """The same scheme with each quantizer in a `keras_ste.training.Gradual`, which callbacks blend in.
 
         `GradualQuantization`, `ProgressiveQuantization` and `TwoStageTraining` move its strength from 0 to 1.
 
+        Args:
+            strength: that of the start.
+            choice: of weights, all are blended in alike; with `"largest"` or `"random"`, a growing share of them is
+                quantized wholly: incremental and stochastic quantization, as `keras_ste.training.Partial` says.
+
         >>> lsq(4, 4).gradual().default.weights.strength.numpy()
         np.float32(0.0)
+        >>> lsq(4, 4).gradual(choice="random").default.weights.choice
+        'random'
         """
-        wrap = functools.partial(_gradual, strength=strength)
+        wrap = functools.partial(_gradual, strength=strength, choice=choice)
         given = self.default
         default = (lambda layer: wrap(given(layer))) if callable(given) else wrap(given)
         rules = tuple(Rule(rule.match, wrap(rule.layer)) for rule in self.rules)
@@ -215,18 +222,17 @@ class Scheme:
         return found
 
 
-def _gradual(layer, strength):
+def _gradual(layer, strength, choice):
     """A layer scheme whose quantizers are blended in."""
 
-    def wrapped(quantizer):
-        return Gradual(quantizer, strength) if isinstance(quantizer, quantizers.Quantizer) else quantizer
+    def wrapped(quantizer, cls=Gradual, **options):
+        return cls(quantizer, strength, **options) if isinstance(quantizer, quantizers.Quantizer) else quantizer
 
     if layer is None:
         return None
+    weights = wrapped(layer.weights) if choice is None else wrapped(layer.weights, Partial, choice=choice)
     arguments = {name: wrapped(value) for name, value in layer.arguments.items()}
-    return LayerScheme(
-        wrapped(layer.weights), wrapped(layer.inputs), wrapped(layer.nonnegative_inputs), arguments
-    )
+    return LayerScheme(weights, wrapped(layer.inputs), wrapped(layer.nonnegative_inputs), arguments)
 
 
 def _check_layer_scheme(what, value):
