@@ -161,6 +161,8 @@ def test_the_one_network_is_trained_once_and_mixed_widths_take_no_more_bytes(tmp
     assert network.weights(budget, 1).stat().st_mtime_ns == written
     assert results[0]["widths"] == [3] * 5 and results[1]["bytes"] <= results[0]["bytes"]
     assert len(set(results[1]["widths"])) > 1
+    trained = network.train_widths(3, True, {**budget, "epochs": 1, "rate": 1e-3}, 1)
+    assert trained["bytes"] == results[1]["bytes"] and 0 <= trained["accuracy"] <= 1
 
 
 def test_log_does_not_repeat_a_training(tmp_path):

@@ -104,6 +104,15 @@ def test_data_sets_and_several_inputs_are_taken():
     assert all(np.array_equal(step[name], again[name]) for name in step)
 
 
+def test_a_progress_bar_counts_the_batches(capsys):
+    model = quantize_model(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), "int8")
+    x = np.ones((12, 4), "float32")
+    calibrate(model, x, batch_size=5)
+    assert "3/3" in capsys.readouterr().out
+    calibrate(model, x, verbose=0)
+    assert not capsys.readouterr().out
+
+
 def test_a_gradual_quantizer_and_scales_by_channel_are_calibrated():
     inputs = keras.Input((4, 3))
     layer = keras_ste.QuantDense(2, input_quantizer=Gradual(Lsq(8, scale_axis=-1)), kernel_quantizer="ste_sign")

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_ste import straight_through
 from keras_ste.estimators import DSQ, EDE, EWGS, Tanh, schedules
 from keras_ste.layers import QuantDense
+from keras_ste.optimization import LayerScheme, Scheme, quantize_model
 from keras_ste.quantizers import SteSign
 from keras_ste.training import HyperparameterScheduler, SurrogateScheduler, schedules_of
 
@@ -42,6 +43,18 @@ def test_an_epoch_is_its_share_of_the_schedule(jit_compile):
     model.fit(X, Y, batch_size=20, epochs=4, verbose=0, callbacks=[SurrogateScheduler(), record])
     expected = np.repeat([0.1 * 100 ** (epoch / 4) for epoch in range(4)], 2)
     np.testing.assert_allclose(record.values, expected, rtol=1e-6)
+
+
+def test_layers_of_a_quantized_model_have_schedules_of_their_own_that_are_moved():
+    net = keras.Sequential([keras.Input((6,)), *(keras.layers.Dense(units) for units in (5, 5, 2))])
+    signs = SteSign(surrogate=EDE(t=schedules.EDESchedule()))
+    each = LayerScheme(signs, signs)
+    model = quantize_model(net, Scheme("ede", each, first=each, last=each))
+    found = schedules_of(model)
+    assert len({id(schedule.variable) for schedule in found}) == 6
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    model.fit(X, Y, epochs=4, verbose=0, callbacks=[SurrogateScheduler()])
+    np.testing.assert_allclose([schedule.variable for schedule in found], 0.1 * 100**0.75, rtol=1e-6)
 
 
 def test_a_step_is_its_share_of_the_schedule():
