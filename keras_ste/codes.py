@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 INFINITY_KEY = 0x7F800000
+_KEYS_AT_ONCE, _MOST_PLACES = 2**16, 31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,21 +91,24 @@ def first_key(is_set: Callable[[np.ndarray], np.ndarray], limit: np.ndarray) -> 
     """For each element the least key from `-limit` to `limit` at which it is set, `limit + 1` where at none.
 
     Args:
-        is_set: takes int64 keys of limit's shape within these bounds. An element that is set at one key is set at
-            every greater one.
+        is_set: takes int64 keys within these bounds, limit's shape behind one more axis. An element that is set at one
+            key is set at every greater one.
         limit: int64.
 
     >>> first_key(lambda key: key >= np.array([-3, 5]), np.array([4, 4])).tolist()
     [-3, 5]
     """
-    # Below `unset` nothing is set, from `reached` on everything.
+    # Few elements are looked at in many places at once: a call of `is_set` takes its time however few they are.
+    places = int(np.clip(_KEYS_AT_ONCE // max(limit.size, 1), 1, _MOST_PLACES))
+    parts = np.arange(1, places + 1).reshape(-1, *[1] * limit.ndim)
+    # At `unset` and below nothing is set, from `reached` on everything.
     unset, reached = -limit - 1, limit + 1
     while (reached - unset > 1).any():
-        middle = (unset + reached) // 2
-        found = is_set(np.clip(middle, -limit, limit))
-        inside = reached - unset > 1
-        reached = np.where(inside & found, middle, reached)
-        unset = np.where(inside & ~found, middle, unset)
+        keys = unset + (reached - unset) * parts // (places + 1)
+        found = is_set(np.clip(keys, -limit, limit)) & (keys > unset)
+        keys = np.concatenate([unset[np.newaxis], keys, reached[np.newaxis]])
+        before = (~found).sum(0, keepdims=True)
+        unset, reached = (np.take_along_axis(keys, index, 0)[0] for index in (before, before + 1))
     return reached
 
 
@@ -112,7 +116,7 @@ def float_thresholds(is_set: Callable[[np.ndarray], np.ndarray], shape: tuple[in
     """For each element the least float32 at which it is set: -inf where always, NaN where never.
 
     Args:
-        is_set: takes float32 numbers of that shape, and rises with them.
+        is_set: takes float32 numbers, that shape behind one more axis, and rises with them.
         shape: of the result.
     """
     limit = np.full(shape, INFINITY_KEY, np.int64)

@@ -10,7 +10,7 @@ from random_models import examples, model_of, recipes
 import keras_ste
 
 # A conversion of several networks at once costs little more than that of one.
-TOGETHER = 8
+TOGETHER = 10
 # Building and converting models is too slow to shrink a failing one.
 GENERATE = [hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate]
 
@@ -37,14 +37,14 @@ def compare(expected, found, exact, chosen):
             np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-4, err_msg=f"{name} of {recipe}")
 
 
-@hypothesis.settings(max_examples=40, phases=GENERATE)
-@hypothesis.given(st.lists(recipes(), min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
+@hypothesis.settings(max_examples=28, phases=GENERATE)
+@hypothesis.given(st.lists(recipes(most_steps=4), min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
 def test_models_equal_keras(chosen, seed):
     check(chosen, seed)
 
 
 @pytest.mark.exhaustive
-@hypothesis.settings(max_examples=375, phases=GENERATE)
+@hypothesis.settings(max_examples=300, phases=GENERATE)
 @hypothesis.given(st.lists(recipes(most_steps=8), min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
 def test_many_models_equal_keras(chosen, seed):
     check(chosen, seed)
@@ -54,7 +54,7 @@ def test_many_models_equal_keras(chosen, seed):
 FOR_BOARDS = recipes(dtypes=("int8", "float32"), recurrent=False)
 
 
-@hypothesis.settings(max_examples=4, phases=GENERATE)
+@hypothesis.settings(max_examples=3, phases=GENERATE)
 @hypothesis.given(st.lists(FOR_BOARDS, min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**31))
 def test_models_equal_keras_on_a_board(chosen, seed):
     pytest.importorskip("tflite_micro")

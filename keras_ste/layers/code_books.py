@@ -117,8 +117,12 @@ def quantized_input(quantizer: Any, rank: int, channels: int, axis: int = -1) ->
     low, high = ends.min(), ends.max()
     codes = _codes_between(low, high, quantizer.spec)
     worths = codes.worths[:, np.newaxis]
-    thresholds = _thresholds(lambda x: integers_and_scale(x)[0], worths[1:], channels)
-    if not _is_right(lambda x: integers_and_scale(x)[0], thresholds, worths[:, 0]):
+
+    def integers_of(x):
+        return integers_and_scale(x.reshape(-1, x.shape[-1]))[0].reshape(*x.shape[:-1], channels)
+
+    thresholds = _thresholds(integers_of, worths[1:], channels)
+    if not _is_right(integers_of, thresholds, worths[:, 0]):
         why = "" if scale > 0 else f": its scale is {scale}"
         raise NoCodes(f"other values than integers that rise with each number by itself{why}")
     if not np.array_equal(_bits(thresholds), _bits(thresholds[:, :1].repeat(channels, 1))):
