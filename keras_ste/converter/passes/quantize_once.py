@@ -26,7 +26,8 @@ class _Reader:
     @property
     def borders(self) -> np.ndarray:
         """The least numbers with the code behind each threshold, or where it falls with the code before."""
-        beyond = np.nextafter(-self.thresholds, np.float32(np.inf))
+        with np.errstate(over="ignore"):  # behind the largest number is infinity
+            beyond = np.nextafter(-self.thresholds, np.float32(np.inf))
         return np.where(self.falls, beyond, self.thresholds)
 
 
