@@ -1,4 +1,5 @@
-"""Random models for tests/test_random_models.py: layers, quantizers, branches, residual blocks and pools, one behind the other.
+"""Random models for tests/test_random_models.py: layers, quantizers, branches, residual blocks and pools, one behind the
+other, some of them with the channels first.
 
 A recipe knows what stands between its layers, so that only models are drawn that TensorFlow and TFLite have to
 compute alike:
@@ -88,18 +89,19 @@ def _quantizer(draw, kind):
 
 
 @st.composite
-def products(draw, shape, kind):
-    """A layer of products."""
+def products(draw, shape, kind, channels_first=False):
+    """A layer of products; of data with the channels first a convolution, whose shapes are told with the channels last."""
     *sizes, channels = shape
     rank, kernel, source = len(sizes), draw(kernels), _quantizer(draw, kind)
-    names = ["dense"] + (["conv", "conv", "depthwise", "separable", "transposed"] if rank else [])
-    name = draw(st.sampled_from(names))
+    names = ["conv", "conv", "depthwise", "separable", "transposed"] if rank else []
+    name = draw(st.sampled_from(names if channels_first else ["dense", *names]))
     filters = draw(channel_counts)
     bias = draw(st.booleans())
     activation = draw(st.sampled_from([None, None, "relu", "relu6"]))
     options = {"use_bias": bias, "activation": activation}
     if name == "dense":
         return _layer(layers.QuantDense, {"units": filters, **options}, kernel(-1), source, (*sizes, filters))
+    options |= {"data_format": "channels_first"} if channels_first else {}
     window, left = _window(draw, sizes)
     if name == "depthwise":
         times = draw(st.integers(1, 2))
@@ -183,7 +185,36 @@ def elementwise(draw, shape, kind):
     return Step(name, lambda x: make()(x), shape, EXACT)
 
 
-def _norm(seed):
+@st.composite
+def channels_first(draw, shape, kind):
+    """A stretch of a network that has the channels first: convolutions, normalizations and pools, turned at its ends."""
+    steps, ahead = [draw(products(shape, kind, channels_first=True))], tuple(range(1, len(shape)))
+    *sizes, channels = steps[0].shape
+    for name in draw(st.lists(st.sampled_from(["norm", "relu", "pool"]), max_size=3, unique=True)):
+        if name == "norm":
+            seed = draw(st.integers(0, 2**31))
+            steps.append(Step("norm", lambda x, seed=seed: _norm(seed, axis=1)(x), (*sizes, channels), EXACT))
+        elif name == "relu":
+            steps.append(Step("relu", lambda x: L.ReLU()(x), (*sizes, channels), EXACT))
+        elif min(sizes) > 1:
+            pool = (L.MaxPooling1D, L.MaxPooling2D)[len(sizes) - 1]
+            sizes = [size // 2 for size in sizes]
+            steps.append(
+                Step("pool", lambda x, pool=pool: pool(2, data_format="channels_first")(x), (*sizes, channels), EXACT)
+            )
+    if draw(st.booleans()):
+        steps.append(draw(products((*sizes, channels), EXACT, channels_first=True)))
+
+    def apply(x):
+        x = L.Permute((len(shape), *ahead))(x)
+        for step in steps:
+            x = step.apply(x)
+        return L.Permute((*(axis + 1 for axis in ahead), 1))(x)
+
+    return Step(f"channels_first{steps}", apply, steps[-1].shape, EXACT)
+
+
+def _norm(seed, axis=-1):
     """A batch normalization as training leaves it: factors of both signs, and zeros."""
     rng = np.random.default_rng(seed)
 
@@ -191,6 +222,7 @@ def _norm(seed):
         return lambda shape, dtype=None: keras.ops.convert_to_tensor(values(shape[0]), dtype or "float32")
 
     return L.BatchNormalization(
+        axis=axis,
         gamma_initializer=initializer(lambda n: rng.choice([-1.5, -0.3, 0, 0.2, 1], n)),
         beta_initializer=initializer(lambda n: rng.normal(size=n)),
         moving_mean_initializer=initializer(lambda n: 3 * rng.normal(size=n)),
@@ -403,6 +435,8 @@ def _kinds(shape, kind, recurrent):
     found += [branches, branches, residual_blocks, residual_blocks]
     if len(shape) == 2 and shape[0] <= 5 and recurrent:
         found += [recurrences]
+    if len(shape) > 1:
+        found += [channels_first]
     if len(shape) == 3:
         found += [shifted_blocks]
     return found
