@@ -25,12 +25,17 @@ from keras_ste.tables import table_lines
 
 @dataclasses.dataclass(frozen=True)
 class TensorRow:
-    """A tensor of an op. Sizes that are known only at run time are -1 in its shape."""
+    """A tensor of an op. Sizes that are known only at run time are -1 in its shape.
+
+    Of a tensor with a `scale` an integer q stands for `scale * (q - zero_point)`; without one it is None.
+    """
 
     name: str
     type: str
     shape: tuple[int, ...]
     constant: bool
+    scale: float | None = None
+    zero_point: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +105,7 @@ class Inspection:
                 text.append(f"    size {op.row.size.verdict}: {op.row.size.reason}")
         for key, signature in self.signatures.items():
             for side, tensors in signature.items():
-                listed = ", ".join(f"{name} {tensor.type}{list(tensor.shape)}" for name, tensor in tensors.items())
-                text.append(f"{key} {side}: {listed}")
+                text.append(f"{key} {side}: {', '.join(_end(name, tensor) for name, tensor in tensors.items())}")
         text += [f"labels in {name}: {len(labels)}" for name, labels in self.labels.items()]
         written = "keras_ste " + self.metadata["version"] if self.metadata else "a writer that the file does not name"
         text.append(f"{self.file_bytes:,} bytes, written by {written}; {self._sizes()}")
@@ -260,8 +264,28 @@ def _op(graph: Graph, op: Op, subgraph: int, bits: dict[str, int]) -> OpInspecti
     )
 
 
+def _end(name: str, tensor: TensorRow) -> str:
+    """An input or output as it is printed."""
+    worth = "" if tensor.scale is None else f" ({stands_for(tensor.scale, tensor.zero_point)})"
+    return f"{name} {tensor.type}{list(tensor.shape)}{worth}"
+
+
+def stands_for(scale: float, zero_point: int) -> str:
+    """What the integers of a quantized tensor mean.
+
+    >>> stands_for(0.5, -128)
+    'q stands for 0.5 * (q + 128)'
+    """
+    return f"q stands for {scale:g} * (q {'-' if zero_point > 0 else '+'} {abs(zero_point)})"
+
+
 def _tensor(tensor: Tensor) -> TensorRow:
-    return TensorRow(tensor.name, tensor.type_name, tensor.signature, tensor.constant)
+    row = TensorRow(tensor.name, tensor.type_name, tensor.signature, tensor.constant)
+    quantization = None if tensor.raw is None else tensor.raw.quantization
+    if quantization is None or quantization.scale is None or len(quantization.scale) != 1:
+        return row  # of weights there is a scale for each channel, which are listed nowhere
+    (zero_point,) = [0] if quantization.zeroPoint is None else quantization.zeroPoint
+    return dataclasses.replace(row, scale=float(quantization.scale[0]), zero_point=int(zero_point))
 
 
 def _labels(content: bytes) -> dict[str, list[str]]:

@@ -150,7 +150,7 @@ def test_broken_models_on_the_command_line_write_nothing(tmp_path, monkeypatch, 
     for arguments, message in (
         (["hidden.keras", "-o", "out.tflite"], "calls the quantizer sign"),
         (["unbuilt.keras", "-o", "out.tflite"], "has no weights yet"),
-        (["cut.keras", "-o", "out.tflite"], "cut.keras"),
+        (["cut.keras", "-o", "out.tflite"], "cut.keras is not a whole .keras file"),
         (["good.keras", "-o", "out.tflite", "--report", "none/r.html"], "the folder 'none' does not exist"),
         (["good.keras", "-o", "out.tflite", "--verify", "x.npz"], "takes arrays of numbers"),
     ):

@@ -13,6 +13,7 @@ import keras_ste
 from keras_ste.cli import commands
 from keras_ste.converter.graph import read_model
 from keras_ste.converter.writer import write_model
+from keras_ste.inspection import stands_for
 
 SIGNS = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
 
@@ -78,6 +79,14 @@ def test_int8_io_makes_inputs_and_outputs_int8(cli):
     assert code == 0
     signature = keras_ste.inspect("out.tflite").signatures["serving_default"]
     assert [tensor.type for side in signature.values() for tensor in side.values()] == ["int8", "int8"]
+    # What its integers stand for is said, where it is inspected and where floats are given to it.
+    detail = keras_ste.Interpreter(model_path="out.tflite").get_input_details()[0]["quantization"]
+    (x,) = signature["inputs"].values()
+    assert (np.float32(x.scale), x.zero_point) == detail
+    worth = stands_for(x.scale, x.zero_point)
+    assert f"inputs: x int8[-1, 40] ({worth})" in cli("inspect", "out.tflite")[1]
+    code, _, err = cli("run", "out.tflite", "--inputs", "x.npz", "-o", "y.npz")
+    assert code == 2 and worth in err and written() == ["out.tflite"]
 
 
 def test_a_saved_model_converts(cli, folder):
@@ -99,7 +108,7 @@ def test_a_check_that_fails_is_exit_code_1_and_writes_nothing(cli, monkeypatch):
     "arguments, message",
     [
         (["convert", "none.keras", "-o", "out.tflite"], "does not exist"),
-        (["convert", "text.keras", "-o", "out.tflite"], "text.keras"),
+        (["convert", "text.keras", "-o", "out.tflite"], "text.keras is not a whole .keras file"),
         (["convert", "packs.keras"], "Missing option '-o'"),
         (["convert", "packs.keras", "-o", "none/out.tflite"], "the folder 'none' does not exist"),
         (["convert", "packs.keras", "-o", "out.tflite", "--verify-layers"], "--verify-layers needs --verify"),

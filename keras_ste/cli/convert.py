@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import zipfile
 
 import click
 
@@ -42,6 +43,8 @@ def convert(
         if path:
             checked_target(path)
     data, samples = (as_data(read_arrays(path)) if path else None for path in (verify, representative))
+    if model.endswith(".keras") and os.path.isfile(model) and not zipfile.is_zipfile(model):
+        raise click.UsageError(f"{model} is not a whole .keras file")  # Keras would say that it is not found
     ends = "int8" if int8_io else None
     with working(f"loading {model}"):
         import keras

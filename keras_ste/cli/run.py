@@ -49,7 +49,13 @@ def _fitting(name: str, array: np.ndarray, detail: dict) -> np.ndarray:
     fits = array.ndim == len(shape) and all(want in (-1, got) for want, got in zip(shape, array.shape, strict=True))
     if not fits:
         raise click.UsageError(f"the input '{name}' takes {shape} (-1: any size), got {list(array.shape)}")
+    from keras_ste.inspection import stands_for
+
     converted = array.astype(detail["dtype"])
     if converted.dtype.kind != "f" and not np.array_equal(converted, array):
-        raise click.UsageError(f"the input '{name}' takes {converted.dtype}, which does not hold all values given")
+        scale, zero_point = detail["quantization"]
+        worth = f"; {stands_for(scale, zero_point)}" if scale else ""
+        raise click.UsageError(
+            f"the input '{name}' takes {converted.dtype}, which does not hold all values given{worth}"
+        )
     return converted

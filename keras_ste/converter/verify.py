@@ -28,7 +28,7 @@ class Verification:
     Attributes:
       samples: their number.
       tolerance: what a difference of floats may be, times the largest magnitude of the tensor where that is
-        above 1. Codes and integers have to be equal.
+        above 1, and what one of codes and integers may be.
       outputs: a row for each output of the model.
       layers: where asked for, rows for each packed layer, in running order: what it reads, and what it puts
         out where the file has that (a layer's sums that become the next one's codes are compared as
