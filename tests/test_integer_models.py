@@ -389,13 +389,68 @@ def test_random_networks_run_alike_everywhere(data):
             x = keras.layers.AveragePooling2D(2, 1)(x) if kind == "pool" else keras.layers.ZeroPadding2D(1)(x)
     model = shaken(keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x))), rng)
     images = pixels(rng, 4, 8, 8, 3)
+    kind = data.draw(st.sampled_from(sorted(BYTES)))
     converted = keras_ste.convert(
-        model, representative_dataset=images, inference_input_type="int8", inference_output_type="int8"
+        model, representative_dataset=images, inference_input_type=kind, inference_output_type="int8"
     )
     assert not computed_floats(converted)
-    codes = as_bytes(images, "int8")
+    codes = as_bytes(images, kind)
     # The last layer is TFLite's FULLY_CONNECTED, whose scales are multiplied in another order by the two.
     assert np.abs(run_micro(converted, codes).astype(int) - run(converted, codes)).max() <= 1
+
+
+def packed_step(draw, x):
+    """A layer of k bits, or what moves codes on the way to the next one, behind numbers that are not quantized."""
+    L, channels = keras.layers, x.shape[-1]
+    scale, signed = 2.0 ** draw(st.integers(-2, 4)), draw(st.booleans())
+    source = draw(st.sampled_from([UniformQuantizer(2, scale), UniformQuantizer(4, scale, signed=signed), "ste_sign"]))
+    kernel = draw(st.sampled_from(["ste_sign", UniformQuantizer(2, scale_axis=-1), UniformQuantizer(4, 0.25)]))
+    kind = draw(st.sampled_from(["conv", "depthwise", "norm", "max", "average", "pad", "shuffle", "concat", "add"]))
+    if kind == "conv":
+        return QuantConv2D(6, 3, padding="same", input_quantizer=source, kernel_quantizer=kernel)(x)
+    if kind == "depthwise":
+        return QuantDepthwiseConv2D(3, padding="same", input_quantizer=source, depthwise_quantizer="ste_sign")(x)
+    if kind == "norm":
+        return L.ReLU()(L.BatchNormalization()(x))
+    if kind == "max":
+        return L.MaxPooling2D(2, 1)(x)
+    codes = keras_ste.QuantActivation(source)(x)
+    if kind == "average":
+        return L.AveragePooling2D(2, 1)(codes)
+    if kind == "pad":
+        return L.ZeroPadding2D(((1, 0), (0, 1)))(codes if source != "ste_sign" else x)
+    if kind == "shuffle":
+        sizes = x.shape[1:-1]
+        apart = L.Permute((1, 2, 4, 3))(L.Reshape((*sizes, 3, channels // 3))(codes))
+        return L.Reshape((*sizes, channels))(apart)
+    other = QuantConv2D(channels, 1, input_quantizer=source, kernel_quantizer=kernel)(x)
+    join = L.Concatenate() if kind == "concat" else L.Add()
+    return join([codes, keras_ste.QuantActivation(source)(other)])
+
+
+@settings(max_examples=10, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(st.data(), st.sampled_from(sorted(BYTES)), st.sampled_from(sorted(BYTES)), st.booleans())
+def test_random_packed_networks_need_no_data(data, kind, out_kind, with_data):
+    """From bytes to bytes; only the sums of the last layer are rounded, in LiteRT and TFLite Micro alike."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**31)))
+    inputs = keras.Input((6, 6, 3), dtype="uint8")
+    x = QuantConv2D(9, 3, padding="same", kernel_quantizer=UniformQuantizer(3, 0.1))(inputs)
+    for _ in range(data.draw(st.integers(1, 4))):
+        x = packed_step(data.draw, x)
+    model = shaken(keras.Model(inputs, QuantDense(5, **SIGN)(keras.layers.Flatten()(x))), rng)
+    images = pixels(rng, 4, 6, 6, 3)
+    converted = keras_ste.convert(
+        model,
+        strict=True,
+        representative_dataset=images if with_data else None,
+        inference_input_type=kind,
+        inference_output_type=out_kind,
+    )
+    assert not computed_floats(converted)
+    codes = as_bytes(images, kind)
+    output = run(converted, codes)
+    assert np.abs(worth(converted, output) - model.predict(images, verbose=0)).max() <= 0.51 * details(converted)[1][1]
+    assert np.array_equal(run_micro(converted, codes), output)
 
 
 def fashion_network():
