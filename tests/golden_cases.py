@@ -122,9 +122,45 @@ def average_pool2d_float():
     return node
 
 
+def tailed(node, rows, channels, tail):
+    """The node with a tail of so many rows of constants, and what it adds."""
+    pixels = node.output.shape[:-1]
+    inputs = [*node.inputs, None, None, None][:5]
+    node.inputs = [*inputs, constant("steps", (rows, channels), np.float32), Tensor("r", (*pixels, channels))]
+    node.options |= {"version": 3, "tail": tail}
+    return node
+
+
+def depthwise_conv2d_tail():
+    """A shortcut, and bytes that are rounded."""
+    node = tailed(bad_models.depthwise_conv2d(), 2, 80, "residual add minimum")
+    node.options |= {"output": "int8", "output_zero_point": 3}
+    node.output = Tensor("y", node.output.shape, np.int8)
+    return node
+
+
+def fully_connected_tail():
+    """Rows that are quantized at run time, a shortcut, PReLU, and codes of 4 bits beside the floats."""
+    node = tailed(fully_connected_rows(), 1, 8, "residual prelu store")
+    node.options |= {"output": "packed", "output_bits": 4, "output_encoding": "signed"}
+    node.output = [Tensor("y", (1, 3, 4), np.int32), Tensor("z", (1, 3, 8))]
+    return node
+
+
+def transpose_conv2d_tail():
+    """Floats out."""
+    node = bad_models.transpose_conv2d()
+    node.inputs = node.inputs[:2]
+    node.options["output"] = "float32"
+    del node.options["output_zero_point"]
+    node.output = Tensor("y", node.output.shape)
+    return tailed(node, 3, 8, "multiply residual maximum add")
+
+
 NODES = [
     *bad_models.GOOD, conv2d_codes, conv2d_groups, conv2d_int16, fully_connected_codes, fully_connected_rows, quantize_int8,
-    add_packed, conv2d_causal, transpose_conv2d_extra, average_pool2d_float,
+    add_packed, conv2d_causal, transpose_conv2d_extra, average_pool2d_float, depthwise_conv2d_tail, fully_connected_tail,
+    transpose_conv2d_tail,
 ]  # fmt: skip
 
 
