@@ -297,6 +297,25 @@ def test_codes_of_embeddings_are_read_as_codes(kernel, power_of_two):
     assert not any(row.input in ("int16", "int32") for row in converted.report.rows[1:] if row.op.startswith("Ste"))
 
 
+@pytest.mark.parametrize("kernel, runs", [(Lsq(8), True), (UniformQuantizer(8, 0.1), True), (TWN(), False)])
+def test_tables_of_8_bits_run_on_boards(kernel, runs, capfd):
+    """TFLite Micro has no GATHER of words, in which fewer bits are packed."""
+    pytest.importorskip("tflite_micro")
+    layers = [QuantEmbedding(50, 20, embeddings_quantizer=kernel), QuantDense(7, kernel_quantizer=TWN(), input_quantizer=Lsq(2))]
+    model = model_of((5,), "int32", layers, 0)
+    content = keras_ste.convert(model, strict=True).model_content
+    if not runs:
+        with pytest.raises(RuntimeError, match="its log on stderr says what is missing"):
+            keras_ste.MicroInterpreter(model_content=content)
+        assert "Type 'INT32' is not supported by gather" in capfd.readouterr().err
+        return
+    micro = keras_ste.MicroInterpreter(model_content=content)
+    x = np.random.default_rng(0).integers(0, 50, (1, 5), np.int32)
+    micro.set_input(x, 0)
+    micro.invoke()
+    np.testing.assert_array_equal(micro.get_output(0), model(x))
+
+
 def test_a_sequence_of_bytes_on_a_board():
     pytest.importorskip("tflite_micro")
     model = model_of((9, 5), "uint8", [QuantConv1D(4, 3, padding="causal", kernel_quantizer=TWN())], 0)

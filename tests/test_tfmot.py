@@ -336,6 +336,21 @@ def test_a_quantized_tf_keras_model_converts_strictly_and_agrees(scheme):
     np.testing.assert_allclose(run(interpreter, x), outputs_of(model, x), rtol=1e-4, atol=1e-4)
 
 
+def test_saved_models_of_quantized_tf_keras_models_convert_alike(tmp_path):
+    model = quantized(network(), "lsq(2, 4)")
+    x = train(model)
+    keras_ste.export_saved_model(model, tmp_path / "ours")
+    with keras_ste.export_scope():
+        model.save(tmp_path / "tf_keras", save_format="tf")
+        tf.saved_model.save(model, str(tmp_path / "tensorflow"))
+    content = keras_ste.convert(model, strict=True).model_content
+    assert keras_ste.convert(tmp_path / "ours", strict=True).model_content == content
+    expected = run(keras_ste.Interpreter(model_content=content), x)
+    for folder in ("tf_keras", "tensorflow"):
+        converted = keras_ste.convert(tmp_path / folder, strict=True)
+        assert np.array_equal(run(keras_ste.Interpreter(model_content=converted.model_content), x), expected), folder
+
+
 def run(interpreter, x):
     signature = interpreter.get_signature_runner()
     (name,) = signature.get_input_details()
