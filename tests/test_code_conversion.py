@@ -271,6 +271,8 @@ def test_tables_of_embeddings_are_packed_and_equal_bit_for_bit(kernel, axis, cha
     if restored.input.startswith("packed"):
         bits = int(restored.input.split()[1][0])
         assert table.constant_bytes == 50 * 4 * bits * -(-channels // 32)
+        assert (table.size.weights, table.size.bits, table.size.weight_bytes) == (50 * channels, bits, table.constant_bytes)
+        assert table.size.verdict == "padded" and "weights" in table.packed
     else:
         assert restored.input in ("int8", "uint8") and table.constant_bytes == 50 * channels
 

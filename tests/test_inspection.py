@@ -124,6 +124,13 @@ def test_only_padding_makes_packed_weights_larger(channels, filters, bits, kind,
     assert check.verdict == ("met" if -(-row // 32) * 32 <= LIMIT * row else "padded")
 
 
+def test_tables_of_embeddings_are_checked():
+    layer = keras_ste.QuantEmbedding(50, 64, embeddings_quantizer=quantizers.UniformQuantizer(4, 0.5))
+    content = keras_ste.convert(keras.Sequential([keras.Input((5,), dtype="int32"), layer])).model_content
+    (size,) = [row.size for row in keras_ste.inspect(content).rows if row.op == "GATHER"]
+    assert (size.weights, size.bits, size.weight_bytes, size.verdict) == (50 * 64, 4, 50 * 64 // 2, "met")
+
+
 def test_weights_of_more_bits_than_their_quantizer_are_missed():
     options = {"units": 4, "channels": 32, "weight_bits": 4, "weight_encoding": "signed"}
     op = ste_op("SteFullyConnected", [None, None], [], options)

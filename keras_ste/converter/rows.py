@@ -11,7 +11,7 @@ import numpy as np
 from keras_ste.codes import Codes, codes_of
 from keras_ste.converter.graph import CODE_MOVES, MATMUL_OPS, NUMPY_TYPES, PREFIX, Graph, Op, Tensor, TensorType
 from keras_ste.converter.shapes import macs as ste_macs
-from keras_ste.converter.sizes import SizeCheck, check_size
+from keras_ste.converter.sizes import SizeCheck, check_size, check_table
 
 PACKED = "packed"
 
@@ -118,6 +118,14 @@ def _nbytes(tensor: Tensor) -> int:
     return math.prod(tensor.shape) * np.dtype(NUMPY_TYPES[tensor.type]).itemsize
 
 
+def _table_size(graph: Graph, op: Op) -> SizeCheck | None:
+    """The check of the packed table of an embedding that an op gathers rows of; None of any other op."""
+    if op.name != "GATHER" or not op.inputs[0].constant or op.inputs[0].type != TensorType.INT32:
+        return None
+    reader = next((each for each in graph.consumers(op.outputs[0]) if "channels" in each.options), None)
+    return None if reader is None else check_table(op.inputs[0], _codes(graph, op.outputs[0]), reader.options["channels"])
+
+
 def op_row(graph: Graph, op: Op, quantizer_bits: int | None = None) -> Row:
     """The row of an op.
 
@@ -141,7 +149,8 @@ def op_row(graph: Graph, op: Op, quantizer_bits: int | None = None) -> Row:
         codes = _codes(graph, first)
         input_bits = op.options.get("row_bits") or (_bits(first) if codes is None else codes.bits)
         width = f"{weight_bits}x{input_bits}"
-    parts = (("weights", op.name in MATMUL_OPS), ("output", any(name.startswith(PACKED) for name in output_types)))
+    size = _table_size(graph, op) or check_size(op, quantizer_bits)
+    parts = (("weights", op.name in MATMUL_OPS or op.name == "GATHER" and size is not None), ("output", any(name.startswith(PACKED) for name in output_types)))
     packed = [name for name, is_so in parts if is_so]
     return Row(
         op=op.name,
@@ -154,6 +163,6 @@ def op_row(graph: Graph, op: Op, quantizer_bits: int | None = None) -> Row:
         macs=macs,
         mac_width=width,
         moved_bytes=sum(_nbytes(tensor) for tensor in (*op.inputs, *op.outputs) if tensor is not None),
-        size=check_size(op, quantizer_bits),
+        size=size,
         reason=op.note,
     )

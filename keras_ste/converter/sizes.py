@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from keras_ste.codes import codes_of
-from keras_ste.converter.graph import MATMUL_OPS, Op, TensorType
+from keras_ste.codes import Codes, codes_of
+from keras_ste.converter.graph import MATMUL_OPS, Op, Tensor, TensorType
 from keras_ste.converter.packing import WORD, words_of
 
 LIMIT = 1.02
@@ -51,18 +51,24 @@ def check_size(op: Op, quantizer_bits: int | None = None) -> SizeCheck | None:
     if op.name not in MATMUL_OPS or op.input(1) is None or not op.inputs[1].constant:
         return None
     rows, row = _rows_of_weights(op)
-    weights, stored = rows * row, codes_of(op.options, "weight").bits
+    stored = codes_of(op.options, "weight").bits
     bits = min(quantizer_bits or stored, stored)
-    weight_bytes = op.inputs[1].data.nbytes
+    other_bytes = sum(tensor.data.nbytes for tensor in op.inputs[2:] if tensor is not None and tensor.constant)
+    return _check(rows, row, bits, stored, op.inputs[1].data.nbytes, other_bytes, op.options.get("groups", 1))
+
+
+def check_table(table: Tensor, codes: Codes, channels: int) -> SizeCheck:
+    """Checks the packed table of an embedding, the rows of which are codes of so many channels."""
+    return _check(table.shape[0], channels, codes.bits, codes.bits, table.data.nbytes, 0, 1)
+
+
+def _check(
+    rows: int, row: int, bits: int, stored: int, weight_bytes: int, other_bytes: int, groups: int
+) -> SizeCheck:
+    """The check of so many rows of codes, for which their quantizer has `bits` and the file has `stored` ones."""
+    weights = rows * row
     limit = LIMIT * weights * bits / 8
-    check = SizeCheck(
-        weights=weights,
-        bits=bits,
-        weight_bytes=weight_bytes,
-        other_bytes=sum(tensor.data.nbytes for tensor in op.inputs[2:] if tensor is not None and tensor.constant),
-        limit=limit,
-        verdict="met",
-    )
+    check = SizeCheck(weights, bits, weight_bytes, other_bytes, limit, "met")
     if weight_bytes <= limit:
         return check
     layout = 4 * stored * rows * words_of(row)
@@ -74,7 +80,7 @@ def check_size(op: Op, quantizer_bits: int | None = None) -> SizeCheck | None:
         padded = words_of(row) * WORD
         reason = f"rows of {row} channels fill words of 32: {padded} bits for {row}"
         return dataclasses.replace(check, verdict="padded", reason=reason)
-    if op.options.get("groups", 1) > 1:
+    if groups > 1:
         reason = "the channels of a group do not begin at a word of 32, so its weights lie between zeros"
         return dataclasses.replace(check, verdict="padded", reason=reason)
     return dataclasses.replace(
