@@ -13,6 +13,7 @@ namespace {
 // `Set` says how many lanes a vector has, and how many vectors of each of kMaxTileRows rows stay in registers. Its functions:
 //   Floats   integers at an address, as floats
 //   Reach    a bit for each lane, whether it reaches that of the other vector
+//   Round    puts the integers of a vector at an address
 template <typename Set>
 struct CombineLanes {
   static constexpr int32_t kLanes = Set::kLanes, kVectors = Set::kVectors, kWidth = kLanes * kVectors;
@@ -65,6 +66,13 @@ struct CombineLanes {
     }
   }
 
+  // A copy of `how`, which `out` does not change.
+  template <int32_t kRows>
+  static inline __attribute__((always_inline)) void StoreRounded(const Vector (*x)[kVectors], Rounding how, int8_t* out,
+                                                                 const int64_t* places) {
+    Each<kRows>([&](int32_t r, int32_t v) { Set::Round(x[r][v], how, out + places[r] + v * kLanes); });
+  }
+
   // Vectors go through the steps; of lanes from `lane` on.
   template <int32_t kRows>
   static inline __attribute__((always_inline)) void Take(Vector (&x)[kRows][kVectors], const Combine* steps, int32_t count,
@@ -113,6 +121,9 @@ struct CombineLanes {
         case Combination::kReach:
           StoreReached<kRows>(x, Constants(*step, channel), static_cast<char*>(step->out) + channel / 8, rows.words);
           break;
+        case Combination::kRound:
+          StoreRounded<kRows>(x, *step->rounding, static_cast<int8_t*>(step->out) + channel, rows.places);
+          break;
       }
     }
   }
@@ -133,7 +144,7 @@ struct CombineLanes {
       if constexpr (kRows > 1) RunRows<kRows - 1>(sums, steps, count, rows);
       return;
     }
-    for (int32_t lane = 0; lane < kChunk; lane += kWidth) Run<kRows>(sums, steps, count, rows, lane);
+    for (int32_t lane = 0; lane < rows.lanes; lane += kWidth) Run<kRows>(sums, steps, count, rows, lane);
   }
 
   template <typename Sum>

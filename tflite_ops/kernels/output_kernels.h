@@ -36,7 +36,7 @@ struct PlaneWords {
   uint32_t* At(int32_t row) const { return static_cast<uint32_t*>(rows[row]) + first; }
 };
 
-// What is done to 32 sums of each row, which become floats first. kPrelu: x > 0 ? x : x * constant. kMaximum and
+// What is done to 16 or 32 sums of each row, which become floats first. kPrelu: x > 0 ? x : x * constant. kMaximum and
 // kMinimum keep a NaN.
 enum class Combination : uint8_t {
   kAdd, kMultiply, kMaximum, kMinimum, kPrelu,  // a constant of each channel
@@ -44,18 +44,21 @@ enum class Combination : uint8_t {
   kAddRows,                                     // the residual of each row
   kStore,                                       // what has become of them so far: floats
   kReach,                                       // which of them reach a constant: one word of each row
+  kRound,                                       // the integers they become: int8
 };
 struct Combine {
   Combination how;
   bool one;              // the constant is one for all channels
   const float* lanes;    // the constants
   void* out;             // where the first row has its first channel
+  const Rounding* rounding = nullptr;  // kRound
 };
 
-// The rows that go through the same steps, and their channels [channel, channel + 32).
+// The rows that go through the same steps, and their channels [channel, channel + lanes).
 struct CombinedRows {
   int32_t rows, channel;
-  const int64_t* places;           // kStore: the elements before each row
+  int32_t lanes;                   // kBlock or kChunk; kChunk where there is a kReach
+  const int64_t* places;           // kStore, kRound: the elements before each row
   const int64_t* words;            // kReach: the words before each row
   const float* scales;             // kMultiplyRows
   const float* residual;           // kAddRows: of this channel
@@ -65,7 +68,7 @@ struct CombinedRows {
 
 // The sums of row r begin at sums[r * kChunk].
 struct OutputKernels {
-  // `count` combinations of 32 sums of each row, one after the other.
+  // `count` combinations of the sums of each row, one after the other.
   void (*combine_int32)(const int32_t* sums, const Combine* steps, int32_t count, const CombinedRows& rows);
   void (*combine_float)(const float* sums, const Combine* steps, int32_t count, const CombinedRows& rows);
   // The codes of 32 sums of each row, one word of each plane: a code is the number of thresholds that the sum reaches, of
@@ -76,8 +79,6 @@ struct OutputKernels {
   void (*requantize_int8)(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n, int8_t* const* out);
   void (*requantize_int16)(const int32_t* sums, int32_t rows, const Requantize& requantize, int32_t n,
                            int16_t* const* out);
-  // n <= 32 floats of each row.
-  void (*round_int8)(const float* floats, int32_t rows, const Rounding& rounding, int32_t n, int8_t* const* out);
 };
 
 namespace portable {

@@ -27,15 +27,34 @@ static inline float CombineOne(Combination how, float x, float operand) {
       return x > 0 ? x : x * operand;
     case Combination::kStore:
     case Combination::kReach:
+    case Combination::kRound:
       break;
   }
   return x;
 }
 
+// Where 1.5 * 2^23 is added, the lowest bits of the sum are the integer.
+static inline int32_t RoundOne(float x, const Rounding& how) {
+  constexpr float kRound = 12582912.0f;
+  constexpr int32_t kBitsOfRound = 0x4B400000;
+  const float sum = Scalar(Scalar(Clamp(x, how.low, how.high)) + kRound);
+  int32_t bits = 0;
+  memcpy(&bits, &sum, sizeof(bits));
+  const bool number = (bits & 0x7FFFFFFF) <= 0x7F800000;
+  return number ? bits - kBitsOfRound + how.zero_point : 0;
+}
+
 // One step of row r.
+template <int32_t kLanes>
 static inline void CombineRow(const Combine& step, const CombinedRows& rows, int32_t r, float* x) {
   if (step.how == Combination::kStore) {
-    memcpy(static_cast<float*>(step.out) + rows.places[r] + rows.channel, x, kChunk * sizeof(float));
+    memcpy(static_cast<float*>(step.out) + rows.places[r] + rows.channel, x, kLanes * sizeof(float));
+    return;
+  }
+  if (step.how == Combination::kRound) {
+    const Rounding how = *step.rounding;  // which `out` does not change
+    int8_t* out = static_cast<int8_t*>(step.out) + rows.places[r] + rows.channel;
+    for (int32_t i = 0; i < kLanes; ++i) out[i] = static_cast<int8_t>(RoundOne(x[i], how));
     return;
   }
   const bool scale = step.how == Combination::kMultiplyRows;
@@ -46,23 +65,32 @@ static inline void CombineRow(const Combine& step, const CombinedRows& rows, int
   const bool one = step.one || scale;
   if (step.how == Combination::kReach) {
     uint32_t bits = 0;
-    for (int32_t i = 0; i < kChunk; ++i) bits |= ScalarBit(x[i] >= lanes[one ? 0 : i]) << i;
+    for (int32_t i = 0; i < kLanes; ++i) bits |= ScalarBit(x[i] >= lanes[one ? 0 : i]) << i;
     static_cast<uint32_t*>(step.out)[rows.words[r] + rows.channel / 32] = bits;
   } else if (one) {
     const float operand = *lanes;
-    for (int32_t i = 0; i < kChunk; ++i) x[i] = Scalar(CombineOne(step.how, x[i], operand));
+    for (int32_t i = 0; i < kLanes; ++i) x[i] = Scalar(CombineOne(step.how, x[i], operand));
   } else {
-    for (int32_t i = 0; i < kChunk; ++i) x[i] = Scalar(CombineOne(step.how, x[i], lanes[i]));
+    for (int32_t i = 0; i < kLanes; ++i) x[i] = Scalar(CombineOne(step.how, x[i], lanes[i]));
+  }
+}
+
+template <typename Sum, int32_t kLanes>
+static inline void CombineRows(const Sum* sums, const Combine* steps, int32_t count, const CombinedRows& rows) {
+  for (int32_t r = 0; r < rows.rows; ++r, sums += kChunk) {
+    float x[kLanes];
+    for (int32_t i = 0; i < kLanes; ++i) x[i] = Scalar(static_cast<float>(sums[i]));
+    for (int32_t s = 0; s < count; ++s) CombineRow<kLanes>(steps[s], rows, r, x);
+    if (rows.floats != nullptr) memcpy(rows.floats + r * kChunk, x, sizeof(x));
   }
 }
 
 template <typename Sum>
 static inline void CombineLoop(const Sum* sums, const Combine* steps, int32_t count, const CombinedRows& rows) {
-  for (int32_t r = 0; r < rows.rows; ++r, sums += kChunk) {
-    float x[kChunk];
-    for (int32_t i = 0; i < kChunk; ++i) x[i] = Scalar(static_cast<float>(sums[i]));
-    for (int32_t s = 0; s < count; ++s) CombineRow(steps[s], rows, r, x);
-    if (rows.floats != nullptr) memcpy(rows.floats + r * kChunk, x, sizeof(x));
+  if (rows.lanes == kBlock) {
+    CombineRows<Sum, kBlock>(sums, steps, count, rows);
+  } else {
+    CombineRows<Sum, kChunk>(sums, steps, count, rows);
   }
 }
 
@@ -87,32 +115,6 @@ static inline void RequantizeLoop(const int32_t* sums, int32_t rows, const Requa
     for (int32_t i = begin; i < end; ++i) {
       const int32_t sum = q.bias == nullptr ? sums[i] : sums[i] + q.bias[i];
       out[r][i] = ClampTo<Out>(MultiplyLikeTflite(sum, q.multipliers[i], q.shifts[i]) + q.zero_point, q);
-    }
-  }
-}
-
-// Where 1.5 * 2^23 is added, the lowest bits of the sum are the integer.
-static inline int32_t RoundOne(float x, const Rounding& how) {
-  constexpr float kRound = 12582912.0f;
-  constexpr int32_t kBitsOfRound = 0x4B400000;
-  const float sum = Scalar(Scalar(Clamp(x, how.low, how.high)) + kRound);
-  int32_t bits = 0;
-  memcpy(&bits, &sum, sizeof(bits));
-  const bool number = (bits & 0x7FFFFFFF) <= 0x7F800000;
-  return number ? bits - kBitsOfRound + how.zero_point : 0;
-}
-
-static inline void RoundRow(const float* floats, const Rounding& how, int32_t n, int8_t* out) {
-  for (int32_t i = 0; i < n; ++i) out[i] = static_cast<int8_t>(RoundOne(floats[i], how));
-}
-
-static inline void RoundLoop(const float* floats, int32_t rows, const Rounding& rounding, int32_t n, int8_t* const* out) {
-  const Rounding how = rounding;  // which `out` does not change
-  for (int32_t r = 0; r < rows; ++r, floats += kChunk) {
-    if (n == kChunk) {  // a number that compilers know
-      RoundRow(floats, how, kChunk, out[r]);
-    } else {
-      RoundRow(floats, how, n, out[r]);
     }
   }
 }

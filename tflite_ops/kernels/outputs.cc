@@ -114,10 +114,6 @@ void StoreQuantized(const Chunk& c, void (*requantize)(const int32_t*, int32_t, 
   requantize(sums, rows, how, c.count, out);
 }
 
-Rounding RoundingOf(const Outputs& o) {
-  return {static_cast<float>(o.low - o.zero_point), static_cast<float>(o.high - o.zero_point), o.zero_point};
-}
-
 void StoreCodes(const Chunk& c, const int32_t* codes, uint32_t* pixel) {
   const Outputs& o = c.outputs;
   uint8_t bytes[kChunk];
@@ -129,19 +125,13 @@ void StoreCodes(const Chunk& c, const int32_t* codes, uint32_t* pixel) {
   }
 }
 
-// The integers of floats that are scaled already.
+// The integers of floats that are scaled already, where they are not what a step writes.
 void StoreRounded(const Chunk& c, const float* floats, int32_t rows, void* const* pixels) {
-  const Rounding rounding = RoundingOf(c.outputs);
-  if (c.outputs.kind == OutputKind::kInt8) {
-    int8_t* out[kMaxTileRows];
-    for (int32_t r = 0; r < rows; ++r) out[r] = static_cast<int8_t*>(pixels[r]) + c.channel;
-    c.kernels.round_int8(floats, rows, rounding, c.count, out);
-    return;
-  }
+  const Outputs& o = c.outputs;
   for (int32_t r = 0; r < rows; ++r, floats += kChunk) {
     int32_t codes[kChunk];
-    for (int32_t i = 0; i < kChunk; ++i) codes[i] = RoundOne(floats[i], rounding);
-    if (c.outputs.kind == OutputKind::kPacked) {
+    for (int32_t i = 0; i < kChunk; ++i) codes[i] = RoundOne(floats[i], o.rounding);
+    if (o.kind == OutputKind::kPacked) {
       StoreCodes(c, codes, static_cast<uint32_t*>(pixels[r]));
     } else {
       int16_t* out = static_cast<int16_t*>(pixels[r]) + c.channel;
@@ -232,12 +222,15 @@ void AppendTail(OutputPlan* plan) {
   }
 }
 
-// Codes of one bit are what a step writes.
+// Codes of one bit, and integers of 8, are what a step writes.
 void PlanEnd(OutputPlan* plan) {
   const Outputs& o = plan->outputs;
   Combine* end = plan->steps + plan->count;
   if (o.kind == OutputKind::kFloat32) {
     *end = {Combination::kStore, false, nullptr, plan->tensors.output};
+    plan->ends = true;
+  } else if (o.kind == OutputKind::kInt8 && o.rounded) {
+    *end = {Combination::kRound, false, nullptr, plan->tensors.output, &o.rounding};
     plan->ends = true;
   } else if (o.kind == OutputKind::kPacked && !o.rounded && o.codes.bits == 1 && !TwosComplement(o.codes)) {
     *end = {Combination::kReach, o.one_threshold, FloatsAt(plan->tensors.thresholds, 0), plan->tensors.output};
@@ -277,6 +270,7 @@ void TakePartialSteps(const Chunk& c, const OutputPlan& plan, const int64_t* pix
   rows.residual = residual;
   rows.residual_places = kRowsOfChunk;
   rows.channel = 0;
+  rows.lanes = kChunk;
   for (int32_t s = 0; s < plan.count; ++s) {
     Combine step = plan.steps[s];
     if (step.how == Combination::kStore) {
@@ -290,6 +284,20 @@ void TakePartialSteps(const Chunk& c, const OutputPlan& plan, const int64_t* pix
     }
     c.kernels.combine_float(rows.floats, &step, 1, rows);
   }
+}
+
+// int8 of floats that are scaled already, for which there is less room than kernels write.
+void StoreInt8(const Chunk& c, const float* floats, CombinedRows rows) {
+  int8_t bytes[kTailRows * kChunk];
+  const Combine round = {Combination::kRound, false, nullptr, bytes, &c.outputs.rounding};
+  const int64_t* places = rows.places;
+  rows.channel = 0;
+  rows.lanes = kChunk;
+  rows.places = kRowsOfChunk;
+  rows.floats = nullptr;
+  c.kernels.combine_float(floats, &round, 1, rows);
+  int8_t* to = static_cast<int8_t*>(c.tensors.output) + c.channel;
+  for (int32_t r = 0; r < rows.rows; ++r) memcpy(to + places[r], bytes + r * kChunk, static_cast<size_t>(c.count));
 }
 
 // Where each pixel begins in the output tensor.
@@ -311,13 +319,13 @@ void StoreByFloats(const Chunk& c, const OutputPlan& plan, const Sum* sums, cons
   float factors[kTailRows];
   int64_t places[kTailRows], words[kTailRows];
   for (int32_t r = 0; r < rows; ++r) places[r] = pixels[r] * o.channels;
-  CombinedRows how = {rows, c.channel, places, words, scales, nullptr, places, floats};
+  CombinedRows how = {rows, c.channel, c.count, places, words, scales, nullptr, places, floats};
   if (o.one_multiplier && scales != nullptr) {
     const float multiplier = *FloatsAt(c.tensors.multiplier, 0);
     for (int32_t r = 0; r < rows; ++r) factors[r] = Scalar(multiplier * scales[r]);
     how.scales = factors;
   }
-  const bool whole = c.count == kChunk;
+  const bool whole = c.count % kBlock == 0;
   if (o.tail.residual.kind == InputKind::kFloat32 && c.tensors.residual_scale == nullptr) {  // as it lies
     how.residual = FloatsAt(c.tensors.residual, c.channel);
   } else if (whole && o.tail.adds) {
@@ -325,16 +333,18 @@ void StoreByFloats(const Chunk& c, const OutputPlan& plan, const Sum* sums, cons
     how.residual = floats;
     how.residual_places = kRowsOfChunk;
   }
-  if (whole && plan.ends && (o.kind == OutputKind::kFloat32 || c.channel % 32 == 0)) {
+  if (whole && plan.ends && (o.kind != OutputKind::kPacked || (c.channel % 32 == 0 && c.count == kChunk))) {
     how.floats = nullptr;
     if (o.kind == OutputKind::kPacked) {
       for (int32_t r = 0; r < rows; ++r) words[r] = pixels[r] * OutputStride(o);
     }
     return CombineSums(c.kernels, sums, plan.steps, plan.count + 1, how);
   }
+  if (!whole) how.lanes = kChunk;
   CombineSums(c.kernels, sums, plan.steps, whole ? plan.count : 0, how);
   if (!whole) TakePartialSteps(c, plan, pixels, how);
   if (o.kind == OutputKind::kFloat32) return StoreFloats(c, floats, how, c.tensors.output);
+  if (o.kind == OutputKind::kInt8) return StoreInt8(c, floats, how);
   const Places to(c, rows, pixels);
   if (!o.rounded) return StorePacked(c, floats, rows, to.at);
   StoreRounded(c, floats, rows, to.at);

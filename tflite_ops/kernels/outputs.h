@@ -37,6 +37,7 @@ struct Outputs {
   bool rounded;                        // kPacked, kInt8, kInt16 of sums that are floats: scaled, clamped and rounded
   float activation_min, activation_max;  // kFloat32, or before a tail
   int32_t zero_point, low, high;       // kInt8, kInt16, rounded
+  Rounding rounding;                   // rounded: to these
   Tail tail;
 };
 
@@ -70,7 +71,8 @@ struct OutputPlan {
   const Outputs& outputs;
   const OutputKernels& kernels;
   const OutputTensors& tensors;
-  // How sums become floats, and the tail; behind them, where the output is floats or words of its own, how these are written.
+  // How sums become floats, and the tail; behind them, where the output is floats, int8 of them or words of its own, how these
+  // are written.
   Combine steps[kMostSteps + 6];
   int32_t count;  // without that
   bool ends;      // has it
@@ -90,8 +92,10 @@ void StoreChunk(const OutputPlan& plan, const int32_t* sums, const float* scales
 void StoreChunk(const OutputPlan& plan, const float* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,
                 const int64_t* pixels);
 
-// An output that the steps of a plan write, each channel a function of its sum alone: float32.
-static inline bool OnlyScaled(const Outputs& o) { return o.kind == OutputKind::kFloat32 && !o.tail.adds; }
+// An output that the steps of a plan write, each channel a function of its sum alone: float32, or int8 of floats.
+static inline bool OnlyScaled(const Outputs& o) {
+  return (o.kind == OutputKind::kFloat32 || (o.kind == OutputKind::kInt8 && o.rounded)) && !o.tail.adds;
+}
 
 }  // namespace keras_ste
 

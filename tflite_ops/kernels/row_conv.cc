@@ -78,7 +78,7 @@ struct Run {
     EveryTile(row, u.pixels, [&](const ByteRow& tile, int32_t first, int32_t count) {
       int64_t places[kMaxTileRows];
       for (int32_t r = 0; r < count; ++r) places[r] = OutputIndex(c, u.image, u.y, u.x + first + r) * Filters(c);
-      const CombinedRows rows = {count, channel, places, nullptr, nullptr, nullptr, nullptr, nullptr};
+      const CombinedRows rows = {count, channel, blocks * kBlock, places, nullptr, nullptr, nullptr, nullptr, nullptr};
       k.codes->byterow_floats[blocks - 1][count](tile, outputs.steps, outputs.count + outputs.ends, rows);
     });
   }

@@ -205,6 +205,7 @@ Outputs ReadOutputs(int32_t version, Options* options) {
     o.low = options->IntOr("output_min", low, high, low);
     o.high = options->IntOr("output_max", low, high, high);
     options->Require(o.low <= o.high, "output_min", "is greater than output_max");
+    o.rounding = {static_cast<float>(o.low - o.zero_point), static_cast<float>(o.high - o.zero_point), o.zero_point};
   }
   o.tail = ReadTail(version, options);
   return o;

@@ -137,7 +137,7 @@ void CheckByteRow(const CodeKernels& k, Random* random) {
   combines[count] = {Combination::kStore, false, nullptr, floats.data()};
   int64_t places[kMaxTileRows];
   for (int32_t r = 0; r < rows; ++r) places[r] = r * out_step;
-  const CombinedRows combined = {rows, 0, places, nullptr, nullptr, nullptr, nullptr, nullptr};
+  const CombinedRows combined = {rows, 0, blocks * kBlock, places, nullptr, nullptr, nullptr, nullptr, nullptr};
   const ByteRow row = {input.data(),   pixel_step,  tap_step,    taps, steps,
                        weights.data(), block_bytes, start.data()};
   k.byterow_sums[blocks - 1][rows](row, sums.data());

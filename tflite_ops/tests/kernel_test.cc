@@ -2,6 +2,7 @@
 // read lies at the end of a page behind which no memory is, so that a word too far ends the program.
 //
 //   kernel_test [seed [number of cases]]
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,16 +103,24 @@ void CheckCodes(const KernelTable& k, Random* random) {
   }
 }
 
+// kRound, in doubles.
+int8_t Rounded(float x, const Rounding& how) {
+  if (x != x) return 0;
+  const double clamped = fmin(fmax(static_cast<double>(x), static_cast<double>(how.low)), static_cast<double>(how.high));
+  return static_cast<int8_t>(static_cast<int32_t>(nearbyint(clamped)) + how.zero_point);
+}
+
 // Of four steps at most, of channels behind others, with rows in any order.
 template <typename Sum>
 void CheckCombine(const KernelTable& k, void (*run)(const Sum*, const Combine*, int32_t, const CombinedRows&),
                   const char* kernel, Random* random) {
   constexpr Combination kAll[] = {Combination::kAdd,          Combination::kMultiply, Combination::kMaximum,
                                   Combination::kMinimum,      Combination::kPrelu,    Combination::kAddRows,
-                                  Combination::kMultiplyRows, Combination::kStore,    Combination::kReach};
+                                  Combination::kMultiplyRows, Combination::kStore,    Combination::kReach,
+                                  Combination::kRound};
   constexpr int32_t kMost = 4;
   const int32_t rows = static_cast<int32_t>(random->Between(1, kMaxTileRows)), size = rows * kChunk;
-  const int32_t count = static_cast<int32_t>(random->Between(0, kMost));
+  const int32_t count = static_cast<int32_t>(random->Between(0, kMost)), lanes_of_row = random->OneIn(2) ? kBlock : kChunk;
   const int32_t channel = static_cast<int32_t>(random->Between(0, 2)) * kChunk, channels = channel + kChunk;
   Fenced<Sum> sums(size);
   Fenced<float> constants(kMost * channels), residual(size), scales(rows), stored(kMost * rows * channels), floats(size);
@@ -122,6 +131,8 @@ void CheckCombine(const KernelTable& k, void (*run)(const Sum*, const Combine*, 
     residual[i] = random->OneIn(9) ? -0.0f : random->Real();
   }
   for (int32_t i = 0; i < kMost * channels; ++i) constants[i] = random->OneIn(9) ? -0.0f : random->Real();
+  const int32_t zero_point = static_cast<int32_t>(random->Between(-128, 127));
+  const Rounding rounding = {static_cast<float>(-128 - zero_point), static_cast<float>(127 - zero_point), zero_point};
   for (int32_t r = 0; r < rows; ++r) scales[r] = random->Real();
   memset(stored.data(), 0, expected.size() * sizeof(float));
   int64_t places[kMaxTileRows], words[kMaxTileRows], residual_places[kMaxTileRows];
@@ -132,14 +143,16 @@ void CheckCombine(const KernelTable& k, void (*run)(const Sum*, const Combine*, 
   }
   Combine steps[kMost];
   for (int32_t s = 0; s < count; ++s) {
-    const Combination how = random->OneOf(kAll);
+    Combination how = random->OneOf(kAll);
+    if (lanes_of_row < kChunk && how == Combination::kReach) how = Combination::kRound;
     const bool rowwise = how == Combination::kAddRows || how == Combination::kMultiplyRows;
     const bool one = !rowwise && random->OneIn(3);
     const float* lanes = constants.data() + s * channels;
-    steps[s] = {how, one, rowwise ? nullptr : lanes, stored.data() + s * rows * channels};
+    steps[s] = {how, one, rowwise ? nullptr : lanes, stored.data() + s * rows * channels, &rounding};
     float* out = expected.data() + s * rows * channels;
     for (int32_t i = 0; i < size; ++i) {
       const int32_t r = i / kChunk, lane = i % kChunk;
+      if (lane >= lanes_of_row) continue;
       const float y = lanes[one ? 0 : channel + lane];
       if (how == Combination::kAdd) x[i] = x[i] + y;
       if (how == Combination::kMultiply) x[i] = x[i] * y;
@@ -149,6 +162,7 @@ void CheckCombine(const KernelTable& k, void (*run)(const Sum*, const Combine*, 
       if (how == Combination::kMultiplyRows) x[i] = x[i] * scales[r];
       if (how == Combination::kAddRows) x[i] = x[i] + residual[static_cast<int32_t>(residual_places[r]) + lane];
       if (how == Combination::kStore) out[places[r] + channel + lane] = x[i];
+      if (how == Combination::kRound) reinterpret_cast<int8_t*>(out)[places[r] + channel + lane] = Rounded(x[i], rounding);
       if (how == Combination::kReach) {
         uint32_t word = 0;
         memcpy(&word, out + words[r] + channel / 32, sizeof(word));
@@ -158,11 +172,41 @@ void CheckCombine(const KernelTable& k, void (*run)(const Sum*, const Combine*, 
     }
   }
   const bool keeps = random->OneIn(2);
-  run(sums.data(), steps, count, {rows, channel, places, words, scales.data(), residual.data(), residual_places,
+  run(sums.data(), steps, count, {rows, channel, lanes_of_row, places, words, scales.data(), residual.data(), residual_places,
                                   keeps ? floats.data() : nullptr});
   const bool same = memcmp(stored.data(), expected.data(), expected.size() * sizeof(float)) == 0;
-  const bool kept = !keeps || memcmp(floats.data(), x.data(), x.size() * sizeof(float)) == 0;
+  bool kept = true;
+  for (int32_t r = 0; keeps && r < rows; ++r) {
+    kept &= memcmp(floats.data() + r * kChunk, x.data() + r * kChunk, static_cast<size_t>(lanes_of_row) * sizeof(float)) == 0;
+  }
   if (!same || !kept) Fail(k, kernel, rows, count, 1);
+}
+
+// Halves, what is out of range, and what is no number.
+void CheckRound(const KernelTable& k, Random* random) {
+  constexpr float kOdd[] = {NAN, INFINITY, -INFINITY, -0.0f, 3e38f, -3e38f, 1e-45f};
+  const int32_t rows = static_cast<int32_t>(random->Between(1, kMaxTileRows)), lanes = random->OneIn(2) ? kBlock : kChunk;
+  const int32_t zero_point = static_cast<int32_t>(random->Between(-128, 127));
+  const float low = static_cast<float>(random->Between(-128, 127) - zero_point);
+  const float high = low + static_cast<float>(random->Between(0, 127 - zero_point - static_cast<int32_t>(low)));
+  const Rounding rounding = {low, high, zero_point};
+  Fenced<float> floats((rows - 1) * kChunk + lanes);
+  Fenced<int8_t> out(rows * lanes);
+  int64_t places[kMaxTileRows];
+  for (int32_t r = 0; r < rows; ++r) {
+    places[r] = r * lanes;
+    for (int32_t i = 0; i < lanes; ++i) {
+      const float half = 0.5f * static_cast<float>(random->Between(-600, 600));
+      floats[r * kChunk + i] = random->OneIn(5) ? random->OneOf(kOdd) : random->OneIn(2) ? half : half + random->Real();
+    }
+  }
+  const Combine round = {Combination::kRound, false, nullptr, out.data(), &rounding};
+  k.output.combine_float(floats.data(), &round, 1, {rows, 0, lanes, places, nullptr, nullptr, nullptr, nullptr, nullptr});
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t i = 0; i < lanes; ++i) {
+      if (out[r * lanes + i] != Rounded(floats[r * kChunk + i], rounding)) Fail(k, "round", rows, lanes, i);
+    }
+  }
 }
 
 template <typename Out>
@@ -232,6 +276,7 @@ int main(int argc, char** argv) {
       CheckCodes(k, &random);
       CheckCombine(k, k.output.combine_int32, "combine_int32", &random);
       CheckCombine(k, k.output.combine_float, "combine_float", &random);
+      CheckRound(k, &random);
       CheckRequantize(k, k.output.requantize_int8, "requantize_int8", &random);
       CheckRequantize(k, k.output.requantize_int16, "requantize_int16", &random);
       CheckPackSigns(k, &random);

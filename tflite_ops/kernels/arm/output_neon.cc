@@ -73,13 +73,20 @@ struct Quads {
     const uint32_t bits[4] = {1, 2, 4, 8};
     return vaddvq_u32(vandq_u32(vcgeq_f32(x, y), vld1q_u32(bits)));
   }
+  static void Round(float32x4_t x, const Rounding& how, int8_t* out) {
+    const float32x4_t clamped = vminq_f32(vmaxq_f32(x, vdupq_n_f32(how.low)), vdupq_n_f32(how.high));
+    const int32x4_t moved = vaddq_s32(vcvtnq_s32_f32(clamped), vdupq_n_s32(how.zero_point));
+    const int16x4_t words = vmovn_s32(vandq_s32(moved, vreinterpretq_s32_u32(vceqq_f32(x, x))));
+    const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
+    vst1_lane_s32(reinterpret_cast<int32_t*>(out), vreinterpret_s32_s8(bytes), 0);
+  }
 };
 
 }  // namespace
 
 const OutputKernels kOutputNeon = {CombineLanes<Quads>::Sums<int32_t>, CombineLanes<Quads>::Sums<float>,
                                    CodesOfSums<int32_t>, CodesOfSums<float>,
-                                   RequantizeSums<int8_t>, RequantizeSums<int16_t>, RoundLoop};
+                                   RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace arm
 }  // namespace keras_ste

@@ -27,7 +27,7 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
 
 const OutputKernels kOutput = {CombineLoop<int32_t>, CombineLoop<float>,
                                CodesOfSums<int32_t>, CodesOfSums<float>,
-                               RequantizeSums<int8_t>, RequantizeSums<int16_t>, RoundLoop};
+                               RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace portable
 }  // namespace keras_ste

@@ -72,13 +72,21 @@ struct Ymm {
   static constexpr int32_t kLanes = 8, kVectors = 1;
   static __m256 Floats(const int32_t* p) { return _mm256_cvtepi32_ps(LoadLanes(p)); }
   static uint32_t Reach(__m256 x, __m256 y) { return SignBits(_mm256_cmp_ps(x, y, _CMP_GE_OQ)); }
+  static void Round(__m256 x, const Rounding& how, int8_t* out) {
+    const __m256 low = _mm256_set1_ps(how.low), high = _mm256_set1_ps(how.high);
+    const __m256i rounded = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(x, low), high));
+    const __m256i number = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_ORD_Q));
+    const __m256i moved = _mm256_and_si256(_mm256_add_epi32(rounded, _mm256_set1_epi32(how.zero_point)), number);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(moved), _mm256_extracti128_si256(moved, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packs_epi16(words, words));
+  }
 };
 
 }  // namespace
 
 const OutputKernels kOutputAvx2 = {CombineLanes<Ymm>::Sums<int32_t>, CombineLanes<Ymm>::Sums<float>,
                                    CodesOfSums<int32_t>, CodesOfSums<float>,
-                                   RequantizeSums<int8_t>, RequantizeSums<int16_t>, RoundLoop};
+                                   RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace x86
 }  // namespace keras_ste

@@ -115,11 +115,16 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
   }
 }
 
+template <typename Sum>
+void CombineSums(const Sum* sums, const Combine* steps, int32_t count, const CombinedRows& rows) {
+  (rows.lanes == kBlock ? CombineLanes<Zmm<1>>::Sums<Sum> : CombineLanes<Zmm<2>>::Sums<Sum>)(sums, steps, count, rows);
+}
+
 }  // namespace
 
-const OutputKernels kOutputAvx512 = {CombineLanes<Zmm<2>>::Sums<int32_t>, CombineLanes<Zmm<2>>::Sums<float>,
+const OutputKernels kOutputAvx512 = {CombineSums<int32_t>, CombineSums<float>,
                                      CodesOfSums<int32_t>, CodesOfSums<float>,
-                                     RequantizeSums<int8_t>, RequantizeSums<int16_t>, RoundLoop};
+                                     RequantizeSums<int8_t>, RequantizeSums<int16_t>};
 
 }  // namespace x86
 }  // namespace keras_ste
