@@ -1,5 +1,7 @@
 #include "kernels/average_pool.h"
 
+#include <string.h>
+
 #include "kernels/bit_planes.h"
 #include "kernels/scalar.h"
 
@@ -120,21 +122,25 @@ void SumBytes(const AveragePool& p, const Window& w, int32_t channel, int32_t co
   });
 }
 
-void AddFloats(const float* x, int32_t count, float* sums) {
-  for (int32_t i = 0; i < count; ++i) sums[i] = Scalar(sums[i] + x[i]);
-}
-
-// Of 32 channels at most, in the order of the places.
-void SumFloats(const AveragePool& p, const Window& w, int32_t channel, int32_t count, float* sums) {
-  for (int32_t i = 0; i < kLanes; ++i) sums[i] = 0.0f;
+// Of kCount channels, in the order of the places.
+template <int32_t kCount>
+void SumLanes(const AveragePool& p, const Window& w, int32_t channel, float* sums) {
+  float lanes[kCount];  // which the input is not
+  for (int32_t i = 0; i < kCount; ++i) lanes[i] = 0.0f;
   EveryPlace(p, w, [&](int64_t pixel) {
     const float* x = static_cast<const float*>(w.image) + pixel * p.input.channels + channel;
-    if (count == kLanes) {  // a number that compilers know
-      AddFloats(x, kLanes, sums);
-    } else {
-      AddFloats(x, count, sums);
-    }
+    for (int32_t i = 0; i < kCount; ++i) lanes[i] = Scalar(lanes[i] + x[i]);
   });
+  memcpy(sums, lanes, sizeof(lanes));
+}
+
+// Of 32 channels at most, by numbers of channels that compilers know; of the others there are zeros.
+void SumFloats(const AveragePool& p, const Window& w, int32_t channel, int32_t count, float* sums) {
+  if (count == kLanes) return SumLanes<kLanes>(p, w, channel, sums);
+  memset(sums, 0, kLanes * sizeof(float));
+  int32_t i = 0;
+  for (; i + 8 <= count; i += 8) SumLanes<8>(p, w, channel + i, sums + i);
+  for (; i < count; ++i) SumLanes<1>(p, w, channel + i, sums + i);
 }
 
 // Sums up to kGroup * 32 channels; returns for how many there is room from the channel on.
