@@ -14,7 +14,6 @@ from keras_ste.converter.integer.builtin_ops import has_int8, quantize_constants
 from keras_ste.converter.integer.calibration import calibrate
 from keras_ste.converter.integer.choose import choose_parameters
 from keras_ste.converter.integer.fold_chains import fold_chains
-from keras_ste.converter.integer.move_codes import move_codes
 from keras_ste.converter.integer.parameters import HIGHEST, LOWEST, Parameters, describe, set_integer
 from keras_ste.converter.integer.ste_ops import as_builtin, int8_codes, put_int8, put_rounded, read_int8, rounds
 from keras_ste.converter.passes.fuse_tails import fuse_roundings
@@ -43,7 +42,6 @@ def make_integer(
     (graph,) = model.graphs
     for op in graph.select("SteQuantize"):
         _describe_codes(op)
-    move_codes(graph)
     fuse_roundings(graph)
     fold_chains(graph)
     ranges = {key: tuple(float(end[0]) for end in all_channels(b)) for key, b in known_bounds(graph).items()}
