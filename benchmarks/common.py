@@ -44,9 +44,14 @@ def print_header(packages=("keras_ste", "tensorflow", "ai-edge-litert", "numpy")
 
 
 def time_in_turn(functions, rounds, seconds_per_round=0.02):
-    """Median seconds of one call of each function, measured in alternating rounds.
+    """Median seconds of one call of each function, measured in alternating rounds."""
+    return [statistics.median(values) for values in rounds_in_turn(functions, rounds, seconds_per_round)]
 
-    Each round calls a function as often as fits into `seconds_per_round`; alternating lets all of them see the
+
+def rounds_in_turn(functions, rounds, seconds_per_round=0.02):
+    """Seconds of one call of each function in each of some alternating rounds.
+
+    A round calls a function as often as fits into `seconds_per_round`; alternating lets all of them see the
     same changes of the machine's speed.
     """
     repeats = []
@@ -63,7 +68,7 @@ def time_in_turn(functions, rounds, seconds_per_round=0.02):
             for _ in range(repeats[index]):
                 function()
             seconds[index].append((time.perf_counter() - start) / repeats[index])
-    return [statistics.median(values) for values in seconds]
+    return seconds
 
 
 class Rows:

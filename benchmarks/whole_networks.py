@@ -6,11 +6,13 @@ Networks of the sizes of ResNet-18 and QuickNet on images of 224x224x3, weights 
 `keras_ste.convert(strict=True)`. What is not binary in them multiplies 8 bits by 8: the first convolution, the projections between
 stages and the classifier; QuickNet's depthwise and pointwise convolutions behind the first are in float. The twin has the same
 layers with float kernels, and is fully quantized to int8 by TFLite's converter; its ReLU stands where TFLite fuses it into the
-convolution. Medians of alternating rounds, milliseconds. Below each
-network is what its ops take one by one, each as a model of its own: what they take together in the network is a little more.
+convolution. Medians of alternating rounds, milliseconds. What a second thread gains is taken from the fastest rounds: on a machine
+that others share the second core is away in some rounds. Below each network is what its ops take one
+by one, each as a model of its own: what they take together in the network is a little more.
 """
 
 import collections
+import statistics
 
 import common
 import conv
@@ -143,9 +145,10 @@ def compare(case, network, rounds, rows):
         "int8": LiteRtInterpreter(model_content=int8, num_threads=1),
         "int8, 2 threads": LiteRtInterpreter(model_content=int8, num_threads=2),
     }
-    seconds = common.time_in_turn([conv.invoker(i) for i in interpreters.values()], rounds)
-    times = {name: 1e3 * value for name, value in zip(interpreters, seconds)}
-    ratio, threads = times["int8"] / times["binary"], times["binary"] / times["binary, 2 threads"]
+    seconds = common.rounds_in_turn([conv.invoker(i) for i in interpreters.values()], rounds)
+    times = {name: 1e3 * statistics.median(values) for name, values in zip(interpreters, seconds)}
+    fastest = {name: min(values) for name, values in zip(interpreters, seconds)}
+    ratio, threads = times["int8"] / times["binary"], fastest["binary"] / fastest["binary, 2 threads"]
     print(f"{case:<12}" + "".join(f"{time:>20.2f}" for time in times.values()) + f"{ratio:>16.2f}{threads:>12.2f}"
           + f"{len(binary):>14,}{len(int8):>14,}")
     for name, time in times.items():

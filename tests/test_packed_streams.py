@@ -83,7 +83,18 @@ def residual(x):
     return head(x)
 
 
-NETWORKS = {"pooled": pooled, "densenet": densenet, "shufflenet": shufflenet, "residual": residual}
+def mobilenet(x):
+    """Of 8 bits, with pools."""
+    byte = {"kernel_quantizer": UniformQuantizer(8, 2**-6), "input_quantizer": UniformQuantizer(8, 2**-5)}
+    x = L.MaxPooling2D(2, 1)(L.ReLU()(conv(16, strides=1, **byte)(x)))
+    x = QuantDepthwiseConv2D(
+        3, 2, padding="same", depthwise_quantizer=UniformQuantizer(8, 2**-6), input_quantizer=UniformQuantizer(8, 2**-5)
+    )(x)
+    x = L.MaxPooling2D(2)(L.ReLU(6)(conv(40, 1, **byte)(x)))
+    return QuantDense(5, **byte)(L.Flatten()(x))
+
+
+NETWORKS = {"mobilenet": mobilenet, "pooled": pooled, "densenet": densenet, "shufflenet": shufflenet, "residual": residual}
 
 
 def floats_inside(content):
