@@ -45,16 +45,15 @@ static inline int32_t RoundOne(float x, const Rounding& how) {
 }
 
 // One step of row r.
-template <int32_t kLanes>
 static inline void CombineRow(const Combine& step, const CombinedRows& rows, int32_t r, float* x) {
   if (step.how == Combination::kStore) {
-    memcpy(static_cast<float*>(step.out) + rows.places[r] + rows.channel, x, kLanes * sizeof(float));
+    memcpy(static_cast<float*>(step.out) + rows.places[r] + rows.channel, x, static_cast<size_t>(rows.lanes) * sizeof(float));
     return;
   }
   if (step.how == Combination::kRound) {
     const Rounding how = *step.rounding;  // which `out` does not change
     int8_t* out = static_cast<int8_t*>(step.out) + rows.places[r] + rows.channel;
-    for (int32_t i = 0; i < kLanes; ++i) out[i] = static_cast<int8_t>(RoundOne(x[i], how));
+    for (int32_t i = 0; i < rows.lanes; ++i) out[i] = static_cast<int8_t>(RoundOne(x[i], how));
     return;
   }
   const bool scale = step.how == Combination::kMultiplyRows;
@@ -65,32 +64,23 @@ static inline void CombineRow(const Combine& step, const CombinedRows& rows, int
   const bool one = step.one || scale;
   if (step.how == Combination::kReach) {
     uint32_t bits = 0;
-    for (int32_t i = 0; i < kLanes; ++i) bits |= ScalarBit(x[i] >= lanes[one ? 0 : i]) << i;
+    for (int32_t i = 0; i < rows.lanes; ++i) bits |= ScalarBit(x[i] >= lanes[one ? 0 : i]) << i;
     static_cast<uint32_t*>(step.out)[rows.words[r] + rows.channel / 32] = bits;
   } else if (one) {
     const float operand = *lanes;
-    for (int32_t i = 0; i < kLanes; ++i) x[i] = Scalar(CombineOne(step.how, x[i], operand));
+    for (int32_t i = 0; i < rows.lanes; ++i) x[i] = Scalar(CombineOne(step.how, x[i], operand));
   } else {
-    for (int32_t i = 0; i < kLanes; ++i) x[i] = Scalar(CombineOne(step.how, x[i], lanes[i]));
-  }
-}
-
-template <typename Sum, int32_t kLanes>
-static inline void CombineRows(const Sum* sums, const Combine* steps, int32_t count, const CombinedRows& rows) {
-  for (int32_t r = 0; r < rows.rows; ++r, sums += kChunk) {
-    float x[kLanes];
-    for (int32_t i = 0; i < kLanes; ++i) x[i] = Scalar(static_cast<float>(sums[i]));
-    for (int32_t s = 0; s < count; ++s) CombineRow<kLanes>(steps[s], rows, r, x);
-    if (rows.floats != nullptr) memcpy(rows.floats + r * kChunk, x, sizeof(x));
+    for (int32_t i = 0; i < rows.lanes; ++i) x[i] = Scalar(CombineOne(step.how, x[i], lanes[i]));
   }
 }
 
 template <typename Sum>
 static inline void CombineLoop(const Sum* sums, const Combine* steps, int32_t count, const CombinedRows& rows) {
-  if (rows.lanes == kBlock) {
-    CombineRows<Sum, kBlock>(sums, steps, count, rows);
-  } else {
-    CombineRows<Sum, kChunk>(sums, steps, count, rows);
+  for (int32_t r = 0; r < rows.rows; ++r, sums += kChunk) {
+    float x[kChunk];
+    for (int32_t i = 0; i < rows.lanes; ++i) x[i] = Scalar(static_cast<float>(sums[i]));
+    for (int32_t s = 0; s < count; ++s) CombineRow(steps[s], rows, r, x);
+    if (rows.floats != nullptr) memcpy(rows.floats + r * kChunk, x, static_cast<size_t>(rows.lanes) * sizeof(float));
   }
 }
 
