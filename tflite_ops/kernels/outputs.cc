@@ -161,7 +161,8 @@ constexpr int32_t kTailRows = kMaxTileRows;
 #endif
 
 constexpr int64_t kRowsOfChunk[kMaxTileRows] = {0, 32, 64, 96, 128, 160, 192, 224};
-static_assert(kChunk == 32, "kRowsOfChunk are multiples of it");
+constexpr int64_t kRowsOfFloats[kMaxTileRows] = {0, 128, 256, 384, 512, 640, 768, 896};  // bytes
+static_assert(kChunk == 32, "these are multiples of it");
 constexpr float kZeros[kChunk] = {};
 
 // Of a step with constants.
@@ -286,18 +287,19 @@ void TakePartialSteps(const Chunk& c, const OutputPlan& plan, const int64_t* pix
   }
 }
 
-// int8 of floats that are scaled already, for which there is less room than kernels write.
-void StoreInt8(const Chunk& c, const float* floats, CombinedRows rows) {
-  int8_t bytes[kTailRows * kChunk];
+// int8 of floats that are scaled already, for which there is less room than kernels write: they first lie where the row's floats
+// were, of which each is read before its byte is written.
+void StoreInt8(const Chunk& c, float* floats, CombinedRows rows) {
+  int8_t* bytes = reinterpret_cast<int8_t*>(floats);
   const Combine round = {Combination::kRound, false, nullptr, bytes, &c.outputs.rounding};
+  int8_t* to = static_cast<int8_t*>(c.tensors.output) + c.channel;
   const int64_t* places = rows.places;
   rows.channel = 0;
   rows.lanes = kChunk;
-  rows.places = kRowsOfChunk;
+  rows.places = kRowsOfFloats;
   rows.floats = nullptr;
   c.kernels.combine_float(floats, &round, 1, rows);
-  int8_t* to = static_cast<int8_t*>(c.tensors.output) + c.channel;
-  for (int32_t r = 0; r < rows.rows; ++r) memcpy(to + places[r], bytes + r * kChunk, static_cast<size_t>(c.count));
+  for (int32_t r = 0; r < rows.rows; ++r) memcpy(to + places[r], bytes + kRowsOfFloats[r], static_cast<size_t>(c.count));
 }
 
 // Where each pixel begins in the output tensor.
