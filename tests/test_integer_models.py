@@ -418,7 +418,9 @@ def packed_step(draw, x):
     if kind == "average":
         return L.AveragePooling2D(2, 1)(codes)
     if kind == "pad":
-        return L.ZeroPadding2D(((1, 0), (0, 1)))(codes if source != "ste_sign" else x)
+        # Signs have no code for 0, and padded numbers would be rounded to int8.
+        codes = codes if source != "ste_sign" else keras_ste.QuantActivation(UniformQuantizer(2, scale))(x)
+        return L.ZeroPadding2D(((1, 0), (0, 1)))(codes)
     if kind == "shuffle":
         sizes = x.shape[1:-1]
         apart = L.Permute((1, 2, 4, 3))(L.Reshape((*sizes, 3, channels // 3))(codes))
