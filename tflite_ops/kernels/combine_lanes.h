@@ -144,7 +144,11 @@ struct CombineLanes {
       if constexpr (kRows > 1) RunRows<kRows - 1>(sums, steps, count, rows);
       return;
     }
-    for (int32_t lane = 0; lane < rows.lanes; lane += kWidth) Run<kRows>(sums, steps, count, rows, lane);
+    if constexpr (kWidth == kChunk) {  // without a loop, for rows of as many lanes
+      Run<kRows>(sums, steps, count, rows, 0);
+    } else {
+      for (int32_t lane = 0; lane < rows.lanes; lane += kWidth) Run<kRows>(sums, steps, count, rows, lane);
+    }
   }
 
   template <typename Sum>

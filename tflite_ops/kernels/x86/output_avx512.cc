@@ -117,7 +117,11 @@ void CodesOfSums(const Sum* sums, int32_t rows, const Sum* thresholds, int64_t s
 
 template <typename Sum>
 void CombineSums(const Sum* sums, const Combine* steps, int32_t count, const CombinedRows& rows) {
-  (rows.lanes == kBlock ? CombineLanes<Zmm<1>>::Sums<Sum> : CombineLanes<Zmm<2>>::Sums<Sum>)(sums, steps, count, rows);
+  if (rows.lanes == kBlock) {
+    CombineLanes<Zmm<1>>::Sums(sums, steps, count, rows);
+  } else {
+    CombineLanes<Zmm<2>>::Sums(sums, steps, count, rows);
+  }
 }
 
 }  // namespace
