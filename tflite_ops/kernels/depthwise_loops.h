@@ -7,6 +7,7 @@
 
 #include "kernels/depthwise_kernels.h"
 #include "kernels/numbers.h"
+#include "kernels/tiles.h"
 
 namespace keras_ste {
 
@@ -24,19 +25,13 @@ static inline void WidenLoop(const X* x, int32_t n, int32_t zero_point, int16_t*
   for (int32_t i = 0; i < n; ++i) values[i] = static_cast<int16_t>(x[i] - zero);
 }
 
-template <typename Kernels, int32_t kPixels>
-static inline void FillDepthDots(DepthwiseKernels* table) {
-  table->narrow[kPixels] = Kernels::template kNarrow<kPixels>;
-  table->wide[kPixels] = Kernels::template kWide<kPixels>;
-  table->floats[kPixels] = Kernels::template kFloats<kPixels>;
-  if constexpr (kPixels > 1) FillDepthDots<Kernels, kPixels - 1>(table);
-}
-
-// Kernels for up to `kPixels` pixels, which `Kernels` has by their number, and the loops above.
-template <typename Kernels, int32_t kPixels>
+// Kernels for up to `kPixels` pixels, and the loops above.
+template <typename Narrow, typename Wide, typename Floats, int32_t kPixels>
 static inline void FillDepthwiseTable(DepthwiseKernels* table) {
   table->pixels = kPixels;
-  FillDepthDots<Kernels, kPixels>(table);
+  FillByRows<Narrow, kPixels>(table->narrow);
+  FillByRows<Wide, kPixels>(table->wide);
+  FillByRows<Floats, kPixels>(table->floats);
   table->widen_int8 = WidenLoop<int8_t>;
   table->widen_uint8 = WidenLoop<uint8_t>;
 }

@@ -18,6 +18,13 @@ static inline void FillTiles(Function (*by_blocks)[kMaxTileRows + 1]) {
   if constexpr (kRows > 1) FillTiles<Kernel, kRows - 1>(by_blocks);
 }
 
+// by_rows[rows] = Kernel::Run<rows>, for 1 to kRows rows.
+template <typename Kernel, int32_t kRows, typename Function>
+static inline void FillByRows(Function* by_rows) {
+  by_rows[kRows] = Kernel::template Run<kRows>;
+  if constexpr (kRows > 1) FillByRows<Kernel, kRows - 1>(by_rows);
+}
+
 }  // namespace keras_ste
 
 #endif  // KERAS_STE_KERNELS_TILES_H_

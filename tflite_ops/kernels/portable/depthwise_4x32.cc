@@ -10,24 +10,27 @@ namespace {
 constexpr int32_t kLanes = 8;  // at once, so that the sums of all pixels stay in registers
 
 // Sums of the type T, which for narrow ones is that of the input, too.
-template <typename T, typename X, typename Sum, int32_t kPixels>
-void Run(const X* input, int64_t step, const int32_t* offsets, int32_t taps, const X* weights, Sum* sums) {
-  for (int32_t first = 0; first < kChunk; first += kLanes) {
-    T sum[kPixels][kLanes] = {};
-    for (int32_t tap = 0; tap < taps; ++tap) {
-      const X* w = weights + static_cast<int64_t>(tap) * kChunk + first;
-      const X* x = input + offsets[tap] + first;
-      for (int32_t p = 0; p < kPixels; ++p, x += step) {
-        for (int32_t i = 0; i < kLanes; ++i) {
-          sum[p][i] = static_cast<T>(Scalar(sum[p][i] + static_cast<Sum>(x[i]) * static_cast<Sum>(w[i])));
+template <typename T, typename X, typename Sum>
+struct Sums {
+  template <int32_t kPixels>
+  static void Run(const X* input, int64_t step, const int32_t* offsets, int32_t taps, const X* weights, Sum* sums) {
+    for (int32_t first = 0; first < kChunk; first += kLanes) {
+      T sum[kPixels][kLanes] = {};
+      for (int32_t tap = 0; tap < taps; ++tap) {
+        const X* w = weights + static_cast<int64_t>(tap) * kChunk + first;
+        const X* x = input + offsets[tap] + first;
+        for (int32_t p = 0; p < kPixels; ++p, x += step) {
+          for (int32_t i = 0; i < kLanes; ++i) {
+            sum[p][i] = static_cast<T>(Scalar(sum[p][i] + static_cast<Sum>(x[i]) * static_cast<Sum>(w[i])));
+          }
         }
       }
-    }
-    for (int32_t p = 0; p < kPixels; ++p) {
-      for (int32_t i = 0; i < kLanes; ++i) sums[p * kChunk + first + i] = sum[p][i];
+      for (int32_t p = 0; p < kPixels; ++p) {
+        for (int32_t i = 0; i < kLanes; ++i) sums[p * kChunk + first + i] = sum[p][i];
+      }
     }
   }
-}
+};
 
 void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int16_t* values) {
   for (int32_t chunk = 0; chunk < chunks; ++chunk, ++planes, values += kChunk) {
@@ -42,19 +45,14 @@ void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int1
   }
 }
 
-struct Kernels {
-  template <int32_t kPixels>
-  static constexpr auto kNarrow = Run<int16_t, int16_t, int32_t, kPixels>;
-  template <int32_t kPixels>
-  static constexpr auto kWide = Run<int32_t, int16_t, int32_t, kPixels>;
-  template <int32_t kPixels>
-  static constexpr auto kFloats = Run<float, float, float, kPixels>;
-};
+using Narrow = Sums<int16_t, int16_t, int32_t>;
+using Wide = Sums<int32_t, int16_t, int32_t>;
+using Floats = Sums<float, float, float>;
 
 }  // namespace
 
 void FillDepthwise(DepthwiseKernels* table) {
-  FillDepthwiseTable<Kernels, 4>(table);
+  FillDepthwiseTable<Narrow, Wide, Floats, 4>(table);
   table->spread = Spread;
 }
 

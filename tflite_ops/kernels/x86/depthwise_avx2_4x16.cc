@@ -16,24 +16,26 @@ inline void StoreWidened(int32_t* sums, __m256i v) {
   Store(sums + 8, _mm256_cvtepi16_epi32(_mm256_extracti128_si256(v, 1)));
 }
 
-template <int32_t kPixels>
-void RunNarrow(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights,
-               int32_t* sums) {
-  __m256i sum[kPixels][2];
-  for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_si256();
-  for (int32_t tap = 0; tap < taps; ++tap, weights += kChunk) {
-    const __m256i low = Load(weights), high = Load(weights + 16);
-    const int16_t* x = input + offsets[tap];
-    for (int32_t p = 0; p < kPixels; ++p, x += step) {
-      sum[p][0] = _mm256_add_epi16(sum[p][0], _mm256_mullo_epi16(Load(x), low));
-      sum[p][1] = _mm256_add_epi16(sum[p][1], _mm256_mullo_epi16(Load(x + 16), high));
+struct Narrow {
+  template <int32_t kPixels>
+  static void Run(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights,
+                  int32_t* sums) {
+    __m256i sum[kPixels][2];
+    for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_si256();
+    for (int32_t tap = 0; tap < taps; ++tap, weights += kChunk) {
+      const __m256i low = Load(weights), high = Load(weights + 16);
+      const int16_t* x = input + offsets[tap];
+      for (int32_t p = 0; p < kPixels; ++p, x += step) {
+        sum[p][0] = _mm256_add_epi16(sum[p][0], _mm256_mullo_epi16(Load(x), low));
+        sum[p][1] = _mm256_add_epi16(sum[p][1], _mm256_mullo_epi16(Load(x + 16), high));
+      }
+    }
+    for (int32_t p = 0; p < kPixels; ++p) {
+      StoreWidened(sums + p * kChunk, sum[p][0]);
+      StoreWidened(sums + p * kChunk + 16, sum[p][1]);
     }
   }
-  for (int32_t p = 0; p < kPixels; ++p) {
-    StoreWidened(sums + p * kChunk, sum[p][0]);
-    StoreWidened(sums + p * kChunk + 16, sum[p][1]);
-  }
-}
+};
 
 // Two taps at a time: pairs of numbers are multiplied and added up by one instruction. Unpacking leaves channels 0 to 3
 // and 8 to 11 in the first vector of sums, the others in the second.
@@ -59,34 +61,38 @@ void Wide16(const int16_t* input, int64_t step, const int32_t* offsets, int32_t 
   }
 }
 
-template <int32_t kPixels>
-void RunWide(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights,
-             int32_t* sums) {
-  Wide16<kPixels>(input, step, offsets, taps, weights, sums);
-  Wide16<kPixels>(input + 16, step, offsets, taps, weights + 16, sums + 16);
-}
+struct Wide {
+  template <int32_t kPixels>
+  static void Run(const int16_t* input, int64_t step, const int32_t* offsets, int32_t taps, const int16_t* weights,
+                  int32_t* sums) {
+    Wide16<kPixels>(input, step, offsets, taps, weights, sums);
+    Wide16<kPixels>(input + 16, step, offsets, taps, weights + 16, sums + 16);
+  }
+};
 
-template <int32_t kPixels>
-void RunFloats(const float* input, int64_t step, const int32_t* offsets, int32_t taps, const float* weights,
-               float* sums) {
-  for (int32_t lane = 0; lane < kChunk; lane += 16) {
-    __m256 sum[kPixels][2];
-    for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_ps();
-    const float* w = weights + lane;
-    for (int32_t tap = 0; tap < taps; ++tap, w += kChunk) {
-      const __m256 low = _mm256_loadu_ps(w), high = _mm256_loadu_ps(w + 8);
-      const float* x = input + offsets[tap] + lane;
-      for (int32_t p = 0; p < kPixels; ++p, x += step) {
-        sum[p][0] = _mm256_add_ps(sum[p][0], _mm256_mul_ps(_mm256_loadu_ps(x), low));
-        sum[p][1] = _mm256_add_ps(sum[p][1], _mm256_mul_ps(_mm256_loadu_ps(x + 8), high));
+struct Floats {
+  template <int32_t kPixels>
+  static void Run(const float* input, int64_t step, const int32_t* offsets, int32_t taps, const float* weights,
+                  float* sums) {
+    for (int32_t lane = 0; lane < kChunk; lane += 16) {
+      __m256 sum[kPixels][2];
+      for (int32_t p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_ps();
+      const float* w = weights + lane;
+      for (int32_t tap = 0; tap < taps; ++tap, w += kChunk) {
+        const __m256 low = _mm256_loadu_ps(w), high = _mm256_loadu_ps(w + 8);
+        const float* x = input + offsets[tap] + lane;
+        for (int32_t p = 0; p < kPixels; ++p, x += step) {
+          sum[p][0] = _mm256_add_ps(sum[p][0], _mm256_mul_ps(_mm256_loadu_ps(x), low));
+          sum[p][1] = _mm256_add_ps(sum[p][1], _mm256_mul_ps(_mm256_loadu_ps(x + 8), high));
+        }
+      }
+      for (int32_t p = 0; p < kPixels; ++p) {
+        _mm256_storeu_ps(sums + p * kChunk + lane, sum[p][0]);
+        _mm256_storeu_ps(sums + p * kChunk + lane + 8, sum[p][1]);
       }
     }
-    for (int32_t p = 0; p < kPixels; ++p) {
-      _mm256_storeu_ps(sums + p * kChunk + lane, sum[p][0]);
-      _mm256_storeu_ps(sums + p * kChunk + lane + 8, sum[p][1]);
-    }
   }
-}
+};
 
 // 16 codes at a time: each lane holds its half of the word, of which one bit is its own.
 void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int16_t* values) {
@@ -107,19 +113,10 @@ void Spread(const uint32_t* planes, const Numbers& numbers, int32_t chunks, int1
   }
 }
 
-struct Kernels {
-  template <int32_t kPixels>
-  static constexpr auto kNarrow = RunNarrow<kPixels>;
-  template <int32_t kPixels>
-  static constexpr auto kWide = RunWide<kPixels>;
-  template <int32_t kPixels>
-  static constexpr auto kFloats = RunFloats<kPixels>;
-};
-
 }  // namespace
 
 void FillDepthwiseAvx2(DepthwiseKernels* table) {
-  FillDepthwiseTable<Kernels, 4>(table);
+  FillDepthwiseTable<Narrow, Wide, Floats, 4>(table);
   table->spread = Spread;
 }
 
