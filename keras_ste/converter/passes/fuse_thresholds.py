@@ -180,8 +180,8 @@ def _signed_codes(weights: np.ndarray) -> Codes:
 
 
 def _fuse(graph: Graph, quantize: Op) -> None:
-    path = _Path(graph, quantize)
     codes = _few_codes(quantize)
+    path = _Path(graph, quantize)
     matmul = path.matmul
     channels = matmul.inputs[1].shape[0]
     levels = levels_of(quantize, codes)
