@@ -7,8 +7,8 @@ Networks of the sizes of ResNet-18 and QuickNet on images of 224x224x3, weights 
 stages and the classifier; QuickNet's depthwise and pointwise convolutions behind the first are in float. The twin has the same
 layers with float kernels, and is fully quantized to int8 by TFLite's converter; its ReLU stands where TFLite fuses it into the
 convolution. Medians of alternating rounds, milliseconds. What a second thread gains is taken from the fastest rounds: on a machine
-that others share the second core is away in some rounds. Below each network is what its ops take one
-by one, each as a model of its own: what they take together in the network is a little more.
+that others share the second core is away in some rounds. Below each network is what its ops take one by one, each as a model of its
+own: what they take together in the network is a little more.
 """
 
 import collections

@@ -11,7 +11,7 @@ from typing import Any
 from keras_ste.converter.errors import NotPackedError, VerificationError
 from keras_ste.converter.files import write_file
 from keras_ste.converter.graph import MATMUL_OPS, STE_OPS, Model, read_model
-from keras_ste.converter.integer import make_integer
+from keras_ste.converter.integer import make_integer, move_codes
 from keras_ste.converter.labels import METADATA as LABEL_METADATA
 from keras_ste.converter.labels import Labels
 from keras_ste.converter.passes import finish, fuse
@@ -137,6 +137,7 @@ def convert(
     _check_custom_ops(graph)
     for subgraph in graph.graphs:
         fuse(subgraph)
+        move_codes(subgraph)
     if representative_dataset is not None or types != [None, None]:
         make_integer(graph, traced.inputs, *types, representative_dataset)
     finish(graph)

@@ -150,7 +150,8 @@ def op_row(graph: Graph, op: Op, quantizer_bits: int | None = None) -> Row:
         input_bits = op.options.get("row_bits") or (_bits(first) if codes is None else codes.bits)
         width = f"{weight_bits}x{input_bits}"
     size = _table_size(graph, op) or check_size(op, quantizer_bits)
-    parts = (("weights", op.name in MATMUL_OPS or op.name == "GATHER" and size is not None), ("output", any(name.startswith(PACKED) for name in output_types)))
+    weights_packed = op.name in MATMUL_OPS or size is not None
+    parts = (("weights", weights_packed), ("output", any(name.startswith(PACKED) for name in output_types)))
     packed = [name for name, is_so in parts if is_so]
     return Row(
         op=op.name,

@@ -48,8 +48,9 @@ def measured_times(
     for width in widths:
         each = schemes.lsq(width, inputs).default
         quantized = quantize_model(model, Scheme("width", each, first=each, last=each, embeddings=None))
-        layers = {layer.name: layer.path or layer.name for layer in products(quantized)}
-        if len(layers) != len(products(quantized)):
+        found_layers = products(quantized)
+        layers = {layer.name: layer.path or layer.name for layer in found_layers}
+        if len(layers) != len(found_layers):
             raise ValueError(f"measured_times tells layers by their names, which have to differ. Received: {list(layers)}.")
         times = (measure or _on_this_machine)(keras_ste.convert(quantized, strict=True).model_content)
         missing = [path for path in layers.values() if path not in times]

@@ -1,5 +1,6 @@
-"""Making a converted model one of integers: int8 between its ops, and at its ends if asked."""
+"""int8 between ops: where training rounds to it, or everywhere and at the ends of the model if asked."""
 
+from keras_ste.converter.integer.move_codes import move_codes
 from keras_ste.converter.integer.quantize import make_integer
 
-__all__ = ["make_integer"]
+__all__ = ["make_integer", "move_codes"]

@@ -18,7 +18,6 @@ from keras_ste.converter.passes.fuse_sums import fuse_sums, round_sums
 from keras_ste.converter.passes.fuse_tails import fuse_tails
 from keras_ste.converter.passes.fuse_thresholds import fuse_thresholds
 from keras_ste.converter.passes.merge_equal_ops import merge_equal_ops
-from keras_ste.converter.passes.move_bytes import move_bytes
 from keras_ste.converter.passes.move_quantize import move_quantize_above_reshape
 from keras_ste.converter.passes.multiply_codes import multiply_codes
 from keras_ste.converter.passes.pack_tables import pack_tables
@@ -84,7 +83,6 @@ FUSING: tuple[Callable[[Graph], None], ...] = (
     fuse_thresholds,
     fold_output,
     drop_identities,
-    move_bytes,
 )
 
 # What the file needs, and the other passes cannot read.

@@ -9,7 +9,7 @@ from keras_ste.converter.integer.ste_ops import int8_codes
 _KEEPING = ("MAX_POOL_2D", "RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
 
-def move_bytes(graph: Graph) -> None:
+def move_codes(graph: Graph) -> None:
     """MAX_POOL_2D → SteQuantize becomes SteQuantize → MAX_POOL_2D on int8, which is the same: one factor rounds all.
 
     Behind the layer before, the SteQuantize can become that layer's rounding.
