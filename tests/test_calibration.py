@@ -164,6 +164,19 @@ def test_rounding_for_the_layer_beats_rounding_to_the_nearest():
     assert 0 < moved[model.layers[0].path] < 0.5
 
 
+def test_rounding_and_biases_are_for_the_float_network_not_for_the_one_that_is_rounded_so_far():
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(256, 4)) @ rng.normal(size=(4, 32))).astype("float32")
+    reference = keras.Sequential([keras.Input((32,)), *(keras.layers.Dense(32) for _ in range(4))])
+    for variable in reference.weights:
+        variable.assign(rng.normal(size=variable.shape) * 0.2)
+    nearest = post_training_quantize(reference, x, WEIGHTS, verbose=0)
+    rounded = post_training_quantize(reference, x, WEIGHTS, adaround=200, verbose=0)
+    assert distance(rounded, reference, x) < 0.25 * distance(nearest, reference, x)
+    corrected = post_training_quantize(reference, x, WEIGHTS, adaround=20, bias_correction=True, verbose=0)
+    assert np.abs(np.mean(corrected(x) - reference(x), 0)).max() < 1e-5
+
+
 def test_rounded_weights_are_multiples_of_their_steps_next_to_the_float_ones():
     reference, x = network(), images()
     model = quantize_model(reference, WEIGHTS)

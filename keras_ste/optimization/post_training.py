@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import keras
@@ -57,15 +58,18 @@ def post_training_quantize(
     scheme = schemes.get(scheme).replace(fold_batch_norm=True)
     quantized = quantize_model(model, scheme, **options)
     calibrate(quantized, data, inputs=inputs, weights=weights, verbose=verbose)
+    float_weights = quantized.get_weights()
     if adaround:
         steps = {} if adaround is True else {"steps": int(adaround)}
         round_adaptively(quantized, data, samples=samples, verbose=verbose, **steps)
     if bias_correction:
-        correct_bias(quantized, data, samples=samples)
+        correct_bias(quantized, data, samples=samples, float_weights=float_weights)
     return quantized
 
 
-def correct_bias(model: keras.Model, data: Any, samples: int = 256) -> dict[str, np.ndarray]:
+def correct_bias(
+    model: keras.Model, data: Any, samples: int = 256, float_weights: list[np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
     """Adds to each bias what quantization takes from the mean of its output channel.
 
     Layer by layer, in the order in which they are run, each with what the corrected layers before it give: M. Nagel
@@ -76,6 +80,8 @@ def correct_bias(model: keras.Model, data: Any, samples: int = 256) -> dict[str,
         model: a calibrated quantized model.
         data: its inputs, as for `calibrate`.
         samples: how many examples the means are of.
+        float_weights: what `model.get_weights()` gave before its weights were rounded (`round_adaptively`); without it,
+            the float network is the one with the weights that the model has now.
 
     Returns:
         What was added, by the path of the layer.
@@ -110,11 +116,22 @@ def correct_bias(model: keras.Model, data: Any, samples: int = 256) -> dict[str,
 
         return call
 
-    with quantizers_off(model), replaced(layers, "_compute", remember):
+    with _with_weights(model, float_weights), quantizers_off(model), replaced(layers, "_compute", remember):
         model(batch, training=False)
     with replaced(layers, "_compute", correct):
         model(batch, training=False)
     return added
+
+
+@contextlib.contextmanager
+def _with_weights(model, weights):
+    """Within it, the model has these weights, where there are some."""
+    own = model.get_weights()
+    model.set_weights(own if weights is None else weights)
+    try:
+        yield
+    finally:
+        model.set_weights(own)
 
 
 def _bias_of(layer):
@@ -150,12 +167,12 @@ def round_adaptively(
 
         |f(W x) - f(s · clip(⌊W/s⌋ + h(V)) x̂)|² / E + λ mean(1 - |2 h(V) - 1|^β)
 
-    where x̂ are the inputs that the layers before it give once they are quantized, f is the layer's activation, β
-    falls from 20 to 2, and E is what the first term is with weights rounded to the nearest (the paper has no E and a
-    sum in place of the mean, so that its λ goes with the size of layer and result): M. Nagel et al., *Up or Down?
-    Adaptive Rounding for Post-Training Quantization*, arXiv:2004.10568. Where that is not better than to the
-    nearest, weights are rounded to the nearest. They become multiples of their steps, so that quantizing them
-    changes nothing.
+    where x are the inputs of the layer in the float network, x̂ those that the layers before it give once they are
+    quantized and rounded, f is the layer's activation, β falls from 20 to 2, and E is what the first term is with
+    weights rounded to the nearest (the paper has no E and a sum in place of the mean, so that its λ goes with the size
+    of layer and result): M. Nagel et al., *Up or Down? Adaptive Rounding for Post-Training Quantization*,
+    arXiv:2004.10568. Where that is not better than to the nearest, weights are rounded to the nearest. They
+    become multiples of their steps, so that quantizing them changes nothing.
 
     Only kernels with learned steps (`Lsq`) are rounded: where a scale is computed from the weights, it would move with
     them. Separable convolutions, with two kernels, are left alone.
@@ -184,8 +201,10 @@ def round_adaptively(
     rng = np.random.default_rng(seed)
     bar = keras.utils.Progbar(len(layers), verbose=1 if verbose == "auto" else verbose, unit_name="layer")
     moved = {}
+    # The layers before are rounded by then: without these, the target would be what their rounded weights give.
+    float_weights = model.get_weights()
     for layer in _in_running_order(model, layers, batch):
-        with quantizers_off(model):
+        with _with_weights(model, float_weights), quantizers_off(model):
             _, target = _first_call(model, layer, batch)
         x, _ = _first_call(model, layer, batch)
         moved[_name(layer)] = _round_layer(layer, x, target, rng, steps, batch_size, learning_rate, strength)
