@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_ste.estimators.gradients import custom_gradient
+
 
 def ste_clamp(x: Any, lower: Any, upper: Any, outside: bool = True) -> tf.Tensor:
     """Clips `x` to `[lower, upper]`; values outside keep their gradient.
@@ -47,7 +49,7 @@ def ste_clamp(x: Any, lower: Any, upper: Any, outside: bool = True) -> tf.Tensor
             f"Received: lower={lower!r}, upper={upper!r}."
         )
 
-    @tf.custom_gradient
+    @custom_gradient
     def clamp(x, lower, upper):
         below, above = x <= lower, x >= upper
 

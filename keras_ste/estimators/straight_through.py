@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_ste.estimators import surrogates
+from keras_ste.estimators.gradients import custom_gradient
 
 
 def straight_through(
@@ -80,7 +81,7 @@ def straight_through(
 
 
 def _with_derivative(x, value, derivative):
-    @tf.custom_gradient
+    @custom_gradient
     def with_derivative(x, value):
         def gradient(upstream):
             return backward(derivative, upstream, x, value), None

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ste.codes import Codes
+from keras_ste.estimators.gradients import without_gradients
 from keras_ste.layers.code_books import NoCodes, code_book
 from keras_ste.layers.composites import composite, leading, size
 from keras_ste.layers.plans import (
@@ -71,7 +72,8 @@ def export_scope() -> Iterator[list[dict[str, Any]]]:
     recorder = _Recorder()
     token = _recorder.set(recorder)
     try:
-        yield recorder.rows
+        with without_gradients():
+            yield recorder.rows
     finally:
         _recorder.reset(token)
 

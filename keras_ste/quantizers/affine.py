@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_ste.estimators.gradients import custom_gradient
 from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import Quantizer, register
 from keras_ste.quantizers.common import float_tensor, shared_axes
@@ -134,7 +135,7 @@ class AffineQuantizer(IntegerCodes, Quantizer):
         zero = self._zero_point(self._limits(x)[0], scale, x.dtype)
         end = tf.cast(self._codes_end, x.dtype)
 
-        @tf.custom_gradient
+        @custom_gradient
         def integers_of(x):
             inverse = tf.cast(integers.reciprocal(scale), x.dtype)
             v = x * inverse

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_ste.estimators.gradients import custom_gradient
 from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.integers import IntegerCodes
@@ -107,7 +108,7 @@ class Apot(IntegerCodes, LearnsAlpha):
         if self.standardize:
             x = _standardized(x)
 
-        @tf.custom_gradient
+        @custom_gradient
         def integers_of(x, scale):
             inverse = tf.cast(integers.reciprocal(scale), x.dtype)
             v = x * inverse

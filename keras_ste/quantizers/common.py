@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_ste.estimators import straight_through, surrogates
+from keras_ste.estimators.gradients import custom_gradient
 
 
 def float_tensor(x: Any) -> tf.Tensor:
@@ -47,7 +48,7 @@ def shared_axes(quantizer: Any, x: tf.Tensor, scale_axis: int | None) -> list[in
 def gradient_times(x: tf.Tensor, factor: Any) -> tf.Tensor:
     """`x`, whose gradient is multiplied by `factor`."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def identity(x):
         return tf.identity(x), lambda upstream: upstream * tf.cast(factor, upstream.dtype)
 
@@ -57,7 +58,7 @@ def gradient_times(x: tf.Tensor, factor: Any) -> tf.Tensor:
 def with_gradient(values: tf.Tensor, x: tf.Tensor, derivative: Callable) -> tf.Tensor:
     """`values`, whose own gradient goes on, and which give the gradient `d(x)` to `x` besides."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def both(values, x):
         def gradient(upstream):
             return upstream, upstream * derivative(x)

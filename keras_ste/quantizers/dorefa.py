@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_ste.estimators.gradients import custom_gradient
 from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import Quantizer, register
 from keras_ste.quantizers.integers import BipolarCodes, IntegerCodes
@@ -49,7 +50,7 @@ class DorefaWeight(BipolarCodes, Quantizer):
         return tf.constant(1 / self.high, tf.float32)
 
     def _integers(self, x, scale, training):
-        @tf.custom_gradient
+        @custom_gradient
         def integers_of(x):
             squashed = tf.tanh(x)
             most = greatest(squashed, list(range(x.shape.rank)), signed=True)

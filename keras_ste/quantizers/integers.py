@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_ste.estimators import forwards, surrogates
+from keras_ste.estimators.gradients import custom_gradient
 from keras_ste.estimators.straight_through import backward
 from keras_ste.quantizers.common import float_tensor, widened
 from keras_ste.quantizers.spec import QuantSpec
@@ -144,7 +145,7 @@ def without_negative_zero(x: tf.Tensor) -> tf.Tensor:
     """`x`, where -0.0 is 0.0, the value that the code 0 stands for."""
 
     # An optimizer of graphs takes the addition of a zero away.
-    @tf.custom_gradient
+    @custom_gradient
     def positive(x):
         return tf.where(tf.equal(x, 0), tf.zeros_like(x), x), lambda upstream: upstream
 
@@ -222,7 +223,7 @@ def to_integers(
     """
     inverse = tf.cast(reciprocal(scale) if inverse is None else inverse, x.dtype)
 
-    @tf.custom_gradient
+    @custom_gradient
     def integers_of(x, inverse, scale):
         quotient = x * inverse
         # Next to a bound, only the nearest integer is the bound itself.
@@ -330,7 +331,7 @@ class IntegerCodes:
         if dtype.size >= 4:
             return scale
 
-        @tf.custom_gradient
+        @custom_gradient
         def held(scale):
             if dtype == tf.float16:
                 # No value is beyond 65504, and no scale is 0.

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_ste.estimators.gradients import custom_gradient
 from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.integers import IntegerCodes
@@ -135,7 +136,7 @@ class LearnedBitWidth(IntegerCodes, StartsFromData):
     def _integers(self, x, scale, training):
         most = tf.stop_gradient(tf.cast(self._greatest(scale), x.dtype))
 
-        @tf.custom_gradient
+        @custom_gradient
         def integers_of(x, scale, limit):
             inverse = tf.cast(integers.reciprocal(scale), x.dtype)
             v = x * inverse

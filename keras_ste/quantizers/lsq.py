@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_ste.estimators.gradients import custom_gradient
 from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.common import float_tensor, gradient_times, shared_axes, widened
@@ -214,7 +215,7 @@ class LsqPlus(StartsFromData):
         step, offset = tf.convert_to_tensor(self.step), tf.convert_to_tensor(self.offset)
         factor = gradient_scale(x, step, self.high, self._batched)
 
-        @tf.custom_gradient
+        @custom_gradient
         def levels(x, step, offset):
             wide = tf.cast(offset, x.dtype)
             quotient = (x - wide) * tf.cast(integers.reciprocal(step), x.dtype)

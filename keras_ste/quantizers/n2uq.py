@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_ste.estimators.gradients import custom_gradient
 from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import register
 from keras_ste.quantizers.integers import IntegerCodes
@@ -99,7 +100,7 @@ class N2uq(IntegerCodes, StartsFromData):
     def _integers(self, x, scale, training):
         start, widths = tf.convert_to_tensor(self.start), tf.convert_to_tensor(self.widths)
 
-        @tf.custom_gradient
+        @custom_gradient
         def integers_of(x, scale, start, widths):
             left = tf.cast(start + tf.cumsum(widths, exclusive=True), x.dtype)
             wide = tf.cast(widths, x.dtype)

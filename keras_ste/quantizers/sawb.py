@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_ste.estimators.gradients import custom_gradient
 from keras_ste.quantizers import integers
 from keras_ste.quantizers.base import Quantizer, register
 from keras_ste.quantizers.common import shared_axes
@@ -71,7 +72,7 @@ class Sawb(BipolarCodes, Quantizer):
     def _integers(self, x, scale, training):
         inverse = tf.cast(integers.reciprocal(scale), x.dtype)
 
-        @tf.custom_gradient
+        @custom_gradient
         def integers_of(x):
             values = integers.to_odd_integers(x, inverse * 0.5, self.high)
             return values, lambda upstream: upstream * inverse
