@@ -1,5 +1,7 @@
 """The export scope: which ops a model becomes when TensorFlow's own converter traces it there."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ from ai_edge_litert.interpreter import Interpreter
 from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
+import keras_ste
 from keras_ste import QuantConv2D, QuantDense, SteSign
+from keras_ste.estimators import ste_round
 from keras_ste.layers.export import export_scope
 from keras_ste.quantizers import BitnetActivation, QuantSpec
 
@@ -384,3 +388,18 @@ def test_rows_are_not_repeated_by_a_second_trace():
         for batch in (1, 2):
             tf.function(layer).get_concrete_function(tf.TensorSpec((batch, 6)))
     assert len(rows) == 1
+
+
+def test_graphs_are_forgotten():
+    """TensorFlow keeps every graph in which something has a gradient of its own."""
+
+    def graphs():
+        gc.collect()
+        return sum(isinstance(each, tf.Graph) for each in gc.get_objects())
+
+    # Quantizers that are computed: of a layer that cannot be packed, and of a recurrent one before its time steps.
+    layer = QuantDense(2, kernel_quantizer=ste_round)
+    unpacked = keras.Sequential([keras.Input((4, 3)), keras_ste.QuantGRU(3, kernel_quantizer=SteSign(), unroll=True), layer])
+    before = graphs()
+    keras_ste.convert(unpacked)
+    assert graphs() == before
