@@ -7,6 +7,8 @@
 
 namespace keras_ste {
 
+struct CodeKernels;
+
 struct Convert {
   Numbers input;
   Outputs outputs;  // of the numbers as floats
@@ -17,6 +19,17 @@ struct Convert {
 // floats for all channels or for each.
 void ConvertPixels(const Convert& convert, const void* input, const float* table, const OutputKernels& kernels,
                    const OutputTensors& tensors, int32_t begin, int32_t end);
+
+#if !defined(KERAS_STE_DIRECT_ONLY)
+// Whether packed codes become bytes of the same values, and bytes packed codes: without constants both only move bits.
+bool Unpacks(const Convert& convert, const OutputTensors& tensors);
+bool Packs(const Convert& convert, const OutputTensors& tensors);
+
+// The pixels [begin, end) of such codes, and of such bytes.
+void UnpackPixels(const Convert& convert, const CodeKernels& kernels, const void* input, void* output, int32_t begin,
+                  int32_t end);
+void PackPixels(const Convert& convert, const void* input, void* output, int32_t begin, int32_t end);
+#endif
 
 }  // namespace keras_ste
 

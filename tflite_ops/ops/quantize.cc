@@ -18,6 +18,7 @@ struct State {
   int32_t pixels;
   Convert convert;
   const OutputKernels* kernels;
+  const CodeKernels* codes;                                           // null where there are none
   void (*pack_signs)(const float* x, int64_t n, uint32_t* words);  // version 1; else null
 };
 static_assert(sizeof(State) <= kStateBytes, "kStateBytes is too small");
@@ -52,6 +53,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   State* state = static_cast<State*>(memory);
   Convert& convert = state->convert;
   state->kernels = OutputKernelsOf(kernels);
+  state->codes = kernels == nullptr ? nullptr : kernels->codes;
   state->pack_signs = nullptr;
   Options options(kName, bytes, size, error);
   const int32_t version = options.Int("version", 1, 2);
@@ -82,7 +84,7 @@ double Cost(const void* state) {
   return (s.pack_signs != nullptr ? 64.0 : 1024.0) * s.pixels * s.convert.outputs.channels;
 }
 
-void PackPixels(const State& s, const Buffers& buffers, int32_t begin, int32_t end) {
+void PackSigns(const State& s, const Buffers& buffers, int32_t begin, int32_t end) {
   const int32_t channels = s.convert.outputs.channels;
   const float* x = static_cast<const float*>(buffers.inputs[0]) + static_cast<int64_t>(begin) * channels;
   uint32_t* words = static_cast<uint32_t*>(buffers.output) + static_cast<int64_t>(begin) * WordsOf(channels);
@@ -95,9 +97,15 @@ void PackPixels(const State& s, const Buffers& buffers, int32_t begin, int32_t e
 
 void Run(const void* state, const Buffers& buffers, int32_t begin, int32_t end) {
   const State& s = *static_cast<const State*>(state);
-  if (s.pack_signs != nullptr) return PackPixels(s, buffers, begin, end);
-  ConvertPixels(s.convert, buffers.inputs[0], nullptr, *s.kernels, OutputTensorsOf(buffers, 1),
-                begin, end);
+  if (s.pack_signs != nullptr) return PackSigns(s, buffers, begin, end);
+  const OutputTensors tensors = OutputTensorsOf(buffers, 1);
+#if !defined(KERAS_STE_DIRECT_ONLY)
+  if (s.codes != nullptr && Unpacks(s.convert, tensors)) {
+    return UnpackPixels(s.convert, *s.codes, buffers.inputs[0], buffers.output, begin, end);
+  }
+  if (Packs(s.convert, tensors)) return PackPixels(s.convert, buffers.inputs[0], buffers.output, begin, end);
+#endif
+  ConvertPixels(s.convert, buffers.inputs[0], nullptr, *s.kernels, tensors, begin, end);
 }
 
 }  // namespace
