@@ -147,10 +147,9 @@ def test_random_convnets_equal_keras_bit_for_bit(plan, batch, seed):
     # Between the layers nothing but packed signs.
     names = reference_graph.op_names(converted.model_content)
     allowed = {"SteConv2D", "SteMaxPool2D", "SteFullyConnected", "RESHAPE"}
-    if "SteQuantize" in names:  # pixels of one channel stay float where they are flattened
-        (reason,) = [row.reason for row in converted.report.rows if row.op == "SteQuantize"]
-        assert "less than half of their words" in reason
-        allowed |= {"SteQuantize", "ADD", "MUL", "RELU", "RELU6", "MAX_POOL_2D"}
+    if "SteQuantize" in names:  # pixels of one channel are flattened as bytes
+        assert names.count("SteQuantize") == 2 and model.get_layer("flatten").input.shape[-1] < 16
+        allowed |= {"SteQuantize"}
     assert set(names) <= allowed
 
 

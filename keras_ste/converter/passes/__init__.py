@@ -27,6 +27,7 @@ from keras_ste.converter.passes.place_inputs import place_inputs
 from keras_ste.converter.passes.pool_codes import pool_codes, pool_restored_codes
 from keras_ste.converter.passes.quantize_once import quantize_once
 from keras_ste.converter.passes.requantize import requantize, requantize_bytes
+from keras_ste.converter.passes.reshape_codes import reshape_codes
 from keras_ste.converter.passes.shuffle_codes import shuffle_codes
 from keras_ste.converter.passes.static_reshape import static_reshape
 from keras_ste.converter.passes.take_integers import take_integers
@@ -48,6 +49,8 @@ def move_quantizers(graph: Graph) -> None:
     while before != (before := _wiring(graph)):
         for run in MOVES:
             run(graph)
+        if before == _wiring(graph):  # an op that moves codes as they are would not know them as bytes
+            reshape_codes(graph)
 
 
 def _wiring(graph: Graph) -> list:
