@@ -27,6 +27,8 @@ def _reshape_bytes(graph: Graph, quantize: Op, reshape: Op) -> None:
     while (earlier := _reshape_alone(graph, reshape.inputs[0])) is not None:
         reshape = earlier
     before = reshape.inputs[0]
+    if _numbers(codes).worths[-1] > 127:  # 8 bits whose codes are no int8
+        return
     if before.type != TensorType.FLOAT32 or before.signature[-1:] < (1,) or after.signature.count(-1) > 1:
         return
     if not _only_quantized(graph, before) or not _only_quantized(graph, after) or not _behind_product(graph, before):
@@ -76,8 +78,8 @@ def holds_codes(graph: Graph, tensor: Tensor) -> bool:
 
 
 def _numbers(codes: Codes) -> Codes:
-    """The bits of codes as numbers that a byte holds, whatever they are worth."""
-    return Codes(codes.bits, "unsigned" if codes.bits < 8 else "signed")
+    """Codes of the same bits, that are worth what a SteQuantize rounds to: of bipolar ones that is their number."""
+    return Codes(codes.bits, "unsigned") if codes.encoding == "bipolar" else codes
 
 
 def _unpack(packed: Tensor, whole: Tensor, codes: Codes) -> Op:
@@ -88,5 +90,5 @@ def _unpack(packed: Tensor, whole: Tensor, codes: Codes) -> Op:
 
 def _pack(whole: Tensor, packed: Tensor, codes: Codes) -> Op:
     """Packed codes of these bytes."""
-    options = {"version": 2, "channels": whole.signature[-1], "output": "packed", **_numbers(codes).options("output")}
+    options = {"version": 2, "channels": whole.signature[-1], "output": "packed", **codes.options("output")}
     return ste_op("SteQuantize", [whole], [packed], options)
