@@ -93,6 +93,24 @@ def test_codes_of_8_bits_are_kerass():
     assert np.array_equal(run_micro(converted, codes[:5]), output[:5])
 
 
+def test_bytes_are_pooled_and_reshaped_in_turn():
+    rng = np.random.default_rng(0)
+
+    def byte():
+        return {"input_quantizer": UniformQuantizer(8, 0.1), "kernel_quantizer": "ste_sign"}
+
+    model = keras.Sequential([
+        keras.Input((16, 3)), keras_ste.QuantConv1D(6, 3, **byte()), keras.layers.MaxPooling1D(2),
+        keras.layers.Reshape((21, 2)), keras.layers.MaxPooling1D(3), keras.layers.Flatten(), QuantDense(5, **byte()),
+    ])  # fmt: skip
+    x = rng.normal(size=(5, 16, 3)).astype(np.float32)
+    converted = keras_ste.convert(model, strict=True)
+    moved = ["RESHAPE", "SteConv2D", "MAX_POOL_2D", "RESHAPE", "RESHAPE", "MAX_POOL_2D", "RESHAPE", "SteFullyConnected"]
+    assert op_names(converted) == ["SteQuantize", *moved]
+    assert len(computed_floats(converted)) == 2  # the input and the output
+    assert np.array_equal(run(converted, x), model.predict(x, verbose=0))
+
+
 def test_few_sums_are_rounded_where_they_are():
     """Nine signs have ten sums: no whole number of them is the bias that lies between."""
     rng = np.random.default_rng(0)

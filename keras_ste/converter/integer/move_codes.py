@@ -5,8 +5,8 @@ from __future__ import annotations
 from keras_ste.converter.graph import Graph, Op, Tensor, TensorType
 from keras_ste.converter.integer.parameters import Parameters, describe
 from keras_ste.converter.integer.ste_ops import int8_codes
-
-_KEEPING = ("MAX_POOL_2D", "RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+from keras_ste.converter.passes.drop_reshapes import RESHAPES
+from keras_ste.converter.passes.move_quantize import quantize_before_reshape
 
 
 def move_codes(graph: Graph) -> None:
@@ -17,15 +17,21 @@ def move_codes(graph: Graph) -> None:
     for quantize in graph.select("SteQuantize"):
         codes = int8_codes(quantize)
         while codes is not None and (op := _before(graph, quantize)) is not None:
-            _swap(graph, op, quantize, codes.parameters)
+            if op.name == "MAX_POOL_2D":
+                _swap(graph, op, quantize, codes.parameters)
+            elif quantize_before_reshape(graph, quantize, op):
+                graph.remove(op)
+                describe(quantize.outputs[0], codes.parameters.scale, codes.parameters.zero_point)
+            else:
+                break
 
 
 def _before(graph: Graph, quantize: Op) -> Op | None:
     source = quantize.inputs[0]
     op = graph.producer(source)
-    keeps = op is not None and op.name in _KEEPING and op.activation == "NONE" and op.inputs[0].type == TensorType.FLOAT32
+    keeps = op is not None and op.name in ("MAX_POOL_2D", *RESHAPES) and op.activation == "NONE"
     alone = graph.only_reader(source) is quantize
-    return op if keeps and alone and op.inputs[0].signature[-1] > 0 else None
+    return op if keeps and alone and op.inputs[0].type == TensorType.FLOAT32 and op.inputs[0].signature[-1] > 0 else None
 
 
 def _swap(graph: Graph, op: Op, quantize: Op, parameters: Parameters) -> None:

@@ -58,7 +58,7 @@ def _move(graph: Graph, quantize: Op, reshape: Op) -> str | None:
     return None
 
 
-def _reshape_behind(graph: Graph, quantize: Op, reshape: Op) -> bool:
+def quantize_before_reshape(graph: Graph, quantize: Op, reshape: Op) -> bool:
     """Reshapes codes in place of numbers, where the channels stay as they are. Returns whether they do.
 
     Bytes that are all quantized alike are reshaped as numbers are.
@@ -90,7 +90,7 @@ def move_quantize_above_reshape(graph: Graph) -> None:
         reshape = graph.producer(quantize.inputs[0])
         while reshape is not None and reshape.name in RESHAPES and not holds_codes(graph, reshape.inputs[0]):
             reason = _move(graph, quantize, reshape)
-            if reason is not None and not _reshape_behind(graph, quantize, reshape):
+            if reason is not None and not quantize_before_reshape(graph, quantize, reshape):
                 quantize.note = reason
                 break
             reshape = graph.producer(quantize.inputs[0])
