@@ -45,22 +45,22 @@ void StoreBits(uint32_t* plane, int32_t channel, int32_t count, uint32_t bits) {
   if (shift + count > 32) word[1] = bits >> (32 - shift);
 }
 
-// Of so many bits all thresholds are copied at once.
-constexpr int32_t kMostCopiedBits = 4;
+// Of so many bits all thresholds are copied at once. Boards have little room on their stacks.
+constexpr int32_t kMostCopiedBits = sizeof(void*) < 8 ? 0 : 4;
 
 // The last chunk may have fewer thresholds than the kernels read, and channels may share them: the sums are compared
 // with copies of those of 32 channels, of many or shared ones one at a time.
 template <typename Sum>
 void CodesOfCopies(const Chunk& c, const Sum* sums, int32_t rows, const Sum* thresholds, const PlaneWords& out) {
-#if !defined(KERAS_STE_DIRECT_ONLY)  // boards have little room on their stacks
-  if (!c.outputs.one_threshold && out.bits <= kMostCopiedBits) {
-    Sum copies[((1 << kMostCopiedBits) - 1) * kChunk] = {};
-    for (int32_t t = 0; t < (1 << out.bits) - 1; ++t) {
-      memcpy(copies + t * kChunk, thresholds + int64_t{t} * c.outputs.channels, static_cast<size_t>(c.count) * sizeof(Sum));
+  if constexpr (kMostCopiedBits > 0) {
+    if (!c.outputs.one_threshold && out.bits <= kMostCopiedBits) {
+      Sum copies[((1 << kMostCopiedBits) - 1) * kChunk] = {};
+      for (int32_t t = 0; t < (1 << out.bits) - 1; ++t) {
+        memcpy(copies + t * kChunk, thresholds + int64_t{t} * c.outputs.channels, static_cast<size_t>(c.count) * sizeof(Sum));
+      }
+      return CodesOf(c.kernels, sums, rows, copies, kChunk, out);
     }
-    return CodesOf(c.kernels, sums, rows, copies, kChunk, out);
   }
-#endif
   Sum whole[kChunk] = {};
   uint32_t reached[kMaxTileRows];
   void* words[kMaxTileRows];
