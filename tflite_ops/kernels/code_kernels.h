@@ -26,6 +26,12 @@ constexpr int32_t kPlaneMeetings = 3;
 using PlaneDot = void (*)(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights,
                           int64_t block_stride, int32_t coefficient, const int32_t* const* start, int32_t* sums);
 
+// The same of kXor and two blocks where no other planes are added: `count` combinations of the sums, or a kReachSums; what becomes
+// of them in the end is nowhere but where a step puts it.
+using PlaneDotEnds = void (*)(const uint32_t* const* inputs, int32_t taps, int32_t words, const uint32_t* weights,
+                              int64_t block_stride, int32_t coefficient, const int32_t* const* start, const Combine* steps,
+                              int32_t count, const CombinedRows& rows);
+
 // Bytes times weights of 1, 2, 4 or 8 bits, for up to `bytedot_rows` pixels and one or two blocks.
 //   inputs[tap * rows + r]   the signed bytes of pixel r under that tap, `steps * 32 / bits` of them
 //   weights                  [taps * steps][16]: a lane is four bytes; bits [p * bits, (p + 1) * bits) of its byte j
@@ -75,6 +81,7 @@ struct CodeKernels {
 
   int32_t planedot_rows;
   PlaneDot planedot[kPlaneMeetings][2][kMaxTileRows + 1];  // [meeting][blocks - 1][rows]
+  PlaneDotEnds planedot_ends[kMaxTileRows + 1];            // [rows]; null in a set without these
 
   int32_t bytedot_rows;
   ByteDot bytedot[kByteDotWidths][2][kMaxTileRows + 1];  // [log2(bits)][blocks - 1][rows]

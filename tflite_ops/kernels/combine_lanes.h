@@ -124,6 +124,8 @@ struct CombineLanes {
         case Combination::kRound:
           StoreRounded<kRows>(x, *step->rounding, static_cast<int8_t*>(step->out) + channel, rows.places);
           break;
+        case Combination::kReachSums:
+          break;
       }
     }
   }

@@ -45,21 +45,23 @@ enum class Combination : uint8_t {
   kStore,                                       // what has become of them so far: floats
   kReach,                                       // which of them reach a constant: one word of each row
   kRound,                                       // the integers they become: int8
+  kReachSums,                                   // which of the sums reach an integer: one word of each row; no other step
 };
 struct Combine {
   Combination how;
   bool one;              // the constant is one for all channels
   const float* lanes;    // the constants
   void* out;             // where the first row has its first channel
-  const Rounding* rounding = nullptr;  // kRound
+  const Rounding* rounding = nullptr;   // kRound
+  const int32_t* thresholds = nullptr;  // kReachSums: the constants
 };
 
 // The rows that go through the same steps, and their channels [channel, channel + lanes).
 struct CombinedRows {
   int32_t rows, channel;
-  int32_t lanes;                   // kBlock or kChunk; kChunk where there is a kReach
+  int32_t lanes;                   // kBlock or kChunk; kChunk where there is a kReach or kReachSums
   const int64_t* places;           // kStore, kRound: the elements before each row
-  const int64_t* words;            // kReach: the words before each row
+  const int64_t* words;            // kReach, kReachSums: the words before each row
   const float* scales;             // kMultiplyRows
   const float* residual;           // kAddRows: of this channel
   const int64_t* residual_places;  // the elements before each row
@@ -68,7 +70,7 @@ struct CombinedRows {
 
 // The sums of row r begin at sums[r * kChunk].
 struct OutputKernels {
-  // `count` combinations of the sums of each row, one after the other.
+  // `count` combinations of the sums of each row, one after the other; none is kReachSums.
   void (*combine_int32)(const int32_t* sums, const Combine* steps, int32_t count, const CombinedRows& rows);
   void (*combine_float)(const float* sums, const Combine* steps, int32_t count, const CombinedRows& rows);
   // The codes of 32 sums of each row, one word of each plane: a code is the number of thresholds that the sum reaches, of

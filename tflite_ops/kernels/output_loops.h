@@ -28,6 +28,7 @@ static inline float CombineOne(Combination how, float x, float operand) {
     case Combination::kStore:
     case Combination::kReach:
     case Combination::kRound:
+    case Combination::kReachSums:
       break;
   }
   return x;

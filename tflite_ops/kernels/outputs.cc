@@ -251,6 +251,15 @@ void PlanEnd(OutputPlan* plan) {
   }
 }
 
+// Codes of one bit from thresholds of integers.
+void PlanReachedSums(OutputPlan* plan) {
+  const Outputs& o = plan->outputs;
+  if (o.kind != OutputKind::kPacked || o.codes.bits > 1 || TwosComplement(o.codes)) return;
+  const int32_t* thresholds = static_cast<const int32_t*>(plan->tensors.thresholds);
+  plan->steps[0] = {Combination::kReachSums, o.one_threshold, nullptr, plan->tensors.output, nullptr, thresholds};
+  plan->ends = true;
+}
+
 // Whether the sums become floats before they are put out.
 bool ByFloats(const Outputs& o) { return o.kind == OutputKind::kFloat32 || o.rounded || o.tail.length > 0; }
 
@@ -324,6 +333,11 @@ struct Places {
   }
 };
 
+// A residual, if there is one.
+bool TakenAsItLies(const OutputPlan& plan) {
+  return plan.outputs.tail.residual.kind == InputKind::kFloat32 && plan.tensors.residual_scale == nullptr;
+}
+
 // Of at most kTailRows rows.
 template <typename Sum>
 void StoreByFloats(const Chunk& c, const OutputPlan& plan, const Sum* sums, const float* scales, int32_t rows,
@@ -340,7 +354,7 @@ void StoreByFloats(const Chunk& c, const OutputPlan& plan, const Sum* sums, cons
     how.scales = factors;
   }
   const bool whole = c.count % kBlock == 0;
-  if (o.tail.residual.kind == InputKind::kFloat32 && c.tensors.residual_scale == nullptr) {  // as it lies
+  if (TakenAsItLies(plan)) {
     how.residual = FloatsAt(c.tensors.residual, c.channel);
   } else if (whole && o.tail.adds) {
     LoadResidual(c, rows, pixels, floats);
@@ -386,11 +400,30 @@ void Store(const OutputPlan& plan, const Sum* sums, const float* scales, int32_t
 OutputPlan PlanOutputs(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, bool float_sums,
                        bool scaled_rows) {
   OutputPlan plan = {outputs, kernels, tensors, {}, 0, false};
-  if (!ByFloats(outputs)) return plan;
+  if (!ByFloats(outputs)) {
+    if (!float_sums) PlanReachedSums(&plan);
+    return plan;
+  }
   AppendScaling(&plan, float_sums, scaled_rows);
   AppendTail(&plan);
   PlanEnd(&plan);
   return plan;
+}
+
+bool EndsInSteps(const OutputPlan& plan) {
+  return plan.ends && (!plan.outputs.tail.adds || TakenAsItLies(plan));
+}
+
+void PlaceRows(const OutputPlan& plan, int32_t rows, const int64_t* pixels, PlacedRows* placed) {
+  const int64_t channels = plan.outputs.channels, words = OutputStride(plan.outputs);
+  for (int32_t r = 0; r < rows; ++r) placed->places[r] = pixels[r] * channels;
+  for (int32_t r = 0; r < rows; ++r) placed->words[r] = pixels[r] * words;
+  placed->rows = {rows, 0, kChunk, placed->places, placed->words, nullptr, nullptr, placed->places, nullptr};
+}
+
+void PlaceChannels(const OutputPlan& plan, int32_t channel, CombinedRows* rows) {
+  rows->channel = channel;
+  rows->residual = FloatsAt(plan.tensors.residual, channel);
 }
 
 void StoreChunk(const OutputPlan& plan, const int32_t* sums, const float* scales, int32_t rows, int32_t channel, int32_t count,

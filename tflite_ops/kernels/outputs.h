@@ -72,7 +72,7 @@ struct OutputPlan {
   const OutputKernels& kernels;
   const OutputTensors& tensors;
   // How sums become floats, and the tail; behind them, where the output is floats, int8 of them or words of its own, how these
-  // are written.
+  // are written. Where words come from thresholds of sums that are integers, only a kReachSums.
   Combine steps[kMostSteps + 6];
   int32_t count;  // without that
   bool ends;      // has it
@@ -80,6 +80,15 @@ struct OutputPlan {
 // `scaled_rows`: sums are multiplied by a scale of their row besides; kFloat32, or with a tail.
 OutputPlan PlanOutputs(const Outputs& outputs, const OutputKernels& kernels, const OutputTensors& tensors, bool float_sums,
                        bool scaled_rows = false);
+
+// Whether kernels may do the plan's steps themselves, for whole chunks of sums that are integers; at PlaceRows's rows.
+bool EndsInSteps(const OutputPlan& plan);
+struct PlacedRows {
+  CombinedRows rows;
+  int64_t places[kMaxTileRows], words[kMaxTileRows];
+};
+void PlaceRows(const OutputPlan& plan, int32_t rows, const int64_t* pixels, PlacedRows* placed);
+void PlaceChannels(const OutputPlan& plan, int32_t channel, CombinedRows* rows);
 
 // Stores the channels [channel, channel + count) of `rows` pixels, count <= 32, from their sums[row * 32 + lane].
 //   scales     of each row where they have one

@@ -334,6 +334,9 @@ Plan PlanOf(const Product& p, const KernelTable& kernels) {
       for (int32_t w = 0; w < plan.weight_planes; ++w) plan.weight_coefficients[w] = WeightCoefficient(p, w);
       for (int32_t a = 0; a < plan.input_planes; ++a) plan.input_coefficients[a] = InputCoefficient(p, a);
       plan.planedot = codes.planedot[MeetingOf(p)];
+      if (plan.weight_planes * plan.input_planes == 1 && MeetingOf(p) == kXor && codes.planedot_ends[1] != nullptr) {
+        plan.planedot_ends = codes.planedot_ends;
+      }
       break;
     case Way::kBytes:
       plan.length = Steps(p);
@@ -367,6 +370,12 @@ void PlaneSums(const Plan& p, const void* weights, const uint32_t* const* inputs
           p.weight_coefficients[w] * p.input_coefficients[a], start, sums);
     }
   }
+}
+
+void PlaneEnds(const Plan& p, const void* weights, const uint32_t* const* inputs, int32_t chunk, const int32_t* const* start,
+               const Combine* steps, int32_t count, const CombinedRows& rows) {
+  p.planedot_ends[rows.rows](inputs, p.taps, p.length, static_cast<const uint32_t*>(ChunkAt(p, weights, chunk)), p.plane_words,
+                             p.weight_coefficients[0] * p.input_coefficients[0], start, steps, count, rows);
 }
 
 void ByteSums(const Plan& p, const void* weights, const int8_t* const* inputs, int32_t rows, int32_t chunk,

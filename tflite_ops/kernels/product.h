@@ -105,6 +105,7 @@ struct Plan {
   int32_t weight_coefficients[8], input_coefficients[8];  // a pair of planes has their product
   // [blocks - 1][rows], of the way's kind
   const PlaneDot (*planedot)[kMaxTileRows + 1];
+  const PlaneDotEnds* planedot_ends;  // [rows]; null where there are none for these planes
   const ByteDot (*bytedot)[kMaxTileRows + 1];
   const FloatDot (*floatdot)[kMaxTileRows + 1];
   const SignSum* signsum;  // [rows]
@@ -116,6 +117,9 @@ Plan PlanOf(const Product& product, const KernelTable& kernels);
 //   start[r]                                  kChunk starting sums
 void PlaneSums(const Plan& plan, const void* weights, const uint32_t* const* inputs, int32_t rows, int32_t chunk,
                const int32_t* const* start, int32_t* sums);
+// Of a whole chunk, where the plan has planedot_ends: what the steps make of the sums.
+void PlaneEnds(const Plan& plan, const void* weights, const uint32_t* const* inputs, int32_t chunk, const int32_t* const* start,
+               const Combine* steps, int32_t count, const CombinedRows& rows);
 //   inputs[tap * rows + r]   may be read up to kByteSlack bytes beyond the last input
 //   start                    of all rows; row_start[r] is added to each of row r
 void ByteSums(const Plan& plan, const void* weights, const int8_t* const* inputs, int32_t rows, int32_t chunk,

@@ -278,14 +278,28 @@ struct Run {
   void PlaneChunks(const Tile& tile, int32_t group, int32_t begin, int32_t end) const {
     const uint32_t* pointers[kMaxPointers + kMaxTileRows];
     PointAtTile(tile, group * group_channels / 32, pointers);
+    const int32_t* start[kMaxTileRows];
+    const int32_t first = (group * group_chunks + begin) * kChunk;
+    for (int32_t r = 0; r < kMaxTileRows; ++r) start[r] = tile.start[r] + first;
+    if (ends_in_steps) return EndChunks(tile, pointers, group, begin, end, start);
     alignas(64) int32_t values[kMaxTileRows * kChunk];
     ClearLastBlock(values);
     for (int32_t chunk = begin; chunk < end; ++chunk) {
-      const int32_t* start[kMaxTileRows];
-      const int32_t first = (group * group_chunks + chunk) * kChunk;
-      for (int32_t r = 0; r < kMaxTileRows; ++r) start[r] = tile.start[r] + first;
       PlaneSums(plan, GroupWeights(group), pointers, tile.rows, chunk, start, values);
       Store(values, tile, group, chunk);
+      for (const int32_t*& sums_of_row : start) sums_of_row += kChunk;
+    }
+  }
+
+  // The same where the kernels write the outputs, too.
+  void EndChunks(const Tile& tile, const uint32_t* const* pointers, int32_t group, int32_t begin, int32_t end,
+                 const int32_t** start) const {
+    PlacedRows placed;
+    PlaceRows(outputs, tile.rows, tile.outputs, &placed);
+    for (int32_t chunk = begin; chunk < end; ++chunk) {
+      PlaceChannels(outputs, group * p.outputs + chunk * kChunk, &placed.rows);
+      PlaneEnds(plan, GroupWeights(group), pointers, chunk, start, outputs.steps, outputs.count + outputs.ends, placed.rows);
+      for (int32_t r = 0; r < kMaxTileRows; ++r) start[r] += kChunk;
     }
   }
 
@@ -346,6 +360,7 @@ struct Run {
   const int32_t group_channels = GroupChannels(c);
   const int32_t group_chunks = GroupChunks(c);
   const int32_t tap_columns = p.taps / c.h.kernel;  // 1 by rows
+  const bool ends_in_steps = plan.planedot_ends != nullptr && p.outputs % kChunk == 0 && EndsInSteps(outputs);
   const bool clears = plan.last_blocks == 1 && c.outputs.kind == OutputKind::kPacked;
   const int32_t padded_filters = PaddedFilters(c);
   const size_t group_bytes = WeightsBytes(p);

@@ -65,6 +65,82 @@ void CheckPlaneDot(const CodeKernels& k, Random* random) {
   }
 }
 
+float Combined(Combination how, float x, float lane) {
+  if (how == Combination::kAdd) return x + lane;
+  if (how == Combination::kMultiply) return x * lane;
+  if (how == Combination::kMaximum) return x < lane ? lane : x;
+  if (how == Combination::kMinimum) return x > lane ? lane : x;
+  return x > 0 ? x : x * lane;
+}
+
+// The combinations of a test, and what they make of a sum.
+struct Combinations {
+  static constexpr int32_t kMost = 6;
+  Fenced<float> lanes;
+  Combine steps[kMost + 1] = {};
+  int32_t count;
+
+  explicit Combinations(Random* random) : lanes(kMost * kChunk), count(Between(random, 0, kMost)) {
+    constexpr Combination kHow[] = {Combination::kAdd, Combination::kMultiply, Combination::kMaximum,
+                                    Combination::kMinimum, Combination::kPrelu};
+    for (int32_t i = 0; i < kMost * kChunk; ++i) lanes[i] = random->OneIn(10) ? random->OneIn(2) ? NAN : -0.0f : random->Real();
+    for (int32_t i = 0; i < count; ++i) steps[i] = {random->OneOf(kHow), false, lanes.data() + i * kChunk, nullptr};
+  }
+
+  float Of(int32_t sum, int32_t lane) const {
+    float x = static_cast<float>(sum);
+    for (int32_t i = 0; i < count; ++i) x = Combined(steps[i].how, x, steps[i].lanes[lane]);
+    return x;
+  }
+};
+
+bool Same(float a, float b) { return isnan(a) ? isnan(b) : memcmp(&a, &b, sizeof(a)) == 0; }
+
+// What becomes of the sums that planedot gives.
+void CheckPlaneDotEnds(const CodeKernels& k, Random* random) {
+  const int32_t taps = Between(random, 1, 4), words = Between(random, 1, 40), rows = Between(random, 1, k.planedot_rows);
+  if (k.planedot_ends[rows] == nullptr) return;
+  const int32_t block_words = taps * words * kBlock, coefficient = Between(random, -2, 2);
+  Fenced<uint32_t> weights(2 * block_words), input(taps * rows * words);
+  for (int32_t i = 0; i < 2 * block_words; ++i) weights[i] = static_cast<uint32_t>(random->Bits());
+  for (int32_t i = 0; i < taps * rows * words; ++i) input[i] = static_cast<uint32_t>(random->Bits());
+  const std::vector<const uint32_t*> inputs = RowsOf(&input, taps * rows, words);
+  Fenced<int32_t> start(rows * kChunk), sums(rows * kChunk);
+  for (int32_t i = 0; i < rows * kChunk; ++i) start[i] = Between(random, -1000, 1000);
+  const std::vector<const int32_t*> starts = RowsOf(&start, rows, kChunk);
+  k.planedot[kXor][1][rows](inputs.data(), taps, words, weights.data(), block_words, coefficient, starts.data(), sums.data());
+  const auto run = [&](const Combine* steps, int32_t count, const CombinedRows& where) {
+    k.planedot_ends[rows](inputs.data(), taps, words, weights.data(), block_words, coefficient, starts.data(), steps, count,
+                          where);
+  };
+
+  const int32_t channel = Between(random, 0, 2) * kChunk, step = channel + kChunk + Between(random, 0, 8);
+  const bool one = random->OneIn(3);
+  Fenced<int32_t> thresholds(one ? 1 : channel + kChunk);
+  for (int32_t i = 0; i < (one ? 1 : channel + kChunk); ++i) {
+    thresholds[i] = random->OneIn(9) ? random->OneIn(2) ? INT32_MIN : INT32_MAX : sums[Between(random, 0, rows * kChunk - 1)];
+  }
+  Fenced<uint32_t> reached((rows - 1) * step + channel / 32 + 1);
+  Fenced<float> floats((rows - 1) * step + channel + kChunk);
+  int64_t places[kMaxTileRows];
+  for (int32_t r = 0; r < rows; ++r) places[r] = (rows - 1 - r) * step;
+  CombinedRows where = {rows, channel, kChunk, places, places, nullptr, nullptr, nullptr, nullptr};
+  const Combine reach = {Combination::kReachSums, one, nullptr, reached.data(), nullptr, thresholds.data()};
+  run(&reach, 1, where);
+  Combinations combinations(random);
+  combinations.steps[combinations.count] = {Combination::kStore, false, nullptr, floats.data() + channel};
+  where.channel = 0;
+  run(combinations.steps, combinations.count + 1, where);
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t o = 0; o < kChunk; ++o) {
+      const int32_t sum = sums[r * kChunk + o], place = static_cast<int32_t>(places[r]);
+      const bool bit = (reached[place + channel / 32] >> o & 1) != 0;
+      if (bit != (sum >= thresholds[one ? 0 : channel + o])) Fail(k, "planedot_ends in thresholds", taps, words, rows);
+      if (!Same(combinations.Of(sum, o), floats[place + channel + o])) Fail(k, "planedot_ends", taps, words, rows);
+    }
+  }
+}
+
 // The unsigned weight of input number i of a lane of packed weights, `block` of them a step.
 int32_t WeightAt(const uint32_t* weights, int32_t bits, int32_t lane, int32_t i) {
   const int32_t step = 32 / bits, in_step = i % step;
@@ -103,14 +179,6 @@ void CheckByteDot(const CodeKernels& k, Random* random) {
   }
 }
 
-float Combined(Combination how, float x, float lane) {
-  if (how == Combination::kAdd) return x + lane;
-  if (how == Combination::kMultiply) return x * lane;
-  if (how == Combination::kMaximum) return x < lane ? lane : x;
-  if (how == Combination::kMinimum) return x > lane ? lane : x;
-  return x > 0 ? x : x * lane;
-}
-
 void CheckByteRow(const CodeKernels& k, Random* random) {
   if (k.byterow_rows == 0) return;
   const int32_t taps = Between(random, 1, 4), steps = Between(random, 1, random->OneIn(2) ? 7 : 70);
@@ -127,21 +195,17 @@ void CheckByteRow(const CodeKernels& k, Random* random) {
   }
   Fenced<int32_t> start(blocks * kBlock), sums((rows - 1) * kChunk + blocks * kBlock);
   for (int32_t o = 0; o < blocks * kBlock; ++o) start[o] = Between(random, -100000, 100000);
-  constexpr Combination kHow[] = {Combination::kAdd, Combination::kMultiply, Combination::kMaximum,
-                                  Combination::kMinimum, Combination::kPrelu};
-  const int32_t count = Between(random, 0, 6), out_step = blocks * kBlock + Between(random, 0, 8);
-  Fenced<float> lanes(6 * kChunk), floats((rows - 1) * out_step + blocks * kBlock);
-  Combine combines[7] = {};
-  for (int32_t i = 0; i < 6 * kChunk; ++i) lanes[i] = random->OneIn(10) ? random->OneIn(2) ? NAN : -0.0f : random->Real();
-  for (int32_t i = 0; i < count; ++i) combines[i] = {random->OneOf(kHow), false, lanes.data() + i * kChunk, nullptr};
-  combines[count] = {Combination::kStore, false, nullptr, floats.data()};
+  const int32_t out_step = blocks * kBlock + Between(random, 0, 8);
+  Fenced<float> floats((rows - 1) * out_step + blocks * kBlock);
+  Combinations combinations(random);
+  combinations.steps[combinations.count] = {Combination::kStore, false, nullptr, floats.data()};
   int64_t places[kMaxTileRows];
   for (int32_t r = 0; r < rows; ++r) places[r] = r * out_step;
   const CombinedRows combined = {rows, 0, blocks * kBlock, places, nullptr, nullptr, nullptr, nullptr, nullptr};
   const ByteRow row = {input.data(),   pixel_step,  tap_step,    taps, steps,
                        weights.data(), block_bytes, start.data()};
   k.byterow_sums[blocks - 1][rows](row, sums.data());
-  k.byterow_floats[blocks - 1][rows](row, combines, count + 1, combined);
+  k.byterow_floats[blocks - 1][rows](row, combinations.steps, combinations.count + 1, combined);
   for (int32_t r = 0; r < rows; ++r) {
     for (int32_t o = 0; o < blocks * kBlock; ++o) {
       int32_t sum = start[o];
@@ -150,11 +214,7 @@ void CheckByteRow(const CodeKernels& k, Random* random) {
         sum += weight * input[r * pixel_step + i / (4 * steps) * tap_step + i % (4 * steps)];
       }
       if (sums[r * kChunk + o] != sum) Fail(k, "byterow_sums", taps, steps, rows);
-      float expected = static_cast<float>(sum);
-      for (int32_t i = 0; i < count; ++i) expected = Combined(combines[i].how, expected, combines[i].lanes[o]);
-      const float actual = floats[r * out_step + o];
-      const bool same = isnan(expected) ? isnan(actual) : memcmp(&actual, &expected, sizeof(actual)) == 0;
-      if (!same) Fail(k, "byterow_floats", taps, steps, rows);
+      if (!Same(combinations.Of(sum, o), floats[r * out_step + o])) Fail(k, "byterow_floats", taps, steps, rows);
     }
   }
 }
@@ -303,6 +363,7 @@ void CheckQuantizeRow(const CodeKernels& k, Random* random) {
 
 void CheckCodeKernels(const CodeKernels& k, Random* random) {
   CheckPlaneDot(k, random);
+  CheckPlaneDotEnds(k, random);
   CheckByteDot(k, random);
   CheckByteRow(k, random);
   CheckFloatDot(k, random);
