@@ -483,13 +483,15 @@ void TiledConv(const Conv& c, Way way, const KernelTable& k, const ConvTensors& 
   for (int32_t unit = begin; unit < end;) {
     const int32_t first_tile = unit % u.tiles, first_chunk = unit / u.tiles * u.part;
     const int32_t tiles = end - unit < u.tiles - first_tile ? end - unit : u.tiles - first_tile;
-    const int32_t chunks = u.chunks - first_chunk < u.part ? u.chunks - first_chunk : u.part;
+    // A single tile takes all its parts at once.
+    const int32_t parts = u.tiles == 1 ? end - unit : 1, most = parts * u.part;
+    const int32_t chunks = u.chunks - first_chunk < most ? u.chunks - first_chunk : most;
     Cursor at = run.CursorAt(PlaceOf(c, first_tile * u.rows));
     for (int32_t tile = first_tile; tile < first_tile + tiles; ++tile) {
       const int32_t left = OutputPixels(c) - tile * u.rows;
       run.RunTile(&at, left < u.rows ? left : u.rows, first_chunk, first_chunk + chunks);
     }
-    unit += tiles;
+    unit += tiles * parts;
   }
 }
 
