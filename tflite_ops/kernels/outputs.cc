@@ -255,8 +255,8 @@ void PlanEnd(OutputPlan* plan) {
 void PlanReachedSums(OutputPlan* plan) {
   const Outputs& o = plan->outputs;
   if (o.kind != OutputKind::kPacked || o.codes.bits > 1 || TwosComplement(o.codes)) return;
-  const int32_t* thresholds = static_cast<const int32_t*>(plan->tensors.thresholds);
-  plan->steps[0] = {Combination::kReachSums, o.one_threshold, nullptr, plan->tensors.output, nullptr, thresholds};
+  plan->steps[0] = {Combination::kReachSums, o.one_threshold, nullptr, plan->tensors.output};
+  plan->steps[0].thresholds = static_cast<const int32_t*>(plan->tensors.thresholds);
   plan->ends = true;
 }
 

@@ -291,9 +291,9 @@ struct Run {
     }
   }
 
-  // The same where the kernels write the outputs, too.
-  void EndChunks(const Tile& tile, const uint32_t* const* pointers, int32_t group, int32_t begin, int32_t end,
-                 const int32_t** start) const {
+  // The same where the kernels write the outputs, too. Boards' kernels do not: no room on their stacks for it.
+  __attribute__((noinline)) void EndChunks(const Tile& tile, const uint32_t* const* pointers, int32_t group, int32_t begin,
+                                           int32_t end, const int32_t** start) const {
     PlacedRows placed;
     PlaceRows(outputs, tile.rows, tile.outputs, &placed);
     for (int32_t chunk = begin; chunk < end; ++chunk) {

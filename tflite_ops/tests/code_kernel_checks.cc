@@ -125,7 +125,8 @@ void CheckPlaneDotEnds(const CodeKernels& k, Random* random) {
   int64_t places[kMaxTileRows];
   for (int32_t r = 0; r < rows; ++r) places[r] = (rows - 1 - r) * step;
   CombinedRows where = {rows, channel, kChunk, places, places, nullptr, nullptr, nullptr, nullptr};
-  const Combine reach = {Combination::kReachSums, one, nullptr, reached.data(), nullptr, thresholds.data()};
+  Combine reach = {Combination::kReachSums, one, nullptr, reached.data()};
+  reach.thresholds = thresholds.data();
   run(&reach, 1, where);
   Combinations combinations(random);
   combinations.steps[combinations.count] = {Combination::kStore, false, nullptr, floats.data() + channel};
