@@ -14,6 +14,8 @@ from keras_ste.converter.shapes import macs as ste_macs
 from keras_ste.converter.sizes import SizeCheck, check_size, check_table
 
 PACKED = "packed"
+# Ops of TFLite that move the words of packed codes.
+_KEEP_CODES = ("RESHAPE", "STRIDED_SLICE", "PACK")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +61,7 @@ def _codes(graph: Graph, tensor: Tensor) -> Codes | None:
     if tensor.type != TensorType.INT32:
         return None
     producer = graph.producer(tensor)
-    if producer is not None and producer.name == "RESHAPE":
+    if producer is not None and producer.name in _KEEP_CODES:
         return _codes(graph, producer.inputs[0])
     if producer is None or not producer.name.startswith(PREFIX):
         # Of a table: its readers know.

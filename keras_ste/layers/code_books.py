@@ -59,6 +59,11 @@ def code_book(values: np.ndarray, spec: Any) -> Codes:
     low, high = int(values.min()), int(values.max())
     if _said(spec, low, high) and (spec.encoding != "bipolar" or (values % 2 == 1).all()):
         return Codes(spec.bits, spec.encoding)
+    return _narrowest(low, high)
+
+
+def _narrowest(low, high):
+    """The codes of fewest bits that hold all integers between two."""
     for bits in range(1, MOST_BITS + 1):
         for encoding in ("unsigned", "ternary", "signed") if bits == 2 else ("unsigned", "signed"):
             codes = Codes(bits, encoding)
@@ -85,7 +90,9 @@ def _codes_between(low, high, spec):
     return Codes(bits, "unsigned", -low)
 
 
-def quantized_input(quantizer: Any, rank: int, channels: int, axis: int = -1) -> QuantizedInput:
+def quantized_input(
+    quantizer: Any, rank: int, channels: int, axis: int = -1, outside: int | None = None
+) -> QuantizedInput:
     """How the codes of a quantizer are made whose scale is no matter of its input.
 
     Args:
@@ -93,6 +100,7 @@ def quantized_input(quantizer: Any, rank: int, channels: int, axis: int = -1) ->
         rank: their number.
         channels: the size of the one along which each number may be quantized in its own way.
         axis: that axis.
+        outside: an integer that has to be among the codes, whatever the quantizer gives; or `None`.
 
     Raises:
         NoCodes: it gives no integers times one scale, or its codes are no steps of one number each.
@@ -125,11 +133,24 @@ def quantized_input(quantizer: Any, rank: int, channels: int, axis: int = -1) ->
     if not _is_right(integers_of, thresholds, worths[:, 0]):
         why = "" if scale > 0 else f": its scale is {scale}"
         raise NoCodes(f"other values than integers that rise with each number by itself{why}")
+    widened = outside is not None and outside not in worths[codes.encoding == "ternary" :]
+    if widened:
+        codes, thresholds = _with_another(outside, codes, thresholds)
     if not np.array_equal(_bits(thresholds), _bits(thresholds[:, :1].repeat(channels, 1))):
         return QuantizedInput(codes, True, scale, thresholds=thresholds)
     thresholds = thresholds[:, :1]
-    found = _rounded(codes, scale, thresholds[:, 0], int(low), int(high))
+    found = None if widened else _rounded(codes, scale, thresholds[:, 0], int(low), int(high))
     return found or QuantizedInput(codes, True, scale, thresholds=thresholds)
+
+
+def _with_another(integer, codes, thresholds):
+    """Codes among which is another integer, that no number is quantized to, and their thresholds."""
+    worths = codes.worths
+    wide = _narrowest(min(int(worths[0]), integer), max(int(worths[-1]), integer))
+    # Each of them begins where the first of the old ones does that is worth as much or more.
+    first = np.searchsorted(worths, wide.worths[1:])
+    always, never = (np.full((1, thresholds.shape[1]), end, np.float32) for end in (-np.inf, np.nan))
+    return wide, np.concatenate([always, thresholds, never])[first]
 
 
 def _thresholds(integers_of, worths, channels):

@@ -7,31 +7,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_ste.layers import export
+from keras_ste.layers import export, volumes
 from keras_ste.layers.common import ProductLayer, quantized_weight
-
-NO_VOLUMES = (
-    "there is no custom op for 3-D convolutions: one of 2-D, with the depth among the channels or the batch, has one"
-)
 
 
 class QuantizedConvolution(ProductLayer):
-    """Mixed in before a Keras convolution.
-
-    Attributes:
-        not_packed: why the converter leaves the layer in float.
-    """
-
-    not_packed: str | None = None
+    """Mixed in before a Keras convolution."""
 
     quantized_kernel = quantized_weight("kernel_quantizer")
 
     def convolution_op(self, inputs, kernel):
         """The convolution of the integers, padding included."""
         raise NotImplementedError(f"{type(self).__name__} has to implement convolution_op.")
-
-    def _emit(self, inputs):
-        return export.leave_in_float(self, inputs, self.not_packed)
 
     def _operand(self, inputs, training, argument="input_quantizer"):
         """The quantized input, and its scale where there is one for all or one an image."""
@@ -104,9 +91,11 @@ class PaddedConvolution(QuantizedConvolution):
             if self.padding == "causal":
                 paddings[first + i] = [reach, 0]
                 continue
-            size = inputs.shape[first + i]
+            size, stride = inputs.shape[first + i], self.strides[i]
+            if stride == 1:  # whatever the size
+                paddings[first + i] = [reach // 2, reach - reach // 2]
+                continue
             size = tf.shape(inputs)[first + i] if size is None else size
-            stride = self.strides[i]
             total = (-(-size // stride) - 1) * stride + reach + 1 - size
             total = tf.maximum(total, 0) if tf.is_tensor(total) else max(total, 0)
             paddings[first + i] = [total // 2, total - total // 2]
@@ -134,9 +123,7 @@ class TransposedConvolution(QuantizedConvolution):
     output_axes = (-2,)
 
     def _emit(self, inputs):
-        if self.rank == 3:
-            return export.leave_in_float(self, inputs, NO_VOLUMES)
-        return export.emit_transposed(self, inputs)
+        return (volumes.emit_transposed_volume if self.rank == 3 else export.emit_transposed)(self, inputs)
 
     def convolution_op(self, inputs, kernel):
         return keras.ops.conv_transpose(

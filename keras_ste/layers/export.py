@@ -118,15 +118,15 @@ def emit_conv(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """
     if not is_exporting():
         return None
-    product = _image_product(layer, inputs)
-    label, plans = _record(layer, inputs, "SteConv2D", _image_obstacle(layer, inputs), [product])
+    product = image_product(layer, inputs)
+    label, plans = record(layer, inputs, "SteConv2D", image_obstacle(layer, inputs), [product])
     if plans is None:
         return None
     (plan,) = plans
     options = {
         "channels": layer.kernel.shape[-2] * layer.groups,
         "filters": layer.filters,
-        **_window(layer),
+        **window_options(layer),
         "groups": layer.groups,
         "padding": layer.padding,
         "pad_value": layer.pad_values,
@@ -146,8 +146,8 @@ def emit_depthwise(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """
     if not is_exporting():
         return None
-    product = _image_product(layer, inputs)
-    label, plans = _record(layer, inputs, "SteDepthwiseConv2D", _image_obstacle(layer, inputs), [product])
+    product = image_product(layer, inputs)
+    label, plans = record(layer, inputs, "SteDepthwiseConv2D", image_obstacle(layer, inputs), [product])
     return None if plans is None else _emit_depthwise(layer, inputs, *plans, label)
 
 
@@ -163,7 +163,7 @@ def emit_separable(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """
     if not is_exporting():
         return None
-    axis = _channels_axis(layer)
+    axis = channels_axis(layer)
     between = inputs.shape.as_list()
     between[axis] = layer.pointwise_kernel.shape[-2]
     products = [
@@ -186,7 +186,7 @@ def emit_separable(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
         ),
     ]
     op = "SteConv2D" if products[0].plain(layer) else "SteDepthwiseConv2D"
-    label, plans = _record(layer, inputs, op, _image_obstacle(layer, inputs), products)
+    label, plans = record(layer, inputs, op, image_obstacle(layer, inputs), products)
     if plans is None:
         return None
     depthwise, pointwise = plans
@@ -219,67 +219,82 @@ def emit_transposed(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """
     if not is_exporting():
         return None
-    reach = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
-    sizes = [max(pair) for pair in zip(reach, layer.strides, strict=True)]
-    reason = _image_obstacle(layer, inputs)
-    if layer.padding == "same" and layer.output_padding is not None and sizes != reach:
-        reason = reason or "it has an output_padding, and strides greater than its kernel: leave output_padding out"
-    product = _image_product(layer, inputs, spread=lambda weights: _spread(weights, sizes, layer.dilation_rate))
-    label, plans = _record(layer, inputs, "SteTransposeConv2D", reason, [product])
+    reason = image_obstacle(layer, inputs) or transposed_obstacle(layer)
+    sizes = spread_sizes(layer)
+    product = image_product(layer, inputs, spread=lambda weights: spread_kernel(weights, sizes, layer.dilation_rate))
+    label, plans = record(layer, inputs, "SteTransposeConv2D", reason, [product])
     if plans is None:
         return None
     (plan,) = plans
-    sizes = (1,) * (2 - layer.rank) + tuple(sizes)
-    window = {key: value for key, value in _window(layer).items() if key.startswith("stride")}
-    options = {
+    options = transposed_options(layer, plan, layer.kernel.shape[-1], label)
+    weights = _as_image(layer, plan.weights, 0).transpose(2, 0, 1, 3)
+    return _emit_image("SteTransposeConv2D", layer, inputs, plan, options, weights, transposed_places)
+
+
+def transposed_options(layer, plan, channels, label):
+    """The options of a SteTransposeConv2D of so many input channels, whose kernel is spread."""
+    sizes = spread_sizes(layer)
+    extra = dict(zip("wh", reversed(extra_places(layer, sizes)), strict=False))
+    return {
         "version": 2,
-        "channels": layer.kernel.shape[-1],
+        "channels": channels,
         "filters": layer.filters,
-        "kernel_h": sizes[0],
-        "kernel_w": sizes[1],
-        **window,
-        **_extra_places(layer, sizes, window),
+        **_along_image(layer, {"kernel": sizes, "stride": layer.strides}),
+        **{f"extra_{axis}": more for axis, more in extra.items() if more},
         "padding": layer.padding,
         "output": "float32",
         **plan.options_of_version_2,
         "layer": label,
     }
-    weights = _as_image(layer, plan.weights, 0).transpose(2, 0, 1, 3)
-    return _emit_image("SteTransposeConv2D", layer, inputs, plan, options, weights, _transposed_places)
 
 
-def _spread(weights, sizes, dilation):
+def reach_of(layer):
+    """How many places a kernel reaches over along each axis."""
+    return [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
+
+
+def spread_sizes(layer):
+    """The sizes of a transposed convolution's kernel, with zeros between its places and up to its strides."""
+    return [max(pair) for pair in zip(reach_of(layer), layer.strides, strict=True)]
+
+
+def transposed_obstacle(layer):
+    """Why SteTransposeConv2D does not put the sums of the layer's kernel where Keras does, or None."""
+    if layer.padding == "same" and layer.output_padding is not None and spread_sizes(layer) != reach_of(layer):
+        return "it has an output_padding, and strides greater than its kernel: leave output_padding out"
+    return None
+
+
+def spread_kernel(weights, sizes, dilation):
     """A kernel with zeros where its dilation leaves places out, and behind it up to these sizes."""
     spread = np.zeros([*sizes, *weights.shape[len(sizes) :]], weights.dtype)
     spread[tuple(slice(0, (k - 1) * d + 1, d) for k, d in zip(weights.shape, dilation))] = weights
     return spread
 
 
-def _extra_places(layer, sizes, window):
-    """Options: how many places more than by its padding the output has along each axis, where it is not 0."""
+def extra_places(layer, sizes):
+    """How many places more than by its padding the output of a transposed convolution has, along each axis."""
     probe = [None, *[9] * layer.rank, layer.kernel.shape[-1]]
     if layer.data_format == "channels_first":
         probe = [None, probe[-1], *probe[1:-1]]
     outputs = layer.compute_output_shape(probe)
     outputs = outputs[1:-1] if layer.data_format == "channels_last" else outputs[2:]
-    extra = {}
-    for axis, name in enumerate("hw"[2 - layer.rank :], 2 - layer.rank):
-        options = {"padding": layer.padding, f"kernel_{name}": sizes[axis], **window}
-        more = outputs[axis - 2 + layer.rank] - _transposed_places(9, options, name)
-        extra |= {f"extra_{name}": more} if more else {}
-    return extra
+    return [
+        length - transposed_places(9, {"padding": layer.padding, "kernel_h": size, "stride_h": stride}, "h")
+        for length, size, stride in zip(outputs, sizes, layer.strides, strict=True)
+    ]
 
 
-def _image_product(layer, inputs, **more):
+def image_product(layer, inputs, **more):
     """The product of a layer of images or sequences that has one."""
-    return only_product(layer, inputs, channels_axis=_channels_axis(layer), image=True, **more)
+    return only_product(layer, inputs, channels_axis=channels_axis(layer), image=True, **more)
 
 
-def _channels_axis(layer):
+def channels_axis(layer):
     return -1 if layer.data_format == "channels_last" else 1
 
 
-def _image_obstacle(layer, inputs):
+def image_obstacle(layer, inputs):
     """Why the ops on images do not take the layer's image or sequence, or None."""
     if inputs.shape.rank != layer.rank + 2:
         axes = inputs.shape.rank or "an unknown number of"
@@ -287,14 +302,19 @@ def _image_obstacle(layer, inputs):
     return None
 
 
-def _window(layer):
-    """The options that say how a kernel moves over an image; a sequence has the height 1."""
-    height = (1,) * (2 - layer.rank)
+def window_options(layer):
+    """The options that say how a kernel moves over an image."""
     kinds = {"kernel": layer.kernel_size, "stride": layer.strides, "dilation": layer.dilation_rate}
+    return _along_image(layer, kinds)
+
+
+def _along_image(layer, kinds):
+    """The options of height and width: a sequence has the height 1, a volume is many images."""
+    height = (1,) * (2 - layer.rank)
     return {
         f"{kind}_{axis}": length
-        for kind, sizes in kinds.items()
-        for axis, length in zip("hw", (*height, *sizes), strict=True)
+        for kind, lengths in kinds.items()
+        for axis, length in zip("hw", (*height, *lengths)[-2:], strict=True)
     }
 
 
@@ -303,14 +323,14 @@ def _as_image(layer, array, axis):
     return array if layer.rank == 2 else np.expand_dims(array, axis)
 
 
-def _places(length, o, axis):
+def window_places(length, o, axis):
     """The places of a window along one axis."""
     if o["padding"] == "valid":
         length = length - (o[f"kernel_{axis}"] - 1) * o[f"dilation_{axis}"]
     return -(-length // o[f"stride_{axis}"])
 
 
-def _transposed_places(length, o, axis):
+def transposed_places(length, o, axis):
     """The places that a transposed convolution adds to along one axis."""
     places = length * o[f"stride_{axis}"] + o.get(f"extra_{axis}", 0)
     return places + (o[f"kernel_{axis}"] - o[f"stride_{axis}"] if o["padding"] == "valid" else 0)
@@ -320,7 +340,7 @@ def _emit_conv(layer, inputs, plan, options, label):
     """A SteConv2D with a plan's weights."""
     options = {"version": plan.version, **options, "output": "float32", **plan.options, "layer": label}
     weights = _as_image(layer, plan.weights, 0).transpose(3, 0, 1, 2)
-    return _emit_image("SteConv2D", layer, inputs, plan, options, weights, _places)
+    return _emit_image("SteConv2D", layer, inputs, plan, options, weights, window_places)
 
 
 def _emit_depthwise(layer, inputs, plan, label):
@@ -329,7 +349,7 @@ def _emit_depthwise(layer, inputs, plan, label):
         "version": 2,
         "channels": plan.weights.shape[-2],
         "depth_multiplier": plan.weights.shape[-1],
-        **_window(layer),
+        **window_options(layer),
         "padding": layer.padding,
         "pad_value": getattr(layer, "pad_values", 0),
         "output": "float32",
@@ -338,16 +358,11 @@ def _emit_depthwise(layer, inputs, plan, label):
     }
     weights = _as_image(layer, plan.weights, 0)
     weights = weights.reshape(*weights.shape[:2], -1).transpose(2, 0, 1)
-    return _emit_image("SteDepthwiseConv2D", layer, inputs, plan, options, weights, _places)
+    return _emit_image("SteDepthwiseConv2D", layer, inputs, plan, options, weights, window_places)
 
 
 def _emit_image(name, layer, inputs, plan, options, weights, places):
     """The op of a layer of images or sequences. `weights` have the output channels first."""
-    units = len(plan.bias)
-
-    def body(x, filters, multiplier, bias):
-        return tf.zeros([size(x, 0), *(places(size(x, axis), options, "hw"[axis - 1]) for axis in (1, 2)), units])
-
     inputs = plan.argument(inputs)
     first = layer.data_format == "channels_first"
     axes = list(range(layer.rank + 2))
@@ -356,10 +371,20 @@ def _emit_image(name, layer, inputs, plan, options, weights, places):
     if layer.rank == 1:
         inputs = tf.expand_dims(inputs, 1)
     x = plan.emit_input(inputs, options)
-    outputs = composite(name, options, body, x, weights, plan.multiplier, plan.bias)
+    outputs = image_op(name, plan, options, x, weights, places)
     if layer.rank == 1:
         outputs = tf.squeeze(outputs, 1)
     return tf.transpose(outputs, [0, axes[-1], *axes[1:-1]]) if first else outputs
+
+
+def image_op(name, plan, options, x, weights, places):
+    """A product of images: of codes or numbers, with the channels behind height and width. `places` says what size it has."""
+    units = len(plan.bias)
+
+    def body(x, filters, multiplier, bias):
+        return tf.zeros([size(x, 0), *(places(size(x, axis), options, "hw"[axis - 1]) for axis in (1, 2)), units])
+
+    return composite(name, options, body, x, weights, plan.multiplier, plan.bias)
 
 
 def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
@@ -375,7 +400,7 @@ def emit_dense(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     if not is_exporting():
         return None
     reason = None if inputs.shape.rank else "the number of axes of the input is unknown"
-    label, plans = _record(layer, inputs, "SteFullyConnected", reason, [only_product(layer, inputs)])
+    label, plans = record(layer, inputs, "SteFullyConnected", reason, [only_product(layer, inputs)])
     if plans is None:
         return None
     (plan,) = plans
@@ -407,7 +432,7 @@ def emit_einsum(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     elif layer.bias is not None and layer.bias.shape.rank > len(order) - summed:
         reason = "its bias changes along an axis that is no output channel: add it in a layer of its own"
     product = only_product(layer, inputs, row_axes=tuple(range(-summed, 0)))
-    label, plans = _record(layer, inputs, "SteFullyConnected", reason, [product])
+    label, plans = record(layer, inputs, "SteFullyConnected", reason, [product])
     if plans is None:
         return None
     (plan,) = plans
@@ -535,7 +560,7 @@ def emit_cell(layer: Any, inputs: tf.Tensor) -> list[CellProduct | None] | None:
         Product(inputs.shape, inputs.dtype, "kernel_quantizer"),
         Product(state, tf.float32, "recurrent_quantizer", "state_quantizer"),
     ]
-    label, plans = _record(layer, inputs, "SteFullyConnected", None, products)
+    label, plans = record(layer, inputs, "SteFullyConnected", None, products)
     if plans is None:
         return None
     return [None if plan is None else CellProduct(plan, label) for plan in plans]
@@ -589,7 +614,7 @@ def is_exporting() -> bool:
     return _recorder.get() is not None and not tf.executing_eagerly()
 
 
-def _record(layer, inputs, op, reason, products):
+def record(layer, inputs, op, reason, products):
     """Adds the layer's row. Returns its label, and the plans of its products, `None` where it has no op.
 
     Of several products one that is not quantized at all has `None` for a plan, and the layer computes it.

@@ -35,6 +35,7 @@ class Product:
             they hold together.
         image: whether windows move over it: rows are not quantized at run time then.
         spread: what becomes of the weights' integers before they are stored, or `None`.
+        outside: an integer that has to be among the input's codes, since padding puts it there; or `None`.
     """
 
     shape: tf.TensorShape
@@ -47,6 +48,7 @@ class Product:
     row_axes: tuple[int, ...] = (-1,)
     image: bool = False
     spread: Callable[[np.ndarray], np.ndarray] | None = None
+    outside: int | None = None
 
     def plain(self, layer: Any) -> bool:
         """Whether nothing of it is quantized."""
@@ -119,19 +121,29 @@ def _quantizes_rows(layer, product):
 
 
 class _Signs:
-    """An input that is signs, of what the quantizer's `sign_argument` says."""
+    """An input that is signs, of what the quantizer's `sign_argument` says; ternary where it has to hold zeros too."""
 
-    codes, scale, options = Codes(), np.float32(1), {}
+    scale = np.float32(1)
+
+    def __init__(self, codes):
+        self.codes = codes
+        self.options = {} if codes.signs else codes.options("input")
 
     def argument(self, quantizer, inputs):
         return quantizer.sign_argument(tf.cast(inputs, tf.float32))
 
     def emit(self, x, consumer):
         options = {"version": 1, "bits": 1, "encoding": "bipolar", "channels": consumer["channels"]}
-        return composite("SteQuantize", options | {"layer": consumer["layer"]}, _packed_like(consumer, 1), x)
+        constants = []
+        if not self.codes.signs:
+            options = {"version": 2, "channels": consumer["channels"], "output": "packed", "place": 3}
+            options |= self.codes.options("output")
+            constants.append(np.float32([[-np.inf], [0], [0]]))  # none becomes 0
+        options["layer"] = consumer["layer"]
+        return composite("SteQuantize", options, _packed_like(consumer, self.codes.bits), x, *constants)
 
     def restore(self, codes, consumer):
-        return _restored(codes, consumer, Codes().options("input"), self.scale)
+        return _restored(codes, consumer, self.codes.options("input"), self.scale)
 
 
 class _Input:
@@ -343,10 +355,12 @@ def _input(layer, product):
         return _Unquantized(product.dtype)
     if _quantizes_rows(layer, product):
         return _Rows(quantizer)
-    return input_of(quantizer, product.input, product.shape, product.channels_axis)
+    return input_of(quantizer, product.input, product.shape, product.channels_axis, product.outside)
 
 
-def input_of(quantizer: Quantizer, argument: str, shape: tf.TensorShape, channels_axis: int = -1) -> Any:
+def input_of(
+    quantizer: Quantizer, argument: str, shape: tf.TensorShape, channels_axis: int = -1, outside: int | None = None
+) -> Any:
     """How what a quantizer gives becomes codes.
 
     Args:
@@ -354,16 +368,17 @@ def input_of(quantizer: Quantizer, argument: str, shape: tf.TensorShape, channel
         argument: what the layer calls it.
         shape: of what is quantized.
         channels_axis: the axis along which each number may be quantized in its own way.
+        outside: an integer that has to have a code too, or `None`.
 
     Raises:
         NoCodes: it has none; says why.
     """
     if _is_signs(quantizer, shape):
-        return _Signs()
+        return _Signs(Codes(2, "ternary") if outside == 0 else Codes())
     if shape[channels_axis] is None:
         raise NoCodes("the number of channels of its input is unknown")
     try:
-        return _Quantized(quantized_input(quantizer, shape.rank, shape[channels_axis], channels_axis))
+        return _Quantized(quantized_input(quantizer, shape.rank, shape[channels_axis], channels_axis, outside))
     except NoCodes as obstacle:
         raise NoCodes(f"its {argument} gives {obstacle}") from None
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 
+from keras_ste.layers import volumes
 from keras_ste.layers.common import arguments_of
-from keras_ste.layers.convolution import NO_VOLUMES, PaddedConvolution
+from keras_ste.layers.convolution import PaddedConvolution
 
 
 @keras.saving.register_keras_serializable(package="keras_ste")
@@ -38,8 +39,9 @@ class QuantConv3D(PaddedConvolution, keras.layers.Conv3D):
     TensorShape([1, 4, 4, 4, 4])
     """
 
-    not_packed = NO_VOLUMES
-
     @arguments_of(keras.layers.Conv3D, PaddedConvolution)
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+
+    def _emit(self, inputs):
+        return volumes.emit_volume(self, inputs)

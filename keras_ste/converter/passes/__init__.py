@@ -23,6 +23,7 @@ from keras_ste.converter.passes.multiply_codes import multiply_codes
 from keras_ste.converter.passes.pack_tables import pack_tables
 from keras_ste.converter.passes.pack_weights import pack_weights
 from keras_ste.converter.passes.pad_codes import pad_codes
+from keras_ste.converter.passes.pad_numbers import pad_numbers
 from keras_ste.converter.passes.place_inputs import place_inputs
 from keras_ste.converter.passes.pool_codes import pool_codes, pool_restored_codes
 from keras_ste.converter.passes.quantize_once import quantize_once
@@ -61,6 +62,7 @@ def _wiring(graph: Graph) -> list:
 FUSING: tuple[Callable[[Graph], None], ...] = (
     take_layer_names,
     place_inputs,
+    pad_numbers,
     pack_tables,  # so that codes are packed or bytes wherever they come from
     drop_dead_ops,  # a dead reader would keep its input from being fused
     drop_reshapes,

@@ -1,9 +1,9 @@
-"""Takes the axis of height 1 that layers of sequences give their ops, and take away again, out of the way."""
+"""Takes the reshapes out of the way by which layers make images of sequences and volumes, and these of images again."""
 
 from __future__ import annotations
 
 from keras_ste.converter.chain import NotFusable, elementwise_steps
-from keras_ste.converter.graph import Graph, Op, Tensor
+from keras_ste.converter.graph import Graph, Op, Tensor, reshape_op
 
 RESHAPES = ("EXPAND_DIMS", "RESHAPE", "SQUEEZE")
 
@@ -11,9 +11,9 @@ RESHAPES = ("EXPAND_DIMS", "RESHAPE", "SQUEEZE")
 def drop_reshapes(graph: Graph) -> None:
     """SQUEEZE → scales, shifts, clamps → EXPAND_DIMS becomes scales, shifts, clamps; likewise RESHAPE.
 
-    Only what adds or removes axes of size 1 before the channels is moved.
+    Only what leaves the channels as they are is moved. Of two RESHAPEs one behind the other the second is enough.
     """
-    while any(_drop(graph, op) or _sink(graph, op) for op in graph.select(*RESHAPES)):
+    while any(_drop(graph, op) or _skip(graph, op) or _sink(graph, op) for op in graph.select(*RESHAPES)):
         pass
 
 
@@ -34,6 +34,18 @@ def _drop(graph: Graph, op: Op) -> bool:
     if before is not None and not graph.consumers(source) and source not in graph.outputs:
         if before.name in RESHAPES:
             graph.remove(before)
+    return True
+
+
+def _skip(graph: Graph, op: Op) -> bool:
+    """Lets a RESHAPE read what the one before it reads."""
+    before = graph.producer(op.inputs[0])
+    if before is None or before.name not in RESHAPES or op.name != "RESHAPE" or op.outputs[0].signature.count(-1) > 1:
+        return False
+    if graph.only_reader(before.outputs[0]) is not op:
+        return False
+    graph.ops[graph.ops.index(op)] = reshape_op(before.inputs[0], op.outputs[0])
+    graph.remove(before)
     return True
 
 
@@ -62,10 +74,8 @@ def _sink(graph: Graph, op: Op) -> bool:
 
 
 def _same_channels(before: Tensor, after: Tensor) -> bool:
-    """Whether only axes of size 1 before the last one differ."""
-    if not before.signature or not after.signature or before.signature[-1] != after.signature[-1]:
-        return False
-    return [n for n in before.signature[:-1] if n != 1] == [n for n in after.signature[:-1] if n != 1]
+    """Whether the last axis is the same."""
+    return before.signature[-1:] == after.signature[-1:] != (-1,) and len(after.signature) > 0
 
 
 def _reaches_reshape(graph: Graph, op: Op) -> bool:
