@@ -109,6 +109,7 @@ CASES = {
         {"filters": 4, "kernel_size": 2, "padding": "same", **BINARY},
         ((2, 4, 3, 5, 2),),
         unknown=(1, 2, 3),
+        converted="packed",
     ),
     "depthwise1d": Case(
         layers.QuantDepthwiseConv1D,
@@ -181,6 +182,7 @@ CASES = {
         {"filters": 2, "kernel_size": 2, "strides": 2, **BINARY},
         ((2, 3, 2, 4, 2),),
         unknown=(1, 2, 3),
+        converted="packed",
     ),
     "einsum": Case(
         layers.QuantEinsumDense,

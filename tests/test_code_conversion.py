@@ -13,6 +13,8 @@ from keras_ste import (
     QuantConv1DTranspose,
     QuantConv2D,
     QuantConv2DTranspose,
+    QuantConv3D,
+    QuantConv3DTranspose,
     QuantDense,
     QuantDepthwiseConv1D,
     QuantDepthwiseConv2D,
@@ -148,6 +150,40 @@ def transposed(draw, rank):
     return lambda **quantizers: cls(**options, **quantizers), shape, -2
 
 
+def volume_of(channels, data_format):
+    return (4, 3, 5, channels) if data_format == "channels_last" else (channels, 4, 3, 5)
+
+
+@st.composite
+def volumes(draw):
+    groups = draw(st.sampled_from([1, 1, 3]))
+    kernel = tuple(draw(st.tuples(*[sizes] * 3)))
+    options = {"kernel_size": kernel, "padding": draw(paddings), "groups": groups, **layouts(draw)}
+    if options["padding"] == "same":
+        options["pad_values"] = draw(st.integers(0, 1))
+    if draw(st.booleans()):
+        options["strides"] = draw(st.sampled_from([(2, 1, 1), (1, 2, 3), 2, (3, 1, 2)]))
+    elif options["padding"] == "same":
+        options["dilation_rate"] = draw(st.sampled_from([1, (2, 1, 1), (1, 2, 2), 2]))
+    options["filters"] = groups * draw(st.sampled_from([1, 11]))
+    shape = volume_of(groups * draw(channel_counts), options["data_format"])
+    return lambda **quantizers: QuantConv3D(**options, **quantizers), shape, -1
+
+
+@st.composite
+def transposed_volumes(draw):
+    kernel, padding = tuple(draw(st.tuples(*[sizes] * 3))), draw(paddings)
+    options = {"kernel_size": kernel, "padding": padding, **layouts(draw), "filters": draw(st.sampled_from([1, 5]))}
+    if draw(st.integers(0, 3)):
+        strides = options["strides"] = tuple(draw(st.tuples(*[sizes] * 3)))
+        if padding == "valid":
+            options["output_padding"] = draw(st.sampled_from([None, tuple(n - 1 for n in strides)]))
+    else:
+        options["dilation_rate"] = draw(st.sampled_from([(2, 1, 1), (1, 2, 2), 2]))
+    shape = volume_of(draw(channel_counts), options["data_format"])
+    return lambda **quantizers: QuantConv3DTranspose(**options, **quantizers), shape, -2
+
+
 @st.composite
 def denses(draw):
     shape = (*draw(st.sampled_from([(), (5,), (2, 3)])), draw(channel_counts))
@@ -177,6 +213,8 @@ LAYERS = {
     "depthwise": st.integers(1, 2).flatmap(depthwise),
     "separable": st.integers(1, 2).flatmap(separables),
     "transposed": st.integers(1, 2).flatmap(transposed),
+    "volume": volumes(),
+    "transposed_volume": transposed_volumes(),
     "dense": denses(),
     "einsum": einsums(),
 }
@@ -255,6 +293,105 @@ def test_what_transposed_kernels_with_holes_cannot():
         layer = QuantConv2DTranspose(2, **options)
         with pytest.raises(ValueError, match=reason):
             keras_ste.convert(model_of((4, 5, 3), "float32", [layer], 0), strict=True)
+
+
+@pytest.mark.parametrize("cls, axis", [(QuantConv3D, -1), (QuantConv3DTranspose, -2)])
+@pytest.mark.parametrize("sizes", [(None, 3, 5), (4, None, None), (None, None, None)])
+def test_volumes_of_unknown_sizes(cls, axis, sizes):
+    layer = cls(5, 2, padding="same", kernel_quantizer=TWN(scale_axis=axis), input_quantizer=UniformQuantizer(3, 0.7))
+    model = model_of((*sizes, 6), "float32", [layer], 0)
+    converted = keras_ste.convert(model, strict=True)
+    x = examples((4, 3, 5, 6), "float32", 0)
+    np.testing.assert_array_equal(run(converted, x), model(x))
+
+
+def test_a_volume_of_unknown_depth_has_no_known_padding_for_strides():
+    def model(size):
+        layer = QuantConv3D(2, 2, strides=2, padding="same", kernel_quantizer="ste_sign")
+        return model_of((size, 4, 4, 3), "float32", [layer], 0)
+
+    with pytest.raises(ValueError, match="depends on the depth of its input, which is unknown"):
+        keras_ste.convert(model(None), strict=True)
+    keras_ste.convert(model(4), strict=True)
+
+
+def test_the_planes_of_a_transposed_volume_are_read_without_holes():
+    """Each op has the places of the kernel that meet its planes of the output: together they have every weight once."""
+    layer = QuantConv3DTranspose(5, (5, 2, 2), strides=(2, 2, 2), kernel_quantizer="ste_sign", input_quantizer="ste_sign")
+    report = keras_ste.convert(model_of((4, 3, 5, 32), "float32", [layer], 0), strict=True).report
+    products = [row for row in report.rows if row.op == "SteTransposeConv2D"]
+    assert [row.size.weights for row in products] == [5 * 3 * 2 * 2 * 32, 5 * 2 * 2 * 2 * 32]
+    assert all(row.size.verdict == "met" for row in products)
+    # Of kernels as large as the strides none reaches out of the volume: signs stay signs.
+    layer = QuantConv3DTranspose(5, 2, strides=2, kernel_quantizer="ste_sign", input_quantizer="ste_sign")
+    report = keras_ste.convert(model_of((4, 3, 5, 32), "float32", [layer], 0), strict=True).report
+    assert {row.mac_width for row in report.rows if row.op == "SteTransposeConv2D"} == {"1x1"}
+
+
+class OddNumbers(Quantizer):
+    """Two bits, all of which are odd."""
+
+    spec = QuantSpec(2, "bipolar")
+
+    def factors(self, x, training=False):
+        return 2 * tf.clip_by_value(tf.floor(x), -2.0, 1.0) + 1, None
+
+    def encode(self, x):
+        return tf.cast((self.factors(tf.convert_to_tensor(x))[0] + 3) / 2, tf.int8)
+
+
+@pytest.mark.parametrize(
+    "quantizer, pad_values, width",
+    [
+        (SteSign(), 0, "1x2"),
+        (SteSign(), 1, "1x1"),
+        (SteHeaviside(), 0, "1x1"),
+        (UniformQuantizer(4, 0.5), 0, "1x4"),
+        (OddNumbers(), 0, "1x3"),
+        (OddNumbers(), 1, "1x2"),
+    ],
+)
+def test_what_stands_outside_of_a_volume_is_one_of_its_codes(quantizer, pad_values, width):
+    layer = QuantConv3D(
+        3, 3, padding="same", pad_values=pad_values, kernel_quantizer="ste_sign", input_quantizer=quantizer
+    )
+    model = model_of((4, 3, 5, 6), "float32", [layer], 0)
+    converted = keras_ste.convert(model, strict=True)
+    assert [row.mac_width for row in converted.report.rows if row.op == "SteConv2D"] == [width]
+    x = examples((4, 3, 5, 6), "float32", 0)
+    np.testing.assert_array_equal(run(converted, x), model(x))
+
+
+@pytest.mark.parametrize(
+    "layer, dtype",
+    [
+        (QuantConv3D(6, 3, padding="same", groups=2, kernel_quantizer="ste_sign", input_quantizer="ste_sign"), "float32"),
+        (QuantConv3D(5, 2, padding="same", kernel_quantizer=TWN()), "int8"),
+        (QuantConv3DTranspose(5, 3, strides=2, kernel_quantizer="ste_sign", input_quantizer=Lsq(2)), "float32"),
+    ],
+    ids=["groups", "bytes", "transposed"],
+)
+def test_a_volume_on_a_board(layer, dtype):
+    pytest.importorskip("tflite_micro")
+    model = model_of((4, 3, 5, 6), dtype, [layer], 0)
+    micro = keras_ste.MicroInterpreter(model_content=keras_ste.convert(model, strict=True).model_content)
+    x = examples((4, 3, 5, 6), dtype, 0, 1)
+    micro.set_input(x, 0)
+    micro.invoke()
+    np.testing.assert_array_equal(micro.get_output(0), model(x))
+
+
+def test_volumes_are_verified_layer_by_layer():
+    """The planes that are joined as channels are not taken for what the layer is called on."""
+    layers = [
+        QuantConv3D(4, (2, 1, 1), strides=(2, 1, 1), kernel_quantizer=TWN(), input_quantizer=UniformQuantizer(2, 0.5)),
+        QuantConv3D(3, (1, 2, 2), kernel_quantizer=TWN(), input_quantizer=UniformQuantizer(2, 0.5)),
+    ]
+    model = model_of((4, 3, 5, 6), "float32", layers, 0)
+    converted = keras_ste.convert(model, verify=examples((4, 3, 5, 6), "float32", 0), verify_layers=True)
+    rows = [(row.name, row.tensor) for row in converted.report.verification.layers]
+    assert (layers[1].path, "input codes") in rows and (layers[0].path, "input codes") not in rows
+    assert all(row.differing == 0 for row in converted.report.verification.layers)
 
 
 @hypothesis.settings(max_examples=12, phases=GENERATE)

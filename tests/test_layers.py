@@ -221,6 +221,15 @@ def test_channels_first(name):
     assert y.shape == first.compute_output_shape(transposed.shape)
 
 
+def test_a_bias_is_one_of_channels_where_rows_are_as_long():
+    """keras.ops.add, and with it Keras's own layers, takes it for one along the last axis."""
+    first = QuantConv2D(5, 1, data_format="channels_first", kernel_quantizer="ste_sign")
+    x = np.zeros((1, 2, 3, 5), "float32")
+    first.build(x.shape)
+    first.bias.assign(np.arange(5))
+    np.testing.assert_array_equal(first(x), np.broadcast_to(np.arange(5.0).reshape(5, 1, 1), (1, 5, 3, 5)))
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
 def test_integer_inputs_are_cast(dtype):
     x = np.arange(-60, 60).astype(dtype).reshape(1, 4, 5, 6)

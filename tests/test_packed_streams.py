@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from test_code_conversion import ByChannel, examples, run, static_inputs
 
 import keras_ste
-from keras_ste import QuantActivation, QuantConv1D, QuantConv2D, QuantDense, QuantDepthwiseConv2D
+from keras_ste import (
+    QuantActivation,
+    QuantConv1D,
+    QuantConv2D,
+    QuantConv3D,
+    QuantConv3DTranspose,
+    QuantDense,
+    QuantDepthwiseConv2D,
+)
 from keras_ste.converter.graph import STE_OPS, TensorType, read_model
 from keras_ste.quantizers import TWN, SteSign, UniformQuantizer
 
@@ -96,6 +104,30 @@ def mobilenet(x):
     return QuantDense(5, **byte)(L.Flatten()(x))
 
 
+def volume(cls, filters, size=3, **options):
+    """With scales of its own for each filter."""
+    axis = -1 if cls is QuantConv3D else -2
+    options = {"kernel_quantizer": TWN(scale_axis=axis), "input_quantizer": UniformQuantizer(2, 0.5), **options}
+    return cls(filters, size, **{"padding": "same", **options})
+
+
+def video(x):
+    x = norm(volume(QuantConv3D, 33)(x))
+    x = norm(volume(QuantConv3D, 12, strides=2, input_quantizer="ste_sign")(x))
+    x = L.ReLU()(norm(volume(QuantConv3D, 36, 2, padding="valid", groups=3)(x)))
+    return head(norm(volume(QuantConv3D, 40, (1, 2, 2), input_quantizer=UniformQuantizer(8, 0.1))(x)))
+
+
+def unet(x):
+    """Down and up again, with a shortcut."""
+    first = norm(volume(QuantConv3D, 12)(x))
+    x = norm(volume(QuantConv3D, 33, strides=2)(first))
+    x = L.ReLU()(norm(volume(QuantConv3DTranspose, 20, strides=2)(x)))
+    x = norm(volume(QuantConv3D, 9)(L.Concatenate()([x, first])))
+    return head(norm(volume(QuantConv3DTranspose, 7, strides=(2, 1, 1), padding="valid", input_quantizer="ste_sign")(x)))
+
+
+VOLUMES = {"video": video, "unet": unet}
 NETWORKS = {"mobilenet": mobilenet, "pooled": pooled, "densenet": densenet, "shufflenet": shufflenet, "residual": residual}
 
 
@@ -119,6 +151,17 @@ def test_no_float_tensor_between_the_first_and_the_last_layer(build):
     converted = keras_ste.convert(model, strict=True)
     assert floats_inside(converted.model_content) == []
     x = examples((12, 12, 3), "float32", 0, 20)
+    expected = model(x).numpy()
+    np.testing.assert_array_equal(run(converted, x), expected)
+    assert len(np.unique(expected)) > 20
+
+
+@pytest.mark.parametrize("build", VOLUMES.values(), ids=VOLUMES)
+def test_volumes_have_no_float_tensor_between_the_first_and_the_last_layer(build):
+    model = model_of(build, (4, 6, 6, 3))
+    converted = keras_ste.convert(model, strict=True)
+    assert floats_inside(converted.model_content) == []
+    x = examples((4, 6, 6, 3), "float32", 0, 20)
     expected = model(x).numpy()
     np.testing.assert_array_equal(run(converted, x), expected)
     assert len(np.unique(expected)) > 20

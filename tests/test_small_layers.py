@@ -12,7 +12,7 @@ def random(shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize(("axis", "shape"), [(-1, (5, 4, 3)), (1, (5, 3, 4, 2))])
+@pytest.mark.parametrize(("axis", "shape"), [(-1, (5, 4, 3)), (1, (5, 3, 4, 2)), (1, (5, 3, 4, 3))])
 def test_rprelu(axis, shape):
     layer = RPReLU(axis=axis)
     x = random(shape)
@@ -48,6 +48,14 @@ def test_learnable_bias():
     assert tuple(bias.shape) == (3,)
     bias.assign([1.0, 2.0, 3.0])
     np.testing.assert_allclose(layer(x), x + np.float32([1, 2, 3]), rtol=1e-6)
+
+
+def test_a_learnable_bias_is_one_along_its_axis_whatever_the_other_sizes():
+    layer = LearnableBias(axis=1)
+    x = random((5, 3, 4, 3))
+    layer(x)
+    layer.bias.assign([1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(layer(x), x + np.float32([1, 2, 3]).reshape(3, 1, 1))
 
 
 def test_quant_activation():

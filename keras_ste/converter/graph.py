@@ -57,7 +57,7 @@ ACTIVATION_NAMES = _names(ActivationFunctionType)
 class Tensor:
     """A tensor.
 
-    `signature` is its shape with -1 where a size is known only at run time; there `shape` has 1.
+    `signature` is its shape with -1 where a size is known only at run time; there `shape` has that of `sizes`, or 1.
     `data` holds a constant's values, else None. Types that numpy does not have (strings, 4-bit
     integers) are kept as they are in the file, as a vector of bytes.
     """
@@ -68,10 +68,13 @@ class Tensor:
     data: np.ndarray | None = None
     # What the file says about the tensor beyond the fields above: quantization, sparsity, ...
     raw: schema.TensorT | None = None
+    # Its shape with a batch of one, where that is known of a tensor of this signature.
+    sizes: tuple[int, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(1 if size < 0 else size for size in self.signature)
+        sizes = self.sizes if self.sizes is not None and len(self.sizes) == len(self.signature) else self.signature
+        return tuple(size if size >= 0 else max(one, 1) for size, one in zip(self.signature, sizes))
 
     @property
     def type_name(self) -> str:
@@ -223,7 +226,7 @@ def _read_tensor(raw: schema.TensorT, buffers: list[schema.BufferT]) -> Tensor:
         data = np.frombuffer(np.asarray(data, np.uint8).tobytes(), np.uint8)
         if raw.type in NUMPY_TYPES:
             data = data.view(NUMPY_TYPES[raw.type]).reshape(shape)
-    return Tensor(_text(raw.name) or "", raw.type, signature, data, raw)
+    return Tensor(_text(raw.name) or "", raw.type, signature, data, raw, shape)
 
 
 def _read_op(raw: schema.OperatorT, codes: list[schema.OperatorCodeT], tensors: list[Tensor]) -> Op:

@@ -113,9 +113,9 @@ def output_shape(op: Op) -> tuple[int, ...]:
 
 
 def macs(op: Op) -> int:
-    """Multiply-adds, unknown sizes counted as 1. Padding counts as data."""
+    """Multiply-adds with a batch of one, other unknown sizes counted as 1. Padding counts as data."""
     o = op.options
-    places = math.prod(max(size, 1) for size in op.outputs[0].signature[:-1])
+    places = math.prod(op.outputs[0].shape[:-1])
     if op.name == "SteConv2D":
         inputs = o["kernel_h"] * o["kernel_w"] * o["channels"] // o["groups"]
         return places * inputs * o["filters"]
@@ -123,7 +123,7 @@ def macs(op: Op) -> int:
     if op.name == "SteDepthwiseConv2D":
         return places * taps * o["channels"] * o["depth_multiplier"]
     if op.name == "SteTransposeConv2D":  # each input meets the whole kernel
-        inputs = math.prod(max(size, 1) for size in op.inputs[0].signature[:-1])
+        inputs = math.prod(op.inputs[0].shape[:-1])
         return inputs * taps * o["channels"] * o["filters"]
     if op.name == "SteFullyConnected":
         return places * o.get("pixels", 1) * o["channels"] * o["units"]

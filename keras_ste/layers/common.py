@@ -245,7 +245,11 @@ class ProductLayer(QuantizedLayer):
     def _with_bias(self, outputs, bias):
         if bias is None:
             return outputs
-        return keras.ops.add(outputs, self._along_channels(tf.convert_to_tensor(bias)))
+        bias = self._along_channels(tf.convert_to_tensor(bias))
+        if bias.shape.rank > 1:
+            # keras.ops.add would take it for one along the last axis, where that has the same size.
+            return outputs + tf.cast(bias, outputs.dtype)
+        return keras.ops.add(outputs, bias)
 
     def _along_channels(self, vector):
         """A vector with one number a channel, as it broadcasts against the output."""

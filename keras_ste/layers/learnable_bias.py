@@ -52,7 +52,9 @@ class LearnableBias(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        return keras.ops.add(inputs, along_axis(self.bias, self.axis, len(inputs.shape)))
+        # Not keras.ops.add, which would take it for one along the last axis, where that has the same size.
+        inputs = keras.ops.cast(inputs, self.compute_dtype)
+        return inputs + along_axis(self.bias, self.axis, len(inputs.shape))
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -227,6 +227,8 @@ class _Planes:
         """Images that are put out as volumes of this depth: the first of each result, the second of each, and so on."""
         lengths = [size(results[0], axis) for axis in (1, 2, 3)]
         images = results[0] if len(results) == 1 else tf.stack(results, 1)
-        outputs = tf.reshape(images, [-1, len(results) * depth, *lengths])
-        outputs = outputs[:, :-surplus] if surplus else outputs
+        planes = len(results) * depth
+        if surplus:
+            images = tf.reshape(images, [-1, planes, lengths[0] * lengths[1], lengths[2]])[:, :-surplus]
+        outputs = tf.reshape(images, [-1, planes - surplus, *lengths])
         return tf.transpose(outputs, [0, 4, 1, 2, 3]) if self.layer.data_format == "channels_first" else outputs

@@ -30,17 +30,21 @@ from keras_ste.converter.passes.quantize_once import quantize_once
 from keras_ste.converter.passes.requantize import requantize, requantize_bytes
 from keras_ste.converter.passes.reshape_codes import reshape_codes
 from keras_ste.converter.passes.shuffle_codes import shuffle_codes
+from keras_ste.converter.passes.sizes_of_one import sizes_of_one
+from keras_ste.converter.passes.stack_codes import stack_codes
 from keras_ste.converter.passes.static_reshape import static_reshape
 from keras_ste.converter.passes.take_integers import take_integers
 from keras_ste.converter.passes.take_layer_names import take_layer_names
 
-# Of a quantizer before an op that moves numbers about, so that it moves codes.
+# Of a quantizer before an op that moves numbers about, so that it moves codes; and of reshapes out of its way.
 MOVES: tuple[Callable[[Graph], None], ...] = (
     move_quantize_above_reshape,
     pad_codes,
     concatenate_codes,
     shuffle_codes,
     pool_codes,
+    stack_codes,
+    drop_reshapes,
 )
 
 
@@ -72,7 +76,6 @@ FUSING: tuple[Callable[[Graph], None], ...] = (
     drop_dead_ops,  # so would a reshape that the sign has moved away from
     drop_reshapes,  # those of codes
     move_quantizers,
-    drop_reshapes,
     drop_dead_ops,  # and the numbers that quantizers have moved away from
     merge_equal_ops,
     pool_restored_codes,
@@ -96,6 +99,7 @@ LAST: tuple[Callable[[Graph], None], ...] = (
     round_sums,
     fuse_tails,
     exact_shapes,
+    sizes_of_one,
     pack_weights,
 )
 PASSES = FUSING + LAST

@@ -79,10 +79,21 @@ def _same_channels(before: Tensor, after: Tensor) -> bool:
 
 
 def _reaches_reshape(graph: Graph, op: Op) -> bool:
-    """Whether behind this op and others like it stands a reshape, which may undo the one before."""
-    while (op := graph.only_reader(op.outputs[0])) is not None and op.name not in RESHAPES:
+    """Whether behind this op, and others like it, stand only reshapes, which may undo the one before, and quantizers.
+
+    A quantizer changes places with the reshape.
+    """
+    (result,) = op.outputs
+    readers = graph.consumers(result)
+    if not readers or result in graph.outputs:
+        return False
+    for reader in readers:
+        if reader.name in (*RESHAPES, "SteQuantize"):
+            continue
         try:
-            elementwise_steps(op)
+            elementwise_steps(reader)
         except NotFusable:
             return False
-    return op is not None
+        if not _reaches_reshape(graph, reader):
+            return False
+    return True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from keras_ste.converter.graph import Graph, Op, Tensor, reshape_op
+from keras_ste.converter.graph import Graph, Op, Tensor, TensorType, reshape_op
 from keras_ste.converter.packing import words_of
 from keras_ste.converter.passes.drop_reshapes import RESHAPES
 from keras_ste.converter.passes.quantizing import packs, same_for_all_channels
@@ -87,6 +87,8 @@ def move_quantize_above_reshape(graph: Graph) -> None:
     alike, changes places with the SteQuantize.
     """
     for quantize in graph.select("SteQuantize"):
+        if quantize.inputs[0].type == TensorType.INT32:  # codes, no numbers
+            continue
         reshape = graph.producer(quantize.inputs[0])
         while reshape is not None and reshape.name in RESHAPES and not holds_codes(graph, reshape.inputs[0]):
             reason = _move(graph, quantize, reshape)
