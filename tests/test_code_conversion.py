@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 import keras_ste
 from keras_ste import (
     QuantConv1D,
+    QuantConv1DBatchNorm,
     QuantConv1DTranspose,
     QuantConv2D,
+    QuantConv2DBatchNorm,
     QuantConv2DTranspose,
     QuantConv3D,
     QuantConv3DTranspose,
@@ -526,6 +528,67 @@ def test_rows_are_quantized_by_the_op(kernel, bits, epsilon, product, one_scale,
     x = np.random.default_rng(seed).normal(size=(4, *shape)).astype(np.float32)
     x[0] = 0
     np.testing.assert_array_equal(run(converted, x), model(x))
+
+
+@st.composite
+def single_pixels(draw):
+    """A convolution of single pixels, or one behind another; the shape of its input; the axis of what is one pixel."""
+    rank, data_format = draw(st.integers(1, 3)), layouts(draw)["data_format"]
+    channels, axis = draw(channel_counts), -1 if data_format == "channels_last" else 1
+    shape = volume_of(channels, data_format) if rank == 3 else shape_of(rank, channels, data_format)
+    options = {"filters": draw(st.sampled_from([1, 5, 33])), "strides": draw(sizes), "data_format": data_format}
+    options["padding"] = draw(paddings)
+    if rank < 3 and draw(st.booleans()):
+        cls = (QuantSeparableConv1D, QuantSeparableConv2D)[rank - 1]
+        options |= {"kernel_size": 2, "depthwise_quantizer": TWN(), "input_quantizer": UniformQuantizer(2, 0.5)}
+        names = ("pointwise_quantizer", "intermediate_quantizer")
+    else:
+        cls, names = (QuantConv1D, QuantConv2D, QuantConv3D)[rank - 1], ("kernel_quantizer", "input_quantizer")
+        options["kernel_size"] = 1
+
+    def make(*quantizers):
+        return cls(**options, **dict(zip(names, quantizers, strict=True)))
+
+    return make, shape, axis
+
+
+@hypothesis.settings(max_examples=16, phases=GENERATE)
+@hypothesis.given(
+    kernels, st.integers(2, 8), st.sampled_from([1e-5, 3.0]), single_pixels(), st.booleans(), st.integers(0, 2**31)
+)
+def test_pixels_are_quantized_by_the_op(kernel, bits, epsilon, product, one_scale, seed):
+    keras.utils.set_random_seed(seed)
+    make, shape, axis = product
+    layer = make(kernel(None if one_scale else -1), BitnetActivation(bits=bits, axis=axis, epsilon=epsilon))
+    model = model_of(shape, "float32", [layer], seed)
+    converted = keras_ste.convert(model, strict=True)
+    assert [row.op for row in converted.report.rows if row.op.startswith("Ste")][-1] == "SteFullyConnected"
+    x = np.random.default_rng(seed).normal(size=(4, *shape)).astype(np.float32)
+    x[0] = 0
+    np.testing.assert_array_equal(run(converted, x), model(x))
+
+
+@pytest.mark.parametrize("cls", [QuantConv1DBatchNorm, QuantConv2DBatchNorm])
+def test_normalized_convolutions_of_pixels_are_quantized_by_the_op(cls):
+    layer = cls(5, 1, strides=2, kernel_quantizer=BitnetTernary(), input_quantizer=BitnetActivation())
+    shape = (6, 5, 7)[: layer.rank] + (9,)
+    model = model_of(shape, "float32", [layer], 0)
+    converted = keras_ste.convert(model, strict=True)
+    x = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
+    np.testing.assert_array_equal(run(converted, x), model(x))
+
+
+@pytest.mark.parametrize(
+    "layer, reason",
+    [
+        (QuantConv2D(4, (1, 2), kernel_quantizer=TWN(), input_quantizer=BitnetActivation()), "of single pixels without groups"),
+        (QuantConv2D(4, 1, groups=2, kernel_quantizer=TWN(), input_quantizer=BitnetActivation()), "without groups"),
+        (QuantConv2D(4, 1, kernel_quantizer=TWN(), input_quantizer=BitnetActivation(axis=1)), r"give it axis=\(-1,\)"),
+    ],
+)
+def test_what_convolutions_do_not_quantize(layer, reason):
+    with pytest.raises(ValueError, match=reason):
+        keras_ste.convert(model_of((6, 5, 4), "float32", [layer], 0), strict=True)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])

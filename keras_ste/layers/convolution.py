@@ -20,10 +20,18 @@ class QuantizedConvolution(ProductLayer):
         """The convolution of the integers, padding included."""
         raise NotImplementedError(f"{type(self).__name__} has to implement convolution_op.")
 
+    def _pixel_strides(self, argument):
+        """The strides of windows of one pixel each, over what `argument` quantizes; `None` where they are larger."""
+        return None
+
     def _operand(self, inputs, training, argument="input_quantizer"):
-        """The quantized input, and its scale where there is one for all or one an image."""
+        """The quantized input, and its scale where there is one for all, one an image, or one a window."""
         x, scale = self._input_factors(inputs, training, argument)
         if scale is not None and any(size != 1 for size in scale.shape[1:]):
+            strides = self._pixel_strides(argument)
+            first = 1 if self.data_format == "channels_last" else 2
+            if strides is not None and scale.shape[-1 if first == 1 else 1] == 1:
+                return x, scale[(slice(None),) * first + tuple(slice(None, None, stride) for stride in strides)]
             if getattr(self, "pad_values", 0):
                 raise ValueError(
                     f"Layer '{self.name}': pad_values=1 needs an input quantizer with one scale an "
@@ -82,6 +90,9 @@ class PaddedConvolution(QuantizedConvolution):
     def _convolution(self, inputs, kernel, **arguments):
         return keras.ops.conv(inputs, kernel, **arguments)
 
+    def _pixel_strides(self, argument):
+        return self.strides if all(size == 1 for size in self.kernel_size) else None
+
     def _paddings(self, inputs):
         """Where TensorFlow's `"same"` and Keras's `"causal"` pad, for static and unknown sizes."""
         first = 1 if self.data_format == "channels_last" else 2
@@ -115,6 +126,9 @@ class DepthwiseConvolution(PaddedConvolution):
 
     def _convolution(self, inputs, kernel, **arguments):
         return keras.ops.depthwise_conv(inputs, kernel, **arguments)
+
+    def _pixel_strides(self, argument):
+        return None  # whatever their size, SteDepthwiseConv2D has one scale
 
 
 class TransposedConvolution(QuantizedConvolution):
@@ -156,6 +170,9 @@ class SeparableConvolution(QuantizedConvolution):
         shape = list(self.compute_output_shape(shapes["input_quantizer"]))
         shape[-1 if self.data_format == "channels_last" else 1] = self.pointwise_kernel.shape[-2]
         super()._build_quantizers({**shapes, "intermediate_quantizer": shape})
+
+    def _pixel_strides(self, argument):
+        return (1,) * self.rank if argument == "intermediate_quantizer" else None
 
     def _compute(self, inputs, training):
         return self._pointwise(self._depthwise(inputs, training), training)

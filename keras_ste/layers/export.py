@@ -33,6 +33,7 @@ from keras_ste.layers.plans import (
     plan_of,
     plan_without_values,
     quantizer_obstacle,
+    quantizes_rows,
     small_type,
 )
 from keras_ste.quantizers import Quantizer
@@ -119,10 +120,13 @@ def emit_conv(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     if not is_exporting():
         return None
     product = image_product(layer, inputs)
-    label, plans = record(layer, inputs, "SteConv2D", image_obstacle(layer, inputs), [product])
+    op = "SteFullyConnected" if quantizes_rows(layer, product) else "SteConv2D"
+    label, plans = record(layer, inputs, op, image_obstacle(layer, inputs), [product])
     if plans is None:
         return None
     (plan,) = plans
+    if plan.quantizes_rows:
+        return emit_pixels(layer, inputs, plan, label)
     options = {
         "channels": layer.kernel.shape[-2] * layer.groups,
         "filters": layer.filters,
@@ -182,10 +186,11 @@ def emit_separable(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
             "intermediate_quantizer",
             bias=lambda: layer.bias,
             channels_axis=axis,
-            image=True,
+            row_axes=(axis,),
         ),
     ]
-    op = "SteConv2D" if products[0].plain(layer) else "SteDepthwiseConv2D"
+    op = "SteFullyConnected" if quantizes_rows(layer, products[1]) else "SteConv2D"
+    op = op if products[0].plain(layer) else "SteDepthwiseConv2D"
     label, plans = record(layer, inputs, op, image_obstacle(layer, inputs), products)
     if plans is None:
         return None
@@ -196,6 +201,8 @@ def emit_separable(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
         between = _emit_depthwise(layer, inputs, depthwise, label)
     if pointwise is None:
         return layer._pointwise(between, False)
+    if pointwise.quantizes_rows:
+        return emit_pixels(layer, between, pointwise, label, "intermediate_quantizer")
     options = {
         "channels": layer.pointwise_kernel.shape[-2],
         "filters": layer.filters,
@@ -287,7 +294,9 @@ def extra_places(layer, sizes):
 
 def image_product(layer, inputs, **more):
     """The product of a layer of images or sequences that has one."""
-    return only_product(layer, inputs, channels_axis=channels_axis(layer), image=True, **more)
+    axis = channels_axis(layer)
+    pixels = layer._pixel_strides("input_quantizer") is not None and layer.groups == 1
+    return only_product(layer, inputs, channels_axis=axis, row_axes=(axis,), image=not pixels, **more)
 
 
 def channels_axis(layer):
@@ -363,18 +372,33 @@ def _emit_depthwise(layer, inputs, plan, label):
 
 def _emit_image(name, layer, inputs, plan, options, weights, places):
     """The op of a layer of images or sequences. `weights` have the output channels first."""
-    inputs = plan.argument(inputs)
-    first = layer.data_format == "channels_first"
-    axes = list(range(layer.rank + 2))
-    if first:
-        inputs = tf.transpose(inputs, [0, *axes[2:], 1])
+    inputs = channels_last(layer, plan.argument(inputs))
     if layer.rank == 1:
         inputs = tf.expand_dims(inputs, 1)
     x = plan.emit_input(inputs, options)
     outputs = image_op(name, plan, options, x, weights, places)
     if layer.rank == 1:
         outputs = tf.squeeze(outputs, 1)
-    return tf.transpose(outputs, [0, axes[-1], *axes[1:-1]]) if first else outputs
+    return channels_back(layer, outputs)
+
+
+def channels_last(layer, x):
+    """A layer's input with its channels behind all other axes."""
+    return x if layer.data_format == "channels_last" else tf.transpose(x, [0, *range(2, layer.rank + 2), 1])
+
+
+def channels_back(layer, x):
+    """A layer's output with its channels where the layer has them."""
+    return x if layer.data_format == "channels_last" else tf.transpose(x, [0, layer.rank + 1, *range(1, layer.rank + 1)])
+
+
+def emit_pixels(layer, inputs, plan, label, argument="input_quantizer"):
+    """The product of each pixel by itself, which is a dense layer's. `argument` quantizes the pixels."""
+    x = channels_last(layer, plan.argument(inputs))
+    strides = layer._pixel_strides(argument)
+    if any(stride != 1 for stride in strides):
+        x = x[(slice(None), *(slice(None, None, stride) for stride in strides))]
+    return channels_back(layer, _fully_connected(plan, x, label))
 
 
 def image_op(name, plan, options, x, weights, places):

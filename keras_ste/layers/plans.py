@@ -33,7 +33,7 @@ class Product:
         channels_axis: the axis of the input that is added up.
         row_axes: the last axes of the input, all those that are added up, where that is not one: a row is what
             they hold together.
-        image: whether windows move over it: rows are not quantized at run time then.
+        image: whether windows of several pixels move over it: rows are not quantized at run time then.
         spread: what becomes of the weights' integers before they are stored, or `None`.
         outside: an integer that has to be among the input's codes, since padding puts it there; or `None`.
     """
@@ -73,7 +73,7 @@ def obstacle(layer: Any, product: Product) -> str | None:
     if getattr(layer, weights) is None:
         return f"its {layer.quantized_weights[weights]} is not quantized: give it a {weights}"
     for argument in product.quantizers(layer):
-        rows = argument == weights or _quantizes_rows(layer, product)
+        rows = argument == weights or quantizes_rows(layer, product)
         reason = quantizer_obstacle(layer, argument, rows)
         if reason is not None and not rows and isinstance(getattr(layer, argument), BitnetActivation):
             if not product.image:
@@ -105,12 +105,12 @@ def quantizer_obstacle(layer: Any, argument: str, computed_scale: bool = False) 
     if quantizer.spec.dynamic_scale and not computed_scale:
         return (
             f"its {argument} has a scale that is computed from the input: give it a fixed or learned one, or "
-            "BitnetActivation before a dense layer"
+            "BitnetActivation before a dense layer or a convolution of single pixels without groups"
         )
     return None
 
 
-def _quantizes_rows(layer, product):
+def quantizes_rows(layer: Any, product: Product) -> bool:
     """Whether the input is quantized at run time by what each row of it holds, as one op can that has no image."""
     quantizer = getattr(layer, product.input)
     if product.image or not isinstance(quantizer, BitnetActivation):
@@ -247,9 +247,14 @@ class Plan:
     bias: np.ndarray
 
     @property
+    def quantizes_rows(self) -> bool:
+        """Whether the op quantizes each row of its input."""
+        return "row_bits" in self.input.options
+
+    @property
     def version(self) -> int:
         packed = "input_bits" in self.input.options and not self.input.codes.signs
-        return 2 if packed or "row_bits" in self.input.options or not self.codes.signs else 1
+        return 2 if packed or self.quantizes_rows or not self.codes.signs else 1
 
     @property
     def options(self) -> dict[str, Any]:
@@ -353,7 +358,7 @@ def _input(layer, product):
     quantizer = getattr(layer, product.input)
     if quantizer is None:
         return _Unquantized(product.dtype)
-    if _quantizes_rows(layer, product):
+    if quantizes_rows(layer, product):
         return _Rows(quantizer)
     return input_of(quantizer, product.input, product.shape, product.channels_axis, product.outside)
 

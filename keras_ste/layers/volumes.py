@@ -12,6 +12,9 @@ import tensorflow as tf
 
 from keras_ste.layers.composites import composite, leading, size
 from keras_ste.layers.export import (
+    channels_back,
+    channels_last,
+    emit_pixels,
     extra_places,
     image_obstacle,
     image_op,
@@ -26,6 +29,7 @@ from keras_ste.layers.export import (
     window_options,
     window_places,
 )
+from keras_ste.layers.plans import quantizes_rows
 
 _MOST_JOINED = 8
 
@@ -50,10 +54,13 @@ def emit_volume(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
             reason = 'padding="same" with strides along the depth depends on the depth of its input, which is unknown'
     outside = layer.pad_values if reason is None and any(padding) else None
     product = image_product(layer, inputs, outside=outside)
-    label, plans = record(layer, inputs, "SteConv2D", reason, [product])
+    op = "SteFullyConnected" if quantizes_rows(layer, product) else "SteConv2D"
+    label, plans = record(layer, inputs, op, reason, [product])
     if plans is None:
         return None
     (plan,) = plans
+    if plan.quantizes_rows:
+        return emit_pixels(layer, inputs, plan, label)
     planes = _Planes(layer, inputs, plan, label)
     planes.pad(*padding, layer.pad_values)
     taps, stride, dilation = layer.kernel_size[0], layer.strides[0], layer.dilation_rate[0]
@@ -163,9 +170,7 @@ class _Planes:
 
     def __init__(self, layer, inputs, plan, label):
         self.layer, self.plan, self.label = layer, plan, label
-        x = plan.argument(inputs)
-        if layer.data_format == "channels_first":
-            x = tf.transpose(x, [0, 2, 3, 4, 1])
+        x = channels_last(layer, plan.argument(inputs))
         self.depth, self.sizes, self.channels = size(x, 1), [size(x, 2), size(x, 3)], x.shape[4]
         # As images, as the op of a layer before puts them out.
         x = tf.reshape(x, [-1, *self.sizes, self.channels])
@@ -231,4 +236,4 @@ class _Planes:
         if surplus:
             images = tf.reshape(images, [-1, planes, lengths[0] * lengths[1], lengths[2]])[:, :-surplus]
         outputs = tf.reshape(images, [-1, planes - surplus, *lengths])
-        return tf.transpose(outputs, [0, 4, 1, 2, 3]) if self.layer.data_format == "channels_first" else outputs
+        return channels_back(self.layer, outputs)
