@@ -1,5 +1,7 @@
 """Packed data stays packed: a network of k-bit layers has no float tensor between its first and its last layer."""
 
+import functools
+
 import hypothesis
 import keras
 import numpy as np
@@ -127,7 +129,31 @@ def unet(x):
     return head(norm(volume(QuantConv3DTranspose, 7, strides=(2, 1, 1), padding="valid", input_quantizer="ste_sign")(x)))
 
 
-VOLUMES = {"video": video, "unet": unet}
+def sequence(filters, size=3, **options):
+    options = {"kernel_quantizer": TWN(scale_axis=-1), "input_quantizer": UniformQuantizer(2, 0.5), **options}
+    return QuantConv1D(filters, size, padding="same", **options)
+
+
+def residual_of(layer):
+    """A residual network of these layers, whose stream is quantized."""
+
+    def build(x):
+        x = codes(norm(layer(40)(x)))
+        for strides in (1, 2):
+            y = norm(layer(40)(L.ReLU()(norm(layer(40, strides=strides)(x)))))
+            x = x if strides == 1 else codes(norm(layer(40, 1, strides=strides)(x)))
+            x = codes(L.ReLU()(norm(L.Add()([x, y]))), 3, 0.5)
+        return head(x)
+
+    return build
+
+
+RESHAPED = {
+    "video": (video, (4, 6, 6, 3)),
+    "unet": (unet, (4, 6, 6, 3)),
+    "residual_volumes": (residual_of(functools.partial(volume, QuantConv3D)), (4, 6, 6, 3)),
+    "residual_sequences": (residual_of(sequence), (16, 3)),
+}
 NETWORKS = {"mobilenet": mobilenet, "pooled": pooled, "densenet": densenet, "shufflenet": shufflenet, "residual": residual}
 
 
@@ -156,12 +182,12 @@ def test_no_float_tensor_between_the_first_and_the_last_layer(build):
     assert len(np.unique(expected)) > 20
 
 
-@pytest.mark.parametrize("build", VOLUMES.values(), ids=VOLUMES)
-def test_volumes_have_no_float_tensor_between_the_first_and_the_last_layer(build):
-    model = model_of(build, (4, 6, 6, 3))
+@pytest.mark.parametrize("build, shape", RESHAPED.values(), ids=RESHAPED)
+def test_no_float_tensor_where_layers_reshape_what_they_read(build, shape):
+    model = model_of(build, shape)
     converted = keras_ste.convert(model, strict=True)
     assert floats_inside(converted.model_content) == []
-    x = examples((4, 6, 6, 3), "float32", 0, 20)
+    x = examples(shape, "float32", 0, 20)
     expected = model(x).numpy()
     np.testing.assert_array_equal(run(converted, x), expected)
     assert len(np.unique(expected)) > 20

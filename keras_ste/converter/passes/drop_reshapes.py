@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from keras_ste.converter.chain import NotFusable, elementwise_steps
 from keras_ste.converter.graph import Graph, Op, Tensor, reshape_op
 
@@ -11,9 +13,12 @@ RESHAPES = ("EXPAND_DIMS", "RESHAPE", "SQUEEZE")
 def drop_reshapes(graph: Graph) -> None:
     """SQUEEZE → scales, shifts, clamps → EXPAND_DIMS becomes scales, shifts, clamps; likewise RESHAPE.
 
-    Only what leaves the channels as they are is moved. Of two RESHAPEs one behind the other the second is enough.
+    Only what leaves the channels as they are is moved. Of two RESHAPEs one behind the other the second is enough, and
+    ADD of two that reshape alike becomes a RESHAPE of the sum.
     """
-    while any(_drop(graph, op) or _skip(graph, op) or _sink(graph, op) for op in graph.select(*RESHAPES)):
+    while any(_drop(graph, op) or _skip(graph, op) or _sink(graph, op) for op in graph.select(*RESHAPES)) or any(
+        _sink_both(graph, op) for op in graph.select("ADD")
+    ):
         pass
 
 
@@ -73,22 +78,52 @@ def _sink(graph: Graph, op: Op) -> bool:
     return True
 
 
+def _sink_both(graph: Graph, add: Op) -> bool:
+    """Moves two reshapes behind the op that adds what they reshape; of codes' numbers the codes can be reshaped."""
+    makers, (result,) = [graph.producer(tensor) for tensor in add.inputs], add.outputs
+    if any(op is None or op.outputs[0].signature != result.signature for op in makers):
+        return False
+    reshapes = [op for op in makers if op.name in RESHAPES]
+    if not reshapes or not _same_channels(reshapes[0].inputs[0], result) or result.signature.count(-1) > 1:
+        return False
+    shape = reshapes[0].inputs[0].signature
+    if not all(op.inputs[0].signature == shape if op in reshapes else op.name == "SteDequantize" for op in makers):
+        return False
+    total = Tensor(f"{result.name}/moved", result.type, shape)
+    add.inputs = [op.inputs[0] if op in reshapes else _reshaped_numbers(graph, add, op, shape) for op in makers]
+    add.outputs = [total]
+    graph.ops.insert(graph.ops.index(add) + 1, reshape_op(total, result))
+    graph.remove(*(op for op in makers if not graph.consumers(op.outputs[0]) and op.outputs[0] not in graph.outputs))
+    return True
+
+
+def _reshaped_numbers(graph: Graph, before: Op, restore: Op, shape: tuple[int, ...]) -> Tensor:
+    """What a SteDequantize makes of its codes, reshaped before it does."""
+    codes = restore.inputs[0]
+    reshaped = Tensor(f"{codes.name}/{before.outputs[0].name}", codes.type, (*shape[:-1], codes.signature[-1]))
+    numbers = Tensor(f"{restore.outputs[0].name}/{before.outputs[0].name}", restore.outputs[0].type, shape)
+    copy = dataclasses.replace(restore, inputs=[reshaped, *restore.inputs[1:]], outputs=[numbers])
+    graph.insert_before(before, reshape_op(codes, reshaped))
+    graph.insert_before(before, copy)
+    return numbers
+
+
 def _same_channels(before: Tensor, after: Tensor) -> bool:
     """Whether the last axis is the same."""
     return before.signature[-1:] == after.signature[-1:] != (-1,) and len(after.signature) > 0
 
 
 def _reaches_reshape(graph: Graph, op: Op) -> bool:
-    """Whether behind this op, and others like it, stand only reshapes, which may undo the one before, and quantizers.
-
-    A quantizer changes places with the reshape.
+    """Whether behind this op, and others like it, stand only reshapes, which may undo the one before, and what changes
+    places with one: quantizers, and sums with what may be reshaped alike.
     """
     (result,) = op.outputs
     readers = graph.consumers(result)
     if not readers or result in graph.outputs:
         return False
     for reader in readers:
-        if reader.name in (*RESHAPES, "SteQuantize"):
+        adds = reader.name == "ADD" and not any(tensor.constant for tensor in reader.inputs)
+        if adds or reader.name in (*RESHAPES, "SteQuantize"):
             continue
         try:
             elementwise_steps(reader)
