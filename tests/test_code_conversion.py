@@ -159,7 +159,7 @@ def volume_of(channels, data_format):
 @st.composite
 def volumes(draw):
     groups = draw(st.sampled_from([1, 1, 3]))
-    kernel = tuple(draw(st.tuples(*[sizes] * 3)))
+    kernel = draw(st.one_of(st.tuples(sizes, sizes, sizes), st.tuples(sizes, st.just(1), st.just(1))))
     options = {"kernel_size": kernel, "padding": draw(paddings), "groups": groups, **layouts(draw)}
     if options["padding"] == "same":
         options["pad_values"] = draw(st.integers(0, 1))
@@ -317,6 +317,18 @@ def test_a_volume_of_unknown_depth_has_no_known_padding_for_strides():
     keras_ste.convert(model(4), strict=True)
 
 
+def test_a_kernel_that_is_one_place_wide_and_high_moves_over_columns():
+    """Nothing is joined or padded: signs stay signs, whatever stands outside of the volume."""
+    signs = {"kernel_quantizer": "ste_sign", "input_quantizer": "ste_sign"}
+    layer = QuantConv3D(6, (3, 1, 1), strides=(2, 1, 1), padding="same", groups=2, **signs)
+    model = model_of((None, 3, 5, 6), "float32", [layer], 0)
+    converted = keras_ste.convert(model, strict=True)
+    assert [row.op for row in converted.report.rows if row.op.startswith("Ste")] == ["SteQuantize", "SteConv2D"]
+    assert [row.mac_width for row in converted.report.rows if row.op == "SteConv2D"] == ["1x1"]
+    x = examples((4, 3, 5, 6), "float32", 0)
+    np.testing.assert_array_equal(run(converted, x), model(x))
+
+
 def test_the_planes_of_a_transposed_volume_are_read_without_holes():
     """Each op has the places of the kernel that meet its planes of the output: together they have every weight once."""
     layer = QuantConv3DTranspose(5, (5, 2, 2), strides=(2, 2, 2), kernel_quantizer="ste_sign", input_quantizer="ste_sign")
@@ -386,7 +398,7 @@ def test_a_volume_on_a_board(layer, dtype):
 def test_volumes_are_verified_layer_by_layer():
     """The planes that are joined as channels are not taken for what the layer is called on."""
     layers = [
-        QuantConv3D(4, (2, 1, 1), strides=(2, 1, 1), kernel_quantizer=TWN(), input_quantizer=UniformQuantizer(2, 0.5)),
+        QuantConv3D(4, (2, 2, 1), strides=(2, 1, 1), kernel_quantizer=TWN(), input_quantizer=UniformQuantizer(2, 0.5)),
         QuantConv3D(3, (1, 2, 2), kernel_quantizer=TWN(), input_quantizer=UniformQuantizer(2, 0.5)),
     ]
     model = model_of((4, 3, 5, 6), "float32", layers, 0)

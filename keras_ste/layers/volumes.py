@@ -48,7 +48,8 @@ def emit_volume(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     if not is_exporting():
         return None
     reason, padding = image_obstacle(layer, inputs), (0, 0)
-    if reason is None and layer.padding == "same":
+    columns = all(length == 1 for length in (*layer.kernel_size[1:], *layer.strides[1:]))
+    if reason is None and layer.padding == "same" and not columns:
         padding = layer._paddings(inputs)[1 if layer.data_format == "channels_last" else 2]
         if any(map(tf.is_tensor, padding)):
             reason = 'padding="same" with strides along the depth depends on the depth of its input, which is unknown'
@@ -62,32 +63,51 @@ def emit_volume(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     if plan.quantizes_rows:
         return emit_pixels(layer, inputs, plan, label)
     planes = _Planes(layer, inputs, plan, label)
+    if columns:
+        return _over_columns(layer, planes)
     planes.pad(*padding, layer.pad_values)
+    return _over_planes(layer, planes)
+
+
+def _over_columns(layer, planes):
+    """The convolution by a kernel that is one place wide and high: over an image as high as the depth."""
+    along_depth = {"kernel": layer.kernel_size, "stride": layer.strides, "dilation": layer.dilation_rate}
+    window = {f"{kind}_{axis}": n for kind, (n, *_) in along_depth.items() for axis, n in (("h", n), ("w", 1))}
+    weights = planes.plan.weights[:, 0].transpose(3, 0, 1, 2)
+    outputs = _conv(layer, planes, planes.values, weights, planes.channels, window)
+    return channels_back(layer, tf.reshape(outputs, [-1, size(outputs, 1), *planes.sizes, layer.filters]))
+
+
+def _over_planes(layer, planes):
+    """The convolution over images, whose channels are those of all planes that a window reads."""
     taps, stride, dilation = layer.kernel_size[0], layer.strides[0], layer.dilation_rate[0]
     images = planes.joined([(k * dilation, (taps - 1 - k) * dilation) for k in range(taps)], stride)
-    weights = plan.weights
+    weights = np.moveaxis(planes.plan.weights, 0, 2)
     if layer.groups > 1:
         # The channels of a group have to lie together: those of each plane alternate.
-        images = planes.alternating(images, taps)
-        weights = np.moveaxis(weights, 0, -2)
-    else:
-        weights = np.moveaxis(weights, 0, 2)
-    weights = weights.reshape(*weights.shape[:2], -1, layer.filters)
+        images, weights = planes.alternating(images, taps), np.moveaxis(weights, 2, 3)
+    weights = weights.reshape(*weights.shape[:2], -1, layer.filters).transpose(3, 0, 1, 2)
+    outputs = _conv(layer, planes, images, weights, taps * planes.channels, window_options(layer))
+    along_depth = {"padding": "valid", "kernel_d": taps, "stride_d": stride, "dilation_d": dilation}
+    return planes.volume(outputs, depth=window_places(size(planes.values, 1), along_depth, "d"))
+
+
+def _conv(layer, planes, images, weights, channels, window):
+    """A SteConv2D of images that are made of planes."""
+    plan = planes.plan
     options = {
         "version": plan.version,
-        "channels": taps * planes.channels,
+        "channels": channels,
         "filters": layer.filters,
-        **window_options(layer),
+        **window,
         "groups": layer.groups,
         "padding": layer.padding,
         "pad_value": layer.pad_values,
         "output": "float32",
         **plan.options,
-        "layer": label,
+        "layer": planes.label,
     }
-    outputs = image_op("SteConv2D", plan, options, images, weights.transpose(3, 0, 1, 2), window_places)
-    along_depth = {"padding": "valid", "kernel_d": taps, "stride_d": stride, "dilation_d": dilation}
-    return planes.volume(outputs, depth=window_places(size(planes.values, 1), along_depth, "d"))
+    return image_op("SteConv2D", plan, options, images, weights, window_places)
 
 
 def emit_transposed_volume(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
