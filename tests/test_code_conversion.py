@@ -593,7 +593,7 @@ def test_normalized_convolutions_of_pixels_are_quantized_by_the_op(cls):
 @pytest.mark.parametrize(
     "layer, reason",
     [
-        (QuantConv2D(4, (1, 2), kernel_quantizer=TWN(), input_quantizer=BitnetActivation()), "of single pixels without groups"),
+        (QuantConv2D(4, (1, 2), kernel_quantizer=TWN(), input_quantizer=BitnetActivation()), "convolution of single pixels"),
         (QuantConv2D(4, 1, groups=2, kernel_quantizer=TWN(), input_quantizer=BitnetActivation()), "without groups"),
         (QuantConv2D(4, 1, kernel_quantizer=TWN(), input_quantizer=BitnetActivation(axis=1)), r"give it axis=\(-1,\)"),
     ],

@@ -402,7 +402,7 @@ def emit_pixels(layer, inputs, plan, label, argument="input_quantizer"):
 
 
 def image_op(name, plan, options, x, weights, places):
-    """A product of images: of codes or numbers, with the channels behind height and width. `places` says what size it has."""
+    """A product of images, of codes or numbers, the channels behind height and width; `places` says what size it has."""
     units = len(plan.bias)
 
     def body(x, filters, multiplier, bias):
