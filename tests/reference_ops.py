@@ -204,6 +204,16 @@ def _numbers(x, name, options):
     return x.astype(np.int64) - zero_point
 
 
+def _filter_rows(filters, shape, codes):
+    """The worths of rows of codes, along the last axis of the shape: INT32 in words, UINT8 without gaps."""
+    if filters.dtype == np.int32:
+        return unpack_codes(filters.reshape(*shape[:-1], -1), shape[-1], codes)
+    bits, count = np.unpackbits(filters, bitorder="little"), codes[0] * int(np.prod(shape))
+    assert filters.shape == (-(-count // 8),) and not bits[count:].any()
+    planes = bits[:count].reshape(*shape[:-1], codes[0], shape[-1]).astype(np.int64)
+    return worth(sum(planes[..., p, :] << p for p in range(codes[0])), *codes)
+
+
 def _conv_weights(filters, packed, options):
     """`[O, kh, kw, C / groups]` of what the weights are worth."""
     codes = codes_of(options, "weight")
@@ -211,7 +221,9 @@ def _conv_weights(filters, packed, options):
     groups = options["groups"]
     channels = options["channels"] // groups
     if not packed:
-        return unpack_codes(filters, kh * kw * channels, codes).reshape(o, kh, kw, channels)
+        return _filter_rows(filters, (o, kh * kw * channels), codes).reshape(o, kh, kw, channels)
+    if filters.dtype == np.uint8:
+        return _filter_rows(filters, (o, kh, kw, channels), codes)
     assert filters.shape[:3] == (o, kh, kw)
     words = filters.shape[3] // codes[0]
     numbers = unpack_numbers(filters, 32 * words, codes[0])
@@ -237,7 +249,8 @@ def depthwise_conv2d(inputs, options):
     times = options["depth_multiplier"]
     x = np.repeat(_numbers(inputs[0], "input", options), times, axis=-1)
     assert x.shape[-1] == options["channels"] * times
-    weights = unpack_codes(inputs[1], x.shape[-1], codes_of(options, "weight")).astype(x.dtype)
+    shape = (options["kernel_h"], options["kernel_w"], x.shape[-1])
+    weights = _filter_rows(inputs[1], shape, codes_of(options, "weight")).astype(x.dtype)
     geometry = [[options[f"{what}_{axis}"] for axis in "hw"] for what in ("kernel", "stride", "dilation")]
     sums = x.dtype.type(0)
     for row, column, values in _windows(x, *geometry, options["padding"], options["pad_value"]):
@@ -261,9 +274,9 @@ def fully_connected(inputs, options):
     assert int(np.prod(row[:-1])) == pixels
     codes = codes_of(options, "weight")
     if x.dtype == np.int32:
-        weights = unpack_codes(inputs[1].reshape(units, pixels, -1), channels, codes)
+        weights = _filter_rows(inputs[1], (units, pixels, channels), codes)
     else:
-        weights = unpack_codes(inputs[1], pixels * channels, codes)
+        weights = _filter_rows(inputs[1], (units, pixels * channels), codes)
     x, scales = _numbers(x, "input", options), None
     if "row_bits" in options:
         x, scales = _quantized_rows(x.reshape(*lead, -1), options)
@@ -276,7 +289,7 @@ def transpose_conv2d(inputs, options):
     """SteTransposeConv2D: every input is multiplied by the whole kernel, and what falls on one output added up."""
     x = _numbers(inputs[0], "input", options)
     codes, filters = codes_of(options, "weight"), options["filters"]
-    weights = unpack_codes(inputs[1], options["channels"], codes)
+    weights = _filter_rows(inputs[1], (filters, options["kernel_h"], options["kernel_w"], options["channels"]), codes)
     kernel, stride = ([options[f"{what}_{axis}"] for axis in "hw"] for what in ("kernel", "stride"))
     size = [(x.shape[1 + i] - 1) * stride[i] + kernel[i] for i in range(2)]
     sums = np.zeros((x.shape[0], *size, filters), x.dtype)

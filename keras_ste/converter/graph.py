@@ -25,7 +25,7 @@ CODE_MOVES = ("SteMaxPool2D", "SteConcat", "StePad", "SteShuffle")
 STE_OPS = ("SteQuantize", "SteDequantize", *MATMUL_OPS, *CODE_MOVES, "SteAdd", "SteAveragePool2D", "SteNearest")
 PREFIX = "Ste"
 # The last version of the ops' options in docs/ops.md.
-LATEST_VERSION = 3
+LATEST_VERSION = 4
 
 NUMPY_TYPES = {
     TensorType.FLOAT16: np.float16,

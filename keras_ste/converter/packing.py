@@ -1,4 +1,4 @@
-"""Codes into planes of bits, 32 to a word: the layouts of weights in `docs/ops.md`.
+"""Codes into planes of bits, in words of 32 or without gaps: the layouts of weights in `docs/ops.md`.
 
 Weights are arrays of integers, what their codes are worth. Words are int32 arrays: bit i of a word is `1 << i`.
 """
@@ -127,3 +127,22 @@ def pack_contiguous(weights: np.ndarray, codes: Codes) -> np.ndarray:
       int32 `[O, bits * ceil(n / 32)]`, n the number of weights of an output channel.
     """
     return pack_codes(weights.reshape(weights.shape[0], -1), codes)
+
+
+def pack_gapless(rows: np.ndarray, codes: Codes) -> np.ndarray:
+    """Rows of weights one behind the other: plane 0 of a row, plane 1, and so on, without a gap anywhere.
+
+    Args:
+      rows: integers `[..., n]`, the weights of one row along the last axis.
+      codes: their code book.
+
+    Returns:
+      uint8 `[ceil(bits * rows.size / 8)]`, bit i of a byte being `1 << i`; the unused bits of the last one are zero.
+
+    Example:
+      >>> pack_gapless(np.array([[-3, -1, 1], [3, 3, -3]]), Codes(2, "bipolar")).tolist()
+      [226, 12]
+    """
+    numbers = codes.numbers(rows).reshape(-1, 1, rows.shape[-1])
+    bits = numbers >> np.arange(codes.bits)[:, np.newaxis] & 1
+    return np.packbits(bits.astype(bool), axis=None, bitorder="little")

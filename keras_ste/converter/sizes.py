@@ -12,6 +12,15 @@ from keras_ste.converter.packing import WORD, words_of
 LIMIT = 1.02
 
 
+def most_bytes(bits: int) -> float:
+    """How many bytes so many bits may take: 1.02 times their own, and whole ones.
+
+    >>> most_bytes(800), most_bytes(9)
+    (102.0, 2)
+    """
+    return max(LIMIT * bits / 8, math.ceil(bits / 8))
+
+
 @dataclasses.dataclass(frozen=True)
 class SizeCheck:
     """The size of an op's packed weights.
@@ -21,9 +30,9 @@ class SizeCheck:
       bits: of one weight, as its quantizer has it (as the file has it, where the quantizer is not known).
       weight_bytes: what they take in the file, padding included.
       other_bytes: what the op's scales, biases and thresholds take.
-      limit: 1.02 times `weights * bits / 8`: what they may take.
-      verdict: `"met"`; `"padded"`: more than the limit, because the layout fills words of 32 channels;
-        `"missed"`: more than the limit for another reason.
+      limit: what they may take: 1.02 times `weights * bits / 8`, or the next whole byte.
+      verdict: `"met"`; `"padded"`: more than the limit, because rows fill words of 32, as files of earlier versions have
+        them; `"missed"`: more than the limit for another reason.
       reason: why the limit is not met.
     """
 
@@ -67,7 +76,7 @@ def _check(
 ) -> SizeCheck:
     """The check of so many rows of codes, for which their quantizer has `bits` and the file has `stored` ones."""
     weights = rows * row
-    limit = LIMIT * weights * bits / 8
+    limit = most_bytes(weights * bits)
     check = SizeCheck(weights, bits, weight_bytes, other_bytes, limit, "met")
     if weight_bytes <= limit:
         return check

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "kernels/bits.h"
+#include "kernels/code_rows.h"
 #include "kernels/codes.h"
 #include "kernels/geometry.h"
 #include "kernels/numbers.h"
@@ -45,6 +46,7 @@ struct Conv {
   int32_t filter_taps;     // of one output channel in the file
   TapOrder taps;           // where filter_in_taps
   int32_t filter_words;    // of one plane of a tap, or of a whole filter
+  bool gapless;            // how these rows lie in the file (code_rows.h)
   int32_t zero_point;      // what an input code is worth that stands for zero
   OutputGrid grid;
   Outputs outputs;
@@ -52,7 +54,7 @@ struct Conv {
 
 // The tensors of one op, but for the input.
 struct ConvTensors {
-  const uint32_t* filter;
+  const void* filter;
   OutputTensors outputs;
 };
 
@@ -69,13 +71,11 @@ static inline int32_t OutputPixels(const Conv& c) { return c.batch * c.h.out * c
 static inline int32_t PixelStride(const Conv& c) {
   return Packed(c) ? c.inputs.bits * WordsOf(c.channels) : c.channels;
 }
-// Words of one output channel's filter.
-static inline int64_t FilterStride(const Conv& c) {
-  return static_cast<int64_t>(c.filter_in_taps ? c.filter_taps : 1) * c.weights.bits * c.filter_words;
-}
-// Where a tap begins in it.
-static inline int64_t TapOffset(const Conv& c, int32_t ky, int32_t kx) {
-  return static_cast<int64_t>(c.taps.first + ky * c.taps.row + kx * c.taps.column) * c.weights.bits * c.filter_words;
+// The rows of one output channel's filter.
+static inline int32_t FilterRows(const Conv& c) { return c.filter_in_taps ? c.filter_taps : 1; }
+// Which of them is a tap's.
+static inline int32_t TapRow(const Conv& c, int32_t ky, int32_t kx) {
+  return c.filter_in_taps ? c.taps.first + ky * c.taps.row + kx * c.taps.column : 0;
 }
 
 // Of an ordinary convolution.
@@ -94,6 +94,12 @@ static inline int64_t OutputIndex(const Conv& c, int32_t image, int32_t y, int32
 // The first word of an input pixel that group `g` reads, and the first bit in it.
 static inline int32_t GroupFirstWord(const Conv& c, int32_t g) { return g * GroupChannels(c) / 32; }
 static inline int32_t GroupFirstBit(const Conv& c, int32_t g) { return g * GroupChannels(c) % 32; }
+
+// The rows of the whole filter, as those of group `g` are read.
+static inline CodeRows RowsOf(const Conv& c, const void* filter, int32_t g) {
+  const int32_t codes = GroupChannels(c) * (c.filter_in_taps ? 1 : c.filter_taps);
+  return {filter, c.gapless, c.weights.bits, codes, Packed(c) ? GroupFirstBit(c, g) : 0, c.filter_words};
+}
 
 // An output pixel's place: its image, and the window's row and column.
 struct Place {

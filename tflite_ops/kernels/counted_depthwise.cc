@@ -11,7 +11,11 @@ bool OneBit(const Codes& c) { return c.bits == 1 && c.encoding == Encoding::kBip
 
 // A sum is twice the number of matching places, less the places inside of the image. The weights memory has for each
 // number of these [taps + 1], and of each plane [kPlanes], the words of the counts that are needed, all bits turned
-// over.
+// over; behind them the words of the filter.
+size_t TurnedWords(const Depthwise& d) {
+  return kPlanes * static_cast<size_t>(d.h.kernel * d.w.kernel + 1) * static_cast<size_t>(WordsOf(d.input.channels));
+}
+
 int32_t NeededCount(int64_t threshold, int32_t places, int32_t taps) {
   const int64_t twice = threshold + places + 1;  // half of it is rounded down
   if (twice < 2) return 0;
@@ -86,13 +90,17 @@ bool CanCountDepthwise(const Depthwise& d) {
 }
 
 size_t CountedWeightsBytes(const Depthwise& d) {
-  return sizeof(uint32_t) * kPlanes * static_cast<size_t>(d.h.kernel * d.w.kernel + 1) *
-         static_cast<size_t>(WordsOf(d.input.channels));
+  const size_t filter = static_cast<size_t>(d.h.kernel * d.w.kernel) * static_cast<size_t>(WordsOf(d.input.channels));
+  return sizeof(uint32_t) * (TurnedWords(d) + filter);
 }
 
-void FillCountedWeights(const Depthwise& d, const int32_t* thresholds, void* weights) {
+void FillCountedWeights(const Depthwise& d, const void* filter, const int32_t* thresholds, void* weights) {
   const int32_t words = WordsOf(d.input.channels), taps = d.h.kernel * d.w.kernel;
   uint32_t* turned = static_cast<uint32_t*>(weights);
+  uint32_t* filter_words = turned + TurnedWords(d);
+  for (int32_t tap = 0; tap < taps; ++tap) {
+    for (int32_t i = 0; i < words; ++i) *filter_words++ = WordOf(RowAt(RowsOf(d, filter), tap), 0, i);
+  }
   for (int32_t places = 0; places <= taps; ++places, turned += kPlanes * words) {
     for (int32_t i = 0; i < kPlanes * words; ++i) turned[i] = 0;
     for (int32_t c = 0; c < words * 32; ++c) {
@@ -103,9 +111,10 @@ void FillCountedWeights(const Depthwise& d, const int32_t* thresholds, void* wei
   }
 }
 
-void CountedDepthwise(const Depthwise& d, const uint32_t* filter, const void* weights, const uint32_t* input,
-                      uint32_t* output, int32_t begin, int32_t end) {
+void CountedDepthwise(const Depthwise& d, const void* weights, const uint32_t* input, uint32_t* output, int32_t begin,
+                      int32_t end) {
   const int32_t words = WordsOf(d.input.channels), taps = d.h.kernel * d.w.kernel;
+  const uint32_t* filter = static_cast<const uint32_t*>(weights) + TurnedWords(d);
   for (int32_t pixel = begin; pixel < end; ++pixel) {
     const int32_t x = pixel % d.w.out, y = pixel / d.w.out % d.h.out, image = pixel / d.w.out / d.h.out;
     Window win = {TapsInside(d.h, y), TapsInside(d.w, x), nullptr, static_cast<int64_t>(y) * d.h.stride - d.h.before,

@@ -11,11 +11,11 @@ namespace keras_ste {
 bool CanCountDepthwise(const Depthwise& d);
 
 size_t CountedWeightsBytes(const Depthwise& d);
-void FillCountedWeights(const Depthwise& d, const int32_t* thresholds, void* weights);
+void FillCountedWeights(const Depthwise& d, const void* filter, const int32_t* thresholds, void* weights);
 
 // Computes the output pixels [begin, end).
-void CountedDepthwise(const Depthwise& d, const uint32_t* filter, const void* weights, const uint32_t* input,
-                      uint32_t* output, int32_t begin, int32_t end);
+void CountedDepthwise(const Depthwise& d, const void* weights, const uint32_t* input, uint32_t* output, int32_t begin,
+                      int32_t end);
 
 }  // namespace keras_ste
 

@@ -24,14 +24,13 @@ int64_t Reach(const Axis& axis) {
 }
 
 template <typename X>
-void FillWeights(const Depthwise& d, const uint32_t* filter, X* weights) {
-  const int32_t words = WordsOf(d.outputs.channels);
+void FillWeights(const Depthwise& d, const void* filter, X* weights) {
+  const CodeRows rows = RowsOf(d, filter);
   for (int32_t o = 0; o < Lanes(d); ++o) {
     X* lane = weights + static_cast<int64_t>(o / kChunk) * PaddedTaps(d) * kChunk + o % kChunk;
     for (int32_t tap = 0; tap < PaddedTaps(d); ++tap, lane += kChunk) {
       const bool there = o < d.outputs.channels && tap < Taps(d);
-      const uint32_t* planes = filter + static_cast<int64_t>(tap) * d.weights.bits * words;
-      *lane = static_cast<X>(there ? WorthAt(d.weights, planes, words, o) : 0);
+      *lane = static_cast<X>(there ? WorthAt(d.weights, RowAt(rows, tap), o) : 0);
     }
   }
 }
@@ -134,7 +133,7 @@ size_t DepthwiseWeightsBytes(const Depthwise& d) {
   return static_cast<size_t>(PaddedTaps(d)) * static_cast<size_t>(Lanes(d)) * ElementBytes(d);
 }
 
-void FillDepthwiseWeights(const Depthwise& d, const uint32_t* filter, void* weights) {
+void FillDepthwiseWeights(const Depthwise& d, const void* filter, void* weights) {
   if (Floats(d)) {
     FillWeights(d, filter, static_cast<float*>(weights));
   } else {

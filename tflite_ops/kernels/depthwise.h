@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/code_rows.h"
 #include "kernels/codes.h"
 #include "kernels/depthwise_kernels.h"
 #include "kernels/geometry.h"
@@ -23,9 +24,14 @@ struct Depthwise {
   int32_t batch;
   Axis h, w;
   int32_t multiplier;  // output channels of each input channel: output channel o reads o / multiplier
-  Codes weights;       // the filter is [h.kernel][w.kernel][bits][ceil(outputs.channels / 32)] words
+  Codes weights;       // the filter is a row of the output channels' codes for each place of the kernel
+  bool gapless;        // how these rows lie in the file (code_rows.h)
   Outputs outputs;
 };
+
+static inline CodeRows RowsOf(const Depthwise& d, const void* filter) {
+  return {filter, d.gapless, d.weights.bits, d.outputs.channels, 0, WordsOf(d.outputs.channels)};
+}
 
 static inline int32_t DepthwisePixels(const Depthwise& d) { return d.batch * d.h.out * d.w.out; }
 
@@ -33,7 +39,7 @@ static inline int32_t DepthwisePixels(const Depthwise& d) { return d.batch * d.h
 int64_t LargestDepthwiseSum(const Depthwise& d);
 
 // Computes the output pixels [begin, end).
-void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter,
+void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const void* filter,
                      const OutputTensors& tensors, const void* input, int32_t begin, int32_t end);
 
 // The same by way of an image with padding, whose memory the caller owns, as that of the weights and of the tables.
@@ -42,7 +48,7 @@ void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uin
 bool CanStageDepthwise(const Depthwise& d);
 
 size_t DepthwiseWeightsBytes(const Depthwise& d);
-void FillDepthwiseWeights(const Depthwise& d, const uint32_t* filter, void* weights);
+void FillDepthwiseWeights(const Depthwise& d, const void* filter, void* weights);
 size_t DepthwiseTablesBytes(const Depthwise& d);
 void FillDepthwiseTables(const Depthwise& d, void* tables);
 

@@ -40,16 +40,32 @@ int32_t CountDifferences(const uint32_t* a, const uint32_t* b, int32_t n) {
 
 // The same on the channels of one group only, whose first and last word may be shared with its neighbours. The filter's
 // bits outside the group are zero.
-int32_t CountGroupDifferences(const uint32_t* a, const uint32_t* b, int32_t first_bit, int32_t channels) {
+int32_t CountGroupDifferences(const uint32_t* a, const CodeRow& b) {
   int32_t count = 0;
   int32_t done = 0;
-  for (int32_t i = 0; done < channels; ++i) {
-    const int32_t begin = i == 0 ? first_bit : 0;
-    const int32_t end = begin + (channels - done) < 32 ? begin + (channels - done) : 32;
-    count += static_cast<int32_t>(CountBits((a[i] & BitRange(begin, end)) ^ b[i]));
+  for (int32_t i = 0; done < b.codes; ++i) {
+    const int32_t begin = i == 0 ? b.first_bit : 0;
+    const int32_t end = begin + (b.codes - done) < 32 ? begin + (b.codes - done) : 32;
+    count += static_cast<int32_t>(CountBits((a[i] & BitRange(begin, end)) ^ WordOf(b, 0, i)));
     done += end - begin;
   }
   return count;
+}
+
+// An output channel's filter.
+struct OutputFilter {
+  CodeRows rows;
+  int64_t first;  // of its rows
+  int32_t group;
+};
+
+OutputFilter FilterOf(const Conv& c, const void* filter, int32_t output) {
+  const int32_t group = output / GroupFilters(c);
+  return {RowsOf(c, filter, group), static_cast<int64_t>(output) * FilterRows(c), group};
+}
+
+CodeRow TapAt(const Conv& c, const OutputFilter& f, int32_t ky, int32_t kx) {
+  return RowAt(f.rows, f.first + TapRow(c, ky, kx));
 }
 
 struct Window {
@@ -73,26 +89,25 @@ int64_t InputOffset(const Conv& c, const Window& win, int32_t ky, int32_t kx) {
 }
 
 // The sum of products of one-bit bipolar codes: no number is looked at alone.
-int32_t SignProducts(const Conv& c, const uint32_t* input, const uint32_t* filter, const Window& win, int32_t group) {
-  const int32_t channels = GroupChannels(c);
+int32_t SignProducts(const Conv& c, const uint32_t* input, const OutputFilter& filter, const Window& win) {
+  const bool words = c.groups == 1 && !c.gapless;
   const int32_t columns = win.columns.end - win.columns.begin;
   const int32_t inside = columns * (win.rows.end - win.rows.begin);
   int32_t differences = 0;
   for (int32_t ky = win.rows.begin; ky < win.rows.end; ++ky) {
     if (columns == 0) break;
-    const uint32_t* a = input + InputOffset(c, win, ky, win.columns.begin) + GroupFirstWord(c, group);
-    const uint32_t* b = filter + TapOffset(c, ky, win.columns.begin);
-    if (c.groups == 1 && c.w.dilation == 1 && c.taps.column == 1) {  // one run of words covers the whole kernel row
-      differences += CountDifferences(a, b, columns * c.filter_words);
+    const uint32_t* a = input + InputOffset(c, win, ky, win.columns.begin) + GroupFirstWord(c, filter.group);
+    if (words && c.w.dilation == 1 && c.taps.column == 1) {  // one run of words covers the whole kernel row
+      differences += CountDifferences(a, TapAt(c, filter, ky, win.columns.begin).words, columns * c.filter_words);
       continue;
     }
     const int64_t step = static_cast<int64_t>(c.w.dilation) * PixelStride(c);
-    for (int32_t i = 0; i < columns; ++i, a += step, b += c.taps.column * c.filter_words) {
-      differences += c.groups == 1 ? CountDifferences(a, b, c.filter_words)
-                                   : CountGroupDifferences(a, b, GroupFirstBit(c, group), channels);
+    for (int32_t kx = win.columns.begin; kx < win.columns.end; ++kx, a += step) {
+      const CodeRow b = TapAt(c, filter, ky, kx);
+      differences += words ? CountDifferences(a, b.words, c.filter_words) : CountGroupDifferences(a, b);
     }
   }
-  return inside * channels - 2 * differences;
+  return inside * GroupChannels(c) - 2 * differences;
 }
 
 // A code is worth scale * u + offset, u being the sum of what its set bits are worth.
@@ -109,15 +124,15 @@ struct TapSums {
   int32_t weights, inputs, products;
 };
 
-TapSums SumTap(const Conv& c, const uint32_t* input, const uint32_t* filter, int32_t group) {
-  const int32_t first = GroupFirstBit(c, group), end = first + GroupChannels(c);
+TapSums SumTap(const Conv& c, const uint32_t* input, const CodeRow& tap) {
+  const int32_t first = tap.first_bit, end = first + tap.codes;
   const int32_t input_words = WordsOf(c.channels);
   TapSums sums = {0, 0, 0};
   for (int32_t i = 0; 32 * i < end; ++i) {
     const int32_t left = end - 32 * i;
     const uint32_t mask = BitRange(i == 0 ? first : 0, left < 32 ? left : 32);
     for (int32_t p = 0; p < c.weights.bits; ++p) {
-      const uint32_t w = filter[p * c.filter_words + i] & mask;
+      const uint32_t w = WordOf(tap, p, i) & mask;
       const int32_t worth = PlaneWorth(c.weights, p);
       sums.weights += worth * static_cast<int32_t>(CountBits(w));
       for (int32_t q = 0; input != nullptr && q < c.inputs.bits; ++q) {
@@ -133,44 +148,34 @@ TapSums SumTap(const Conv& c, const uint32_t* input, const uint32_t* filter, int
 }
 
 // Of (p u + q)(s y + t - z) over a tap. Outside the image an input is worth what stands for `pad_value`.
-int32_t TapProducts(const Conv& c, const uint32_t* input, const uint32_t* filter, int32_t group) {
+int32_t TapProducts(const Conv& c, const uint32_t* input, const CodeRow& tap) {
   const Affine w = AffineOf(c.weights), a = AffineOf(c.inputs);
-  const TapSums sums = SumTap(c, input, filter, group);
-  const int32_t worth = w.scale * sums.weights + w.offset * GroupChannels(c);
+  const TapSums sums = SumTap(c, input, tap);
+  const int32_t worth = w.scale * sums.weights + w.offset * tap.codes;
   if (input == nullptr) return c.pad_value * worth;
   return w.scale * a.scale * sums.products + w.offset * a.scale * sums.inputs + (a.offset - c.zero_point) * worth;
 }
 
 bool OneBitSigns(const Codes& c) { return c.bits == 1 && c.encoding == Encoding::kBipolar; }
 
-int32_t PackedSum(const Conv& c, const uint32_t* input, const uint32_t* filter, const Window& win, int32_t group) {
+int32_t PackedSum(const Conv& c, const uint32_t* input, const OutputFilter& filter, const Window& win) {
   const bool signs = OneBitSigns(c.weights) && OneBitSigns(c.inputs) && c.zero_point == 0;
-  int32_t sum = signs ? SignProducts(c, input, filter, win, group) : 0;
+  int32_t sum = signs ? SignProducts(c, input, filter, win) : 0;
   if (signs && c.pad_value == 0) return sum;
   for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
     for (int32_t kx = 0; kx < c.w.kernel; ++kx) {
       const bool inside = Inside(win, ky, kx);
       if (inside ? signs : c.pad_value == 0) continue;
-      const uint32_t* x = inside ? input + InputOffset(c, win, ky, kx) + GroupFirstWord(c, group) : nullptr;
-      sum += TapProducts(c, x, filter + TapOffset(c, ky, kx), group);
+      const uint32_t* x = inside ? input + InputOffset(c, win, ky, kx) + GroupFirstWord(c, filter.group) : nullptr;
+      sum += TapProducts(c, x, TapAt(c, filter, ky, kx));
     }
   }
   return sum;
 }
 
-// What weight `i` of a row of codes is worth.
-int32_t WeightAt(const Conv& c, const uint32_t* codes, int32_t i) {
-  const uint32_t* plane = codes + i / 32;
-  int32_t number = 0;
-  for (int32_t p = 0; p < c.weights.bits; ++p, plane += c.filter_words) {
-    number |= static_cast<int32_t>((*plane >> (i % 32)) & 1u) << p;
-  }
-  return Worth(c.weights, number);
-}
-
 // Adds the products one after the other. `Sum` is float or int32_t.
 template <typename Sum, typename X>
-Sum SumOfProducts(const Conv& c, const X* input, const uint32_t* filter, const Window& win, int32_t group) {
+Sum SumOfProducts(const Conv& c, const X* input, const OutputFilter& filter, const Window& win) {
   const int32_t channels = GroupChannels(c);
   const Sum zero_point = static_cast<Sum>(c.zero_point);
   const bool signs = OneBitSigns(c.weights);
@@ -179,19 +184,19 @@ Sum SumOfProducts(const Conv& c, const X* input, const uint32_t* filter, const W
   for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
     for (int32_t kx = 0; kx < c.w.kernel; ++kx) {
       const bool inside = Inside(win, ky, kx);
-      const uint32_t* codes = c.filter_in_taps ? filter + TapOffset(c, ky, kx) : filter;
+      const CodeRow codes = TapAt(c, filter, ky, kx);
       if (c.filter_in_taps) at = 0;
       if (!inside && c.pad_value == 0) {
         at += channels;
         continue;
       }
-      const X* x = inside ? input + InputOffset(c, win, ky, kx) + group * channels : nullptr;
+      const X* x = inside ? input + InputOffset(c, win, ky, kx) + filter.group * channels : nullptr;
       for (int32_t i = 0; i < channels; ++i, ++at) {
         const Sum value = inside ? static_cast<Sum>(x[i]) - zero_point : Sum{1};
         if (signs) {
-          sum = (codes[at / 32] >> (at % 32)) & 1u ? sum + value : sum - value;
+          sum = CodeAt(codes, 1, at) != 0 ? sum + value : sum - value;
         } else {
-          sum = Scalar(sum + Scalar(value * static_cast<Sum>(WeightAt(c, codes, at))));
+          sum = Scalar(sum + Scalar(value * static_cast<Sum>(WorthAt(c.weights, codes, at))));
         }
       }
     }
@@ -199,7 +204,7 @@ Sum SumOfProducts(const Conv& c, const X* input, const uint32_t* filter, const W
   return sum;
 }
 
-// Runs `sum_of(window, filter, group)` for all filters of the pixels [begin, end) and stores what the output wants.
+// Runs `sum_of(window, filter)` for all filters of the pixels [begin, end) and stores what the output wants.
 template <typename Sum, typename SumOf>
 void ForEachOutput(const Conv& c, const ConvTensors& k, const float* scales, int32_t begin, int32_t end,
                    SumOf sum_of) {
@@ -212,8 +217,7 @@ void ForEachOutput(const Conv& c, const ConvTensors& k, const float* scales, int
       const int32_t count = Filters(c) - first < kChunk ? Filters(c) - first : kChunk;
       Sum sums[kChunk] = {};
       for (int32_t i = 0; i < count; ++i) {
-        const int32_t o = first + i;
-        sums[i] = sum_of(win, k.filter + o * FilterStride(c), o / GroupFilters(c));
+        sums[i] = sum_of(win, FilterOf(c, k.filter, first + i));
       }
       StoreChunk(plan, sums, scales == nullptr ? nullptr : scales + win.image, 1, first, count, &number);
     }
@@ -224,8 +228,8 @@ template <typename Sum, typename X>
 void RunUnpacked(const Conv& c, const ConvTensors& k, const void* input, const float* scales, int32_t begin,
                  int32_t end) {
   const X* x = static_cast<const X*>(input);
-  ForEachOutput<Sum>(c, k, scales, begin, end, [&](const Window& win, const uint32_t* filter, int32_t group) {
-    return SumOfProducts<Sum, X>(c, x, filter, win, group);
+  ForEachOutput<Sum>(c, k, scales, begin, end, [&](const Window& win, const OutputFilter& filter) {
+    return SumOfProducts<Sum, X>(c, x, filter, win);
   });
 }
 
@@ -262,9 +266,7 @@ void DirectConv(const Conv& c, const ConvTensors& k, const void* input, const vo
     case InputKind::kPacked: {
       const uint32_t* x = static_cast<const uint32_t*>(input);
       ForEachOutput<int32_t>(c, k, nullptr, begin, end,
-                             [&](const Window& win, const uint32_t* filter, int32_t group) {
-                               return PackedSum(c, x, filter, win, group);
-                             });
+                             [&](const Window& win, const OutputFilter& filter) { return PackedSum(c, x, filter, win); });
       break;
     }
     case InputKind::kFloat32:

@@ -39,37 +39,38 @@ int64_t PixelOf(const Depthwise& d, int32_t image, int64_t y, int64_t x) {
 
 // The sums of one output pixel's channels [channel, channel + count).
 template <typename Sum>
-void AddWindow(const Depthwise& d, const uint32_t* filter, const void* input, int32_t pixel, int32_t channel,
+void AddWindow(const Depthwise& d, const CodeRows& rows, const void* input, int32_t pixel, int32_t channel,
                int32_t count, Sum* sums) {
   const int32_t image = pixel / d.w.out / d.h.out;
   const int64_t top = static_cast<int64_t>(pixel / d.w.out % d.h.out) * d.h.stride - d.h.before;
   const int64_t left = static_cast<int64_t>(pixel % d.w.out) * d.w.stride - d.w.before;
-  const int32_t words = WordsOf(d.outputs.channels);
   for (int32_t i = 0; i < count; ++i) sums[i] = 0;
   for (int32_t ky = 0; ky < d.h.kernel; ++ky) {
-    for (int32_t kx = 0; kx < d.w.kernel; ++kx, filter += static_cast<int64_t>(d.weights.bits) * words) {
+    for (int32_t kx = 0; kx < d.w.kernel; ++kx) {
       const int64_t from = PixelOf(d, image, top + static_cast<int64_t>(ky) * d.h.dilation,
                                    left + static_cast<int64_t>(kx) * d.w.dilation);
       if (from < 0 && !d.pad_with_one) continue;
+      const CodeRow row = RowAt(rows, static_cast<int64_t>(ky) * d.w.kernel + kx);
       for (int32_t i = 0; i < count; ++i) {
         const int32_t o = channel + i;
-        AddProduct(d, input, from, o / d.multiplier, WorthAt(d.weights, filter, words, o), sums + i);
+        AddProduct(d, input, from, o / d.multiplier, WorthAt(d.weights, row, o), sums + i);
       }
     }
   }
 }
 
 template <typename Sum>
-void Run(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter, const OutputTensors& tensors,
+void Run(const Depthwise& d, const OutputKernels& kernels, const void* filter, const OutputTensors& tensors,
          const void* input, int32_t begin, int32_t end) {
   const OutputPlan plan = PlanOutputs(d.outputs, kernels, tensors, d.input.kind == InputKind::kFloat32);
+  const CodeRows rows = RowsOf(d, filter);
   for (int32_t pixel = begin; pixel < end; ++pixel) {
     const int64_t place = pixel;
     for (int32_t channel = 0; channel < d.outputs.channels; channel += kChunk) {
       const int32_t left = d.outputs.channels - channel;
       const int32_t count = left < kChunk ? left : kChunk;
       Sum sums[kChunk] = {};
-      AddWindow(d, filter, input, pixel, channel, count, sums);
+      AddWindow(d, rows, input, pixel, channel, count, sums);
       StoreChunk(plan, sums, nullptr, 1, channel, count, &place);
     }
   }
@@ -81,7 +82,7 @@ int64_t LargestDepthwiseSum(const Depthwise& d) {
   return static_cast<int64_t>(d.h.kernel) * d.w.kernel * LargestInput(d.input) * LargestStored(d.weights);
 }
 
-void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const uint32_t* filter,
+void DirectDepthwise(const Depthwise& d, const OutputKernels& kernels, const void* filter,
                      const OutputTensors& tensors, const void* input, int32_t begin, int32_t end) {
   if (d.input.kind == InputKind::kFloat32) {
     Run<float>(d, kernels, filter, tensors, input, begin, end);

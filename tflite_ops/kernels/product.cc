@@ -13,54 +13,43 @@ int32_t Blocks(const Product& p) { return CeilDiv(p.outputs, kBlock); }
 
 // -- The file's weights --
 
-int32_t SetBits(const uint32_t* plane, int32_t words, uint32_t last) {
+int32_t SetBits(const CodeRow& row, int32_t plane) {
+  const int32_t end = row.first_bit + row.codes;
   int32_t count = 0;
-  for (int32_t i = 0; i < words; ++i) count += static_cast<int32_t>(CountBits(plane[i] & (i + 1 < words ? ~0u : last)));
+  for (int32_t i = row.first_bit / 32; i < WordsOf(end); ++i) {
+    const int32_t begin = row.first_bit - 32 * i, left = end - 32 * i;
+    count += static_cast<int32_t>(CountBits(WordOf(row, plane, i) & BitRange(begin < 0 ? 0 : begin, left < 32 ? left : 32)));
+  }
   return count;
 }
 
-// Of a row of `codes` codes in planes of `words` words, of the last of which the bits `last` count.
-Totals TotalsOfRow(const Codes& c, const uint32_t* planes, int32_t words, uint32_t last, int32_t codes) {
+Totals TotalsOfRow(const Codes& c, const CodeRow& row) {
   int32_t worth = 0;
-  for (int32_t p = 0; p < c.bits; ++p) {
-    worth += PlaneWorth(c, p) * SetBits(planes + static_cast<int64_t>(p) * words, words, last);
-  }
-  if (Bipolar(c)) worth = 2 * worth - ((1 << c.bits) - 1) * codes;
-  return {worth, SetBits(planes, words, last)};
+  for (int32_t p = 0; p < c.bits; ++p) worth += PlaneWorth(c, p) * SetBits(row, p);
+  if (Bipolar(c)) worth = 2 * worth - ((1 << c.bits) - 1) * row.codes;
+  return {worth, SetBits(row, 0)};
 }
 
-uint32_t LastWord(int32_t codes) { return BitRange(0, codes % 32 == 0 ? 32 : codes % 32); }
-
-const uint32_t* PieceAt(const Filter& f, int32_t output, int32_t piece) {
-  return f.words + output * f.stride + piece / f.row * f.row_step + piece % f.row * f.step;
+CodeRow PieceAt(const Filter& f, int32_t output, int32_t piece) {
+  return RowAt(f.rows, f.first + output * f.stride + piece / f.row * f.row_step + piece % f.row * f.step);
 }
 
-// Calls visit(i, number) for `count` codes, the first of them at bit `first` of planes of `words` words.
+// Calls visit(i, number) for `count` codes, the first of them at bit `first` of the words.
 template <typename Visit>
-void VisitCodes(const uint32_t* planes, int32_t words, int32_t bits, int64_t first, int32_t count, const Visit& visit) {
-  for (int32_t i = 0; i < count; ++i) {
-    const int64_t at = first + i;
-    const uint32_t* plane = planes + at / 32;
-    int32_t number = 0;
-    for (int32_t b = 0; b < bits; ++b, plane += words) {
-      number |= static_cast<int32_t>((*plane >> (at % 32)) & 1u) << b;
-    }
-    visit(i, number);
-  }
+void VisitCodes(const CodeRow& row, int32_t bits, int64_t first, int32_t count, const Visit& visit) {
+  for (int32_t i = 0; i < count; ++i) visit(i, CodeAt(row, bits, first + i));
 }
 
 // The same for the codes of one tap.
 template <typename Visit>
 void VisitTap(const Product& p, const Filter& f, int32_t output, int32_t tap, const Visit& visit) {
   if (!f.in_pieces) {
-    const int32_t words = WordsOf(p.taps * p.count);
-    VisitCodes(f.words + output * f.stride, words, p.weights.bits, static_cast<int64_t>(tap) * p.count, p.count, visit);
+    VisitCodes(PieceAt(f, output, 0), p.weights.bits, static_cast<int64_t>(tap) * p.count, p.count, visit);
     return;
   }
   for (int32_t i = 0; i < f.pieces; ++i) {
-    const uint32_t* planes = PieceAt(f, output, tap * f.pieces + i);
-    VisitCodes(planes, f.piece_words, p.weights.bits, f.first_bit, f.piece_codes,
-               [&](int32_t k, int32_t number) { visit(i * f.piece_codes + k, number); });
+    VisitCodes(PieceAt(f, output, tap * f.pieces + i), p.weights.bits, f.rows.first_bit, f.rows.codes,
+               [&](int32_t k, int32_t number) { visit(i * f.rows.codes + k, number); });
   }
 }
 
@@ -112,13 +101,12 @@ int32_t PlanesStart(const Product& p, const Totals& t) {
 // A word of the weights for one vector of a step.
 uint32_t PlaneWord(const Product& p, const Filter& f, int32_t output, int32_t tap, int32_t word, int32_t plane,
                    int32_t vector) {
-  const uint32_t* planes = PieceAt(f, output, tap * f.pieces + word / f.piece_words) + word % f.piece_words;
-  if (MeetingOf(p) != kMaskedXor || p.weights.encoding == Encoding::kTernary) {
-    return planes[static_cast<int64_t>(plane + vector) * f.piece_words];
-  }
-  const int32_t begin = f.first_bit - 32 * (word % f.piece_words), end = begin + f.piece_codes;
+  const CodeRow row = PieceAt(f, output, tap * f.pieces + word / f.rows.words);
+  const int32_t i = word % f.rows.words;
+  if (MeetingOf(p) != kMaskedXor || p.weights.encoding == Encoding::kTernary) return WordOf(row, plane + vector, i);
+  const int32_t begin = row.first_bit - 32 * i, end = begin + row.codes;
   const uint32_t mask = end <= 0 || begin >= 32 ? 0 : BitRange(begin < 0 ? 0 : begin, end > 32 ? 32 : end);
-  return vector == 0 ? mask : ~planes[static_cast<int64_t>(plane) * f.piece_words] & mask;
+  return vector == 0 ? mask : ~WordOf(row, plane, i) & mask;
 }
 
 void FillPlanes(const Product& p, const Filter& f, int32_t block, uint32_t* out) {
@@ -226,14 +214,11 @@ int32_t BlocksOf(const Plan& p, int32_t chunk) { return chunk < p.chunks - 1 ? 2
 }  // namespace
 
 Totals TotalsOfPiece(const Product& p, const Filter& f, int32_t output, int32_t piece) {
-  return TotalsOfRow(p.weights, PieceAt(f, output, piece), f.piece_words, ~0u, f.piece_codes);
+  return TotalsOfRow(p.weights, PieceAt(f, output, piece));
 }
 
 Totals TotalsOf(const Product& p, const Filter& f, int32_t output) {
-  if (!f.in_pieces) {
-    const int32_t codes = p.taps * p.count;
-    return TotalsOfRow(p.weights, f.words + output * f.stride, WordsOf(codes), LastWord(codes), codes);
-  }
+  if (!f.in_pieces) return TotalsOfPiece(p, f, output, 0);
   Totals all = {0, 0};
   for (int32_t piece = 0; piece < p.taps * f.pieces; ++piece) {
     const Totals t = TotalsOfPiece(p, f, output, piece);

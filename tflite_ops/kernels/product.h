@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "kernels/code_kernels.h"
+#include "kernels/code_rows.h"
 #include "kernels/codes.h"
 
 namespace keras_ste {
@@ -42,16 +43,14 @@ struct Product {
 
 // The weights of a group as they lie in a file.
 //
-// In pieces: each tap of an output is `pieces` rows of codes (codes.h), `piece_words` words a plane, its `piece_codes` codes
-// beginning at bit `first_bit`. Piece i begins (i / row) * row_step + (i % row) * step words behind the first. Otherwise an output
-// is one row of codes, those of its taps one after the other.
+// In pieces: each tap of an output is `pieces` rows of codes. Piece i is (i / row) * row_step + (i % row) * step rows behind the
+// first. Otherwise an output is one row of codes, those of its taps one after the other.
 struct Filter {
-  const uint32_t* words;  // of the first output
-  int64_t stride;         // words from one output to the next
+  CodeRows rows;
+  int64_t first;   // row of the first output
+  int64_t stride;  // rows from one output to the next
   bool in_pieces;
-  int32_t pieces, piece_words, piece_codes, first_bit;
-  int32_t row;
-  int64_t row_step, step;
+  int32_t pieces, row, row_step, step;
 };
 
 // What all weights of an output, or of one of its pieces, are worth together, and how many ternary ones are not zero.

@@ -126,18 +126,18 @@ size_t RowWeightsBytes(const Conv& c) {
   return StartBytes(c) + static_cast<size_t>(Blocks(c)) * static_cast<size_t>(BlockBytes(c));
 }
 
-void FillRowWeights(const Conv& c, const uint32_t* filter, void* weights) {
+void FillRowWeights(const Conv& c, const void* filter, void* weights) {
   memset(weights, 0, RowWeightsBytes(c));
   int32_t* start = static_cast<int32_t*>(weights);
   int8_t* blocks = reinterpret_cast<int8_t*>(static_cast<char*>(weights) + StartBytes(c));
   const int32_t run = c.w.kernel * c.channels;
   for (int32_t o = 0; o < Filters(c); ++o) {
-    const uint32_t* planes = filter + o * FilterStride(c);
+    const CodeRow row = RowAt(RowsOf(c, filter, 0), o);
     int8_t* lane = blocks + o / kBlock * BlockBytes(c) + o % kBlock * kStep;
     int32_t sum = 0;
     for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
       for (int32_t i = 0; i < run; ++i) {
-        const int32_t worth = WorthAt(c.weights, planes, c.filter_words, ky * run + i);
+        const int32_t worth = WorthAt(c.weights, row, ky * run + i);
         sum += worth;
         const int64_t step = static_cast<int64_t>(ky) * Steps(c) + i / kStep;
         lane[step * kBlock * kStep + i % kStep] = static_cast<int8_t>(worth);

@@ -20,7 +20,7 @@ namespace keras_ste {
 bool ChooseRowConv(const Conv& conv, const KernelTable& kernels);
 
 size_t RowWeightsBytes(const Conv& conv);
-void FillRowWeights(const Conv& conv, const uint32_t* filter, void* weights);
+void FillRowWeights(const Conv& conv, const void* filter, void* weights);
 
 size_t RowScratchBytes(const Conv& conv);
 // The work falls into two stages, each into this many independent units: rows of the image, parts of rows of the output.

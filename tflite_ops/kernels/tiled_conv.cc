@@ -44,12 +44,10 @@ Product ProductOf(const Conv& c, Way way) {
   return p;
 }
 
-Filter FilterOf(const Conv& c, const uint32_t* words, int32_t group) {
-  const int64_t stride = FilterStride(c), tap = static_cast<int64_t>(c.weights.bits) * c.filter_words;
+Filter FilterOf(const Conv& c, const void* filter, int32_t group) {
+  const int64_t stride = FilterRows(c), first = static_cast<int64_t>(group) * GroupFilters(c) * stride + TapRow(c, 0, 0);
   const int32_t pieces = ByRows(c) ? c.w.kernel : 1;
-  const int64_t first = c.filter_in_taps ? TapOffset(c, 0, 0) : 0;
-  return {words + group * GroupFilters(c) * stride + first, stride, c.filter_in_taps, pieces, c.filter_words,
-          GroupChannels(c), Packed(c) ? GroupFirstBit(c, group) : 0, c.w.kernel, c.taps.row * tap, c.taps.column * tap};
+  return {RowsOf(c, filter, group), first, stride, c.filter_in_taps, pieces, c.w.kernel, c.taps.row, c.taps.column};
 }
 
 // -- Tables: the starting sums --
@@ -433,7 +431,7 @@ size_t TiledWeightsBytes(const Conv& c, Way way) {
   return static_cast<size_t>(c.groups) * WeightsBytes(ProductOf(c, way));
 }
 
-void FillTiledWeights(const Conv& c, Way way, const uint32_t* filter, void* weights) {
+void FillTiledWeights(const Conv& c, Way way, const void* filter, void* weights) {
   const Product p = ProductOf(c, way);
   for (int32_t g = 0; g < c.groups; ++g) {
     FillWeights(p, FilterOf(c, filter, g), static_cast<char*>(weights) + g * WeightsBytes(p));
@@ -442,7 +440,7 @@ void FillTiledWeights(const Conv& c, Way way, const uint32_t* filter, void* weig
 
 size_t TiledTablesBytes(const Conv& c, Way) { return FloatSumsOf(c) ? 0 : LayOutTables(c).end; }
 
-void FillTiledTables(const Conv& c, Way way, const uint32_t* filter, void* memory) {
+void FillTiledTables(const Conv& c, Way way, const void* filter, void* memory) {
   const TablesHeader header = LayOutTables(c);
   memset(memory, 0, header.end);
   *static_cast<TablesHeader*>(memory) = header;

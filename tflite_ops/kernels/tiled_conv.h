@@ -19,10 +19,10 @@ namespace keras_ste {
 bool ChooseTiledWay(const Conv& conv, const KernelTable& kernels, Way* way);
 
 size_t TiledWeightsBytes(const Conv& conv, Way way);
-void FillTiledWeights(const Conv& conv, Way way, const uint32_t* filter, void* weights);
+void FillTiledWeights(const Conv& conv, Way way, const void* filter, void* weights);
 
 size_t TiledTablesBytes(const Conv& conv, Way way);
-void FillTiledTables(const Conv& conv, Way way, const uint32_t* filter, void* tables);
+void FillTiledTables(const Conv& conv, Way way, const void* filter, void* tables);
 
 size_t TiledScratchBytes(const Conv& conv, Way way);
 // The work falls into two stages, each into this many independent units. The second: tiles of pixels, or chunks of channels

@@ -20,7 +20,7 @@ int32_t MostGroupWords(const Conv& c) {
 
 bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, Padding* padding, Error* error) {
   Options options(kName, bytes, size, error);
-  const int32_t version = options.Int("version", 1, 3);
+  const int32_t version = options.Int("version", 1, 4);
   c->channels = options.Int("channels", 1, kMost);
   const int32_t filters = options.Int("filters", 1, kMost);
   c->h.kernel = options.Int("kernel_h", 1, kMost);

@@ -2,6 +2,7 @@
 
 #include "kernels/direct_conv.h"
 #include "ops/code_options.h"
+#include "ops/filter.h"
 #if !defined(KERAS_STE_DIRECT_ONLY)
 #include "kernels/row_conv.h"
 #include "kernels/tiled_conv.h"
@@ -18,8 +19,7 @@ enum : int32_t { kInput, kFilter };
 
 const ConvState& StateOf(const void* state) { return *static_cast<const ConvState*>(state); }
 
-const uint32_t* FilterOf(const void* const* inputs) { return static_cast<const uint32_t*>(inputs[kFilter]); }
-ConvTensors TensorsOf(const Buffers& b) { return {FilterOf(b.inputs), TailTensorsOf(b, kFirstConvConstant)}; }
+ConvTensors TensorsOf(const Buffers& b) { return {b.inputs[kFilter], TailTensorsOf(b, kFirstConvConstant)}; }
 
 bool SumFits(const Conv& c) {
   if (FloatSumsOf(c)) return true;
@@ -95,7 +95,10 @@ bool FinishConv(const Tensor* inputs, int32_t filter_rank, const int32_t* filter
   if (!SumFits(c)) return checks->Fail("the sum of products may exceed 32 bits");
   if (!KernelRowFits(c)) return checks->Fail("the pixels under a row of the kernel have 2^31 elements or more");
   if (!OutputFits(c)) return checks->Fail("the output has 2^31 elements or more");
-  if (!checks->IsConstant(kFilter, Type::kInt32, filter_rank, filter_dims)) return false;
+  if (!CheckFilter(inputs, kFilter, filter_rank, filter_dims, RowsOf(c, nullptr, 0), int64_t{FilterRows(c)} * Filters(c), checks,
+                   &c.gapless)) {
+    return false;
+  }
   if (!CheckOutputs(inputs, kFirstConvConstant, FloatSumsOf(c), checks, &c.outputs)) return false;
   state->kernels = nullptr;
   state->rows = false;
@@ -139,9 +142,9 @@ size_t ConvWeightsBytes(const void* state) {
 void ConvFillWeights(const void* state, const void* const* inputs, void* weights) {
   const ConvState& s = StateOf(state);
   if (s.rows) {
-    FillRowWeights(s.conv, FilterOf(inputs), weights);
+    FillRowWeights(s.conv, inputs[kFilter], weights);
   } else {
-    FillTiledWeights(s.conv, s.way, FilterOf(inputs), weights);
+    FillTiledWeights(s.conv, s.way, inputs[kFilter], weights);
   }
 }
 
@@ -152,7 +155,7 @@ size_t ConvTablesBytes(const void* state) {
 
 void ConvFillTables(const void* state, const void* const* inputs, void* tables) {
   const ConvState& s = StateOf(state);
-  FillTiledTables(s.conv, s.way, FilterOf(inputs), tables);
+  FillTiledTables(s.conv, s.way, inputs[kFilter], tables);
 }
 
 size_t ConvScratchBytes(const void* state) {

@@ -2,6 +2,7 @@
 #include "kernels/depthwise.h"
 #include "ops/checks.h"
 #include "ops/code_options.h"
+#include "ops/filter.h"
 #include "ops/ops.h"
 #include "ops/options.h"
 
@@ -28,7 +29,7 @@ const State& StateOf(const void* state) { return *static_cast<const State*>(stat
 
 bool ReadOptions(const uint8_t* bytes, size_t size, Depthwise* d, Padding* padding, Error* error) {
   Options options(kName, bytes, size, error);
-  const int32_t version = options.Int("version", 2, 3);
+  const int32_t version = options.Int("version", 2, 4);
   d->input = ReadNumbers("input", version, &options);
   d->input.channels = options.Int("channels", 1, kMost);
   d->multiplier = options.Int("depth_multiplier", 1, kMost);
@@ -74,7 +75,9 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   }
   if (!CheckSizes(&checks, &d)) return false;
   const int32_t filter_dims[3] = {d.h.kernel, d.w.kernel, d.weights.bits * WordsOf(d.outputs.channels)};
-  if (!checks.IsConstant(kFilter, Type::kInt32, 3, filter_dims)) return false;
+  if (!CheckFilter(inputs, kFilter, 3, filter_dims, RowsOf(d, nullptr), int64_t{d.h.kernel} * d.w.kernel, &checks, &d.gapless)) {
+    return false;
+  }
   if (!CheckOutputs(inputs, kMultiplier, d.input.kind == InputKind::kFloat32, &checks, &d.outputs)) return false;
 #if !defined(KERAS_STE_DIRECT_ONLY)
   state->kernels = kernels;
@@ -89,8 +92,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
 }
 
 void RunDirect(const Depthwise& d, const Buffers& b, int32_t begin, int32_t end) {
-  DirectDepthwise(d, portable::kOutput, static_cast<const uint32_t*>(b.inputs[kFilter]),
-                  TailTensorsOf(b, kMultiplier), b.inputs[kInput], begin, end);
+  DirectDepthwise(d, portable::kOutput, b.inputs[kFilter], TailTensorsOf(b, kMultiplier), b.inputs[kInput], begin, end);
 }
 
 #if defined(KERAS_STE_DIRECT_ONLY)
@@ -112,9 +114,9 @@ size_t WeightsBytes(const void* state) {
 void FillWeights(const void* state, const void* const* inputs, void* weights) {
   const State& s = StateOf(state);
   if (s.path == Path::kCounted) {
-    FillCountedWeights(s.depthwise, static_cast<const int32_t*>(inputs[kThresholds]), weights);
+    FillCountedWeights(s.depthwise, inputs[kFilter], static_cast<const int32_t*>(inputs[kThresholds]), weights);
   } else {
-    FillDepthwiseWeights(s.depthwise, static_cast<const uint32_t*>(inputs[kFilter]), weights);
+    FillDepthwiseWeights(s.depthwise, inputs[kFilter], weights);
   }
 }
 
@@ -147,9 +149,8 @@ void Run(const void* state, const Buffers& b, int32_t begin, int32_t end) {
   const State& s = StateOf(state);
   if (s.path == Path::kDirect) return RunDirect(s.depthwise, b, begin, end);
   if (s.path == Path::kCounted) {
-    return CountedDepthwise(s.depthwise, static_cast<const uint32_t*>(b.inputs[kFilter]), b.weights,
-                            static_cast<const uint32_t*>(b.inputs[kInput]), static_cast<uint32_t*>(b.output),
-                            begin, end);
+    return CountedDepthwise(s.depthwise, b.weights, static_cast<const uint32_t*>(b.inputs[kInput]),
+                            static_cast<uint32_t*>(b.output), begin, end);
   }
   StagedDepthwise(s.depthwise, KernelsOf(s), s.kernels->output, b.weights, b.tables,
                   TailTensorsOf(b, kMultiplier), b.scratch, begin, end);

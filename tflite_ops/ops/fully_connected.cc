@@ -15,7 +15,7 @@ struct Row {
 
 bool ReadOptions(const uint8_t* bytes, size_t size, Conv* c, Row* row, Error* error) {
   Options options(kName, bytes, size, error);
-  const int32_t version = options.Int("version", 1, 3);
+  const int32_t version = options.Int("version", 1, 4);
   const int32_t units = options.Int("units", 1, kMost);
   row->channels = options.Int("channels", 1, kMost);
   row->pixels = options.IntOr("pixels", 1, kMost, 1);

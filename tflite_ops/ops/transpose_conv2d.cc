@@ -80,7 +80,7 @@ bool PlaceAxis(bool same, TransposedAxis* a) {
 
 bool ReadOptions(const uint8_t* bytes, size_t size, State* s, bool* same, Error* error) {
   Options options(kName, bytes, size, error);
-  const int32_t version = options.Int("version", 2, 3);
+  const int32_t version = options.Int("version", 2, 4);
   Conv& c = s->conv.conv;
   c.channels = options.Int("channels", 1, kMost);
   const int32_t filters = options.Int("filters", 1, kMost);

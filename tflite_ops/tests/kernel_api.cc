@@ -44,7 +44,7 @@ Product ProductOf(const DenseArguments& a) {
 
 // Its rows are laid out as codes.h has it.
 Filter FilterOf(const Product& p, const uint32_t* words) {
-  return {words, static_cast<int64_t>(p.weights.bits) * p.words, true, 1, p.words, p.count, 0, 1, 0, 0};
+  return {{words, false, p.weights.bits, p.count, 0, p.words}, 0, 1, true, 1, 1, 0, 0};
 }
 
 // AVX-VNNI's kernels with its instructions in the encoding of AVX-512, for tests only. Null where the machine does not

@@ -6,10 +6,28 @@ import numpy as np
 
 from keras_ste.codes import Codes, codes_of
 from keras_ste.converter.graph import MATMUL_OPS, Graph, Op, TensorType, constant_tensor
-from keras_ste.converter.packing import pack_codes, pack_contiguous, pack_conv_filter, pack_dense_filter
+from keras_ste.converter.packing import (
+    pack_codes,
+    pack_contiguous,
+    pack_conv_filter,
+    pack_dense_filter,
+    pack_gapless,
+)
+from keras_ste.converter.sizes import most_bytes
 
 
-def _packed(op: Op, weights: np.ndarray, codes: Codes) -> np.ndarray:
+def _rows(op: Op, weights: np.ndarray) -> np.ndarray:
+    """The weights, those of a row along the last axis."""
+    if op.name == "SteDepthwiseConv2D":
+        return weights.transpose(1, 2, 0)
+    if op.name != "SteTransposeConv2D" and op.inputs[0].type != TensorType.INT32:
+        return weights.reshape(len(weights), -1)
+    if op.name == "SteFullyConnected":
+        return weights.reshape(-1, op.options["channels"])
+    return weights
+
+
+def _in_words(op: Op, weights: np.ndarray, codes: Codes) -> np.ndarray:
     if op.name == "SteDepthwiseConv2D":
         return pack_codes(weights.transpose(1, 2, 0), codes)
     if op.name == "SteTransposeConv2D":
@@ -24,6 +42,8 @@ def _packed(op: Op, weights: np.ndarray, codes: Codes) -> np.ndarray:
 def pack_weights(graph: Graph) -> None:
     """Packs the filters in the layout that the type of the op's input asks for (docs/ops.md).
 
+    Rows that do not fill their words are stored without gaps.
+
     Raises:
       RuntimeError: a filter is no constant, or has values that its codes do not stand for.
     """
@@ -37,4 +57,8 @@ def pack_weights(graph: Graph) -> None:
                 f"{op}: the filter '{weights.name}' has values that {codes.encoding} codes of {codes.bits} bits do "
                 "not stand for"
             )
-        op.inputs[1] = constant_tensor(weights.name, _packed(op, weights.data, codes))
+        packed = _in_words(op, weights.data, codes)
+        if packed.nbytes > most_bytes(weights.data.size * codes.bits):
+            packed = pack_gapless(_rows(op, weights.data), codes)
+            op.options["version"] = 4
+        op.inputs[1] = constant_tensor(weights.name, packed)
