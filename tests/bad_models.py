@@ -258,8 +258,8 @@ def both(*changes):
 
 
 ENCODINGS = 'is not "bipolar", "unsigned", "signed" or "ternary"'
-VERSIONS = {quantize: (1, 2), conv2d: (1, 3), fully_connected: (1, 3), max_pool2d: (1, 2), depthwise_conv2d: (2, 3)}
-VERSIONS[transpose_conv2d] = (2, 3)
+VERSIONS = {quantize: (1, 2), conv2d: (1, 4), fully_connected: (1, 4), max_pool2d: (1, 2), depthwise_conv2d: (2, 4)}
+VERSIONS[transpose_conv2d] = (2, 4)
 VERSION_2 = [f for f in GOOD[GOOD.index(average_pool2d) :] if f not in VERSIONS]
 NOT_A_MAP = "options are not a FlexBuffer map"
 MISSING = "is missing"
@@ -288,7 +288,7 @@ OPTION_CASES = [
     *[(f, options(version=newest + 1), f"option 'version' is {newest + 1}, expected {oldest} to {newest}")
       for f, (oldest, newest) in VERSIONS.items()],
     *[(f, options(version=1), "option 'version' is 1, expected 2") for f in VERSION_2],
-    (conv2d, options(version=0), "option 'version' is 0, expected 1 to 3"),
+    (conv2d, options(version=0), "option 'version' is 0, expected 1 to 4"),
     # Wrong types.
     (quantize, options(version="1"), "option 'version' is not an integer"),
     (quantize, options(channels=40.0), "option 'channels' is not an integer"),

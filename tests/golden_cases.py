@@ -157,10 +157,43 @@ def transpose_conv2d_tail():
     return tailed(node, 3, 8, "multiply residual maximum add")
 
 
+def conv2d_gapless():
+    """Two groups, whose channels do not begin at a word, and codes of 3 bits."""
+    options = {**WINDOW, "version": 4, "groups": 2, "weight_bits": 3, "weight_encoding": "signed", "output": "int32"}
+    weights = np.random.default_rng(1).integers(0, 256, 8 * 3 * 2 * 20 * 3 // 8).astype(np.uint8)
+    inputs = [Tensor("x", (1, 5, 4, 2), np.int32), Tensor.constant("f", weights)]
+    return Node("SteConv2D", options, inputs, Tensor("y", (1, 5, 2, 8), np.int32))
+
+
+def without_gaps(node, bits):
+    """The node with so many random bits for a filter."""
+    node.options["version"] = 4
+    packed = np.packbits(np.random.default_rng(1).random(bits) < 0.5, bitorder="little")
+    node.inputs[1] = Tensor.constant("f", packed)
+    return node
+
+
+def depthwise_conv2d_gapless():
+    """Rows of 80 channels of 3 bits."""
+    node = bad_models.depthwise_conv2d()
+    return without_gaps(node, 3 * 80 * node.options["kernel_h"] * node.options["kernel_w"])
+
+
+def fully_connected_gapless():
+    """Rows of 6 pixels of 40 channels."""
+    return without_gaps(bad_models.fully_connected(), 8 * 6 * 40)
+
+
+def transpose_conv2d_gapless():
+    """Rows of 40 channels of so many bits as the good model has."""
+    node = bad_models.transpose_conv2d()
+    return without_gaps(node, 8 * 3 * 2 * 40 * node.options.get("weight_bits", 1))
+
+
 NODES = [
     *bad_models.GOOD, conv2d_codes, conv2d_groups, conv2d_int16, fully_connected_codes, fully_connected_rows, quantize_int8,
     add_packed, conv2d_causal, transpose_conv2d_extra, average_pool2d_float, depthwise_conv2d_tail, fully_connected_tail,
-    transpose_conv2d_tail,
+    transpose_conv2d_tail, conv2d_gapless, depthwise_conv2d_gapless, fully_connected_gapless, transpose_conv2d_gapless,
 ]  # fmt: skip
 
 

@@ -34,6 +34,23 @@ TensorCase Absent() {
   return tensor;
 }
 
+// At most 2^30: that is too many already.
+int64_t TapsOf(int32_t height, int32_t width) {
+  const int64_t taps = static_cast<int64_t>(height) * width;
+  return taps > (1 << 30) ? 1 << 30 : taps;
+}
+
+// A filter of so many rows of codes: words of these dimensions, or bytes without gaps.
+TensorCase MakeFilter(std::vector<int32_t> dims, int64_t rows, int64_t codes, int64_t bits, Random* random) {
+  const int64_t most = INT32_MAX / (bits * codes);
+  if (rows > most || random->OneIn(2)) return Make("filter", Type::kInt32, static_cast<std::vector<int32_t>&&>(dims), true);
+  return Make("filter", Type::kUInt8, {static_cast<int32_t>((rows * codes * bits + 7) / 8)}, true);
+}
+
+bool IsGapless(const OpCase& node) {
+  return node.inputs.size() > 1 && node.inputs[1].name == "filter" && node.inputs[1].type == Type::kUInt8;
+}
+
 // One axis of a window and the image it slides over, at least as large as the window.
 struct WindowCase {
   int32_t kernel, stride, dilation, in;
@@ -291,14 +308,14 @@ OpCase GoodConv2D(const Op* op, bool enormous, Random* random) {
   const ProductCodes codes = AddCodes(packed, &node, random);
   const int32_t batch = Size(enormous, 3, random);
   const int32_t pixel = packed ? codes.inputs.bits * Words(channels) : channels;
+  const int64_t taps = TapsOf(h.kernel, w.kernel);
   node.inputs.push_back(Make("input", type, {batch, h.in, w.in, pixel}, false));
   if (packed) {
     const int32_t words = codes.weights.bits * GroupWords(groups, per_group);
-    node.inputs.push_back(Make("filter", Type::kInt32, {filters, h.kernel, w.kernel, words}, true));
+    node.inputs.push_back(MakeFilter({filters, h.kernel, w.kernel, words}, filters * taps, per_group, codes.weights.bits, random));
   } else {
-    const int64_t taps = static_cast<int64_t>(h.kernel) * w.kernel;
     const int64_t products = taps > (1 << 30) / per_group ? 1 << 30 : taps * per_group;
-    node.inputs.push_back(Make("filter", Type::kInt32, {filters, codes.weights.bits * Words(products)}, true));
+    node.inputs.push_back(MakeFilter({filters, codes.weights.bits * Words(products)}, filters, products, codes.weights.bits, random));
   }
   node.tails = (packed && per_group % 32 != 0) || HasUnusedCode(codes);
   if (IsSecond(node) && random->OneIn(3)) {
@@ -341,7 +358,8 @@ OpCase GoodTransposeConv2D(const Op* op, bool enormous, Random* random) {
   const int32_t batch = Size(enormous, 3, random), h = Size(enormous, 6, random), w = Size(enormous, 6, random);
   node.inputs.push_back(Make("input", type, {batch, h, w, pixel}, false));
   const int32_t words = codes.weights.bits * Words(channels);
-  node.inputs.push_back(Make("filter", Type::kInt32, {filters, kernel[0], kernel[1], words}, true));
+  const int64_t taps = TapsOf(kernel[0], kernel[1]);
+  node.inputs.push_back(MakeFilter({filters, kernel[0], kernel[1], words}, filters * taps, channels, codes.weights.bits, random));
   node.tails = channels % 32 != 0 || HasUnusedCode(codes);
   if (random->OneIn(3)) {
     const bool same = TextOf("padding", node.options) == std::string("same");
@@ -387,7 +405,9 @@ OpCase GoodFullyConnected(const Op* op, bool enormous, Random* random) {
   }
   node.inputs.push_back(Make("input", type, dims, false));
   const int32_t words = static_cast<int32_t>(row > INT32_MAX ? INT32_MAX : row);
-  node.inputs.push_back(Make("filter", Type::kInt32, {units, words}, true));
+  const int64_t products = pixels > (1 << 30) / channels ? 1 << 30 : pixels * channels;
+  node.inputs.push_back(packed ? MakeFilter({units, words}, units * pixels, channels, codes.weights.bits, random)
+                               : MakeFilter({units, words}, units, products, codes.weights.bits, random));
   node.tails = (packed && channels % 32 != 0) || HasUnusedCode(codes);
   const bool by_rows = type == Type::kFloat32 && IsSecond(node) && random->OneIn(2);
   if (by_rows) node.options.emplace_back("row_bits", random->Between(2, 8));
@@ -454,10 +474,11 @@ OpCase GoodDepthwiseConv2D(const Op* op, bool enormous, Random* random) {
                   {"stride_h", int64_t{h.stride}},  {"stride_w", int64_t{w.stride}},
                   {"dilation_h", int64_t{h.dilation}}, {"dilation_w", int64_t{w.dilation}},
                   {"padding", PaddingOf(same, random)}, {"pad_value", random->Between(0, 1)}};
+  const int64_t taps = TapsOf(h.kernel, w.kernel);
   const std::vector<int32_t> dims = {Size(enormous, 3, random), h.in, w.in, channels};
   if (random->OneIn(4)) {  // bits with bits to bits
     node.inputs.push_back(Make("input", Type::kInt32, {dims[0], h.in, w.in, Words(channels)}, false));
-    node.inputs.push_back(Make("filter", Type::kInt32, {h.kernel, w.kernel, Words(outputs)}, true));
+    node.inputs.push_back(MakeFilter({h.kernel, w.kernel, Words(outputs)}, taps, outputs, 1, random));
     node.inputs.push_back(Absent());
     node.inputs.push_back(Absent());
     node.inputs.push_back(Make("thresholds", Type::kInt32, {outputs}, true));
@@ -467,7 +488,7 @@ OpCase GoodDepthwiseConv2D(const Op* op, bool enormous, Random* random) {
   node.inputs.push_back(AddNumbers("input", dims, true, &node.options, random));
   const int32_t bits = AddCodesOf("weight", &node.options, random);
   const int64_t words = int64_t{bits} * Words(outputs);
-  node.inputs.push_back(Make("filter", Type::kInt32, {h.kernel, w.kernel, static_cast<int32_t>(words)}, true));
+  node.inputs.push_back(MakeFilter({h.kernel, w.kernel, static_cast<int32_t>(words)}, taps, outputs, bits, random));
   if (random->OneIn(3)) {
     AddTail({dims[0], Places(h, same), Places(w, same), outputs}, enormous, &node, random);
   } else {
@@ -726,6 +747,7 @@ OpCase GoodCase(const Op* op, bool enormous, Random* random) {
                 : name == "SteShuffle"        ? GoodShuffle(op, enormous, random)
                 : name == "SteTransposeConv2D" ? GoodTransposeConv2D(op, enormous, random)
                                               : GoodQuantize(op, enormous, random);
+  if (IsGapless(node)) node.options[0] = {"version", int64_t{4}};
   node.bytes = OptionBytes::Of(node.options);
   return node;
 }
