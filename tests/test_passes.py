@@ -1,6 +1,7 @@
 """Passes on graphs made by hand: what they fuse, what they leave, and that no bit changes."""
 
 import hypothesis
+import keras
 import numpy as np
 import pytest
 import reference_graph
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from sketch import Sketch
 from tensorflow.lite.python import schema_py_generated as schema
 
+import keras_ste
 from keras_ste.converter.graph import read_model
 from keras_ste.converter.passes import PASSES, fuse
 from keras_ste.converter.passes.exact_shapes import exact_shapes
@@ -209,6 +211,20 @@ def test_pool_before_and_behind_a_falling_channel():
             )
         else:
             assert minimum is None
+
+
+@pytest.mark.parametrize("both_are_outputs", [False, True])
+def test_pools_over_one_place_are_left_out(both_are_outputs):
+    """Of two in a row LiteRT computes none with a batch of another size than the file's."""
+    inputs = keras.Input((4, 3, 33))
+    y = keras_ste.QuantConv2D(8, 1, input_quantizer="ste_sign", kernel_quantizer="ste_sign")(inputs)
+    first = keras.layers.MaxPooling2D(1)(y)
+    second = keras.layers.MaxPooling2D(1, padding="same")(first)
+    model = keras.Model(inputs, [first, second] if both_are_outputs else second)
+    x = np.random.default_rng(0).normal(size=(3, 4, 3, 33)).astype(np.float32)
+    converted = keras_ste.convert(model, strict=True, verify=x, tolerance=0)
+    pools = [row for row in converted.report.rows if "POOL" in row.op]
+    assert len(pools) == (2 if both_are_outputs else 1)
 
 
 def test_thresholds_keep_shared_weights_as_they_are():

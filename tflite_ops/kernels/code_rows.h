@@ -24,62 +24,50 @@ struct CodeRows {
   int32_t words;      // of a plane
 };
 
+// Of fewer than 2^31 bits where there are no gaps.
 struct CodeRow {
   const uint32_t* words;  // null where there are no gaps
   int32_t plane_words;
   const uint8_t* bytes;
-  int64_t first;          // bit of the first plane
+  int32_t first;          // bit of these, of 0 to 7
   int32_t codes, first_bit;
 };
 
 static inline CodeRow RowAt(const CodeRows& rows, int64_t number) {
-  CodeRow row = {nullptr, rows.words, nullptr, number * rows.bits * rows.codes, rows.codes, rows.first_bit};
-  if (rows.gapless) {
-    row.bytes = static_cast<const uint8_t*>(rows.data);
-  } else {
-    row.words = static_cast<const uint32_t*>(rows.data) + number * rows.bits * rows.words;
-  }
-  return row;
+  const int64_t words = number * rows.bits * rows.words;
+  if (!rows.gapless) return {static_cast<const uint32_t*>(rows.data) + words, rows.words, nullptr, 0, rows.codes, rows.first_bit};
+  const int64_t first = number * rows.bits * rows.codes;
+  return {nullptr, 0, static_cast<const uint8_t*>(rows.data) + first / 8, static_cast<int32_t>(first % 8), rows.codes, rows.first_bit};
 }
 
-// Bits [at, at + count) of bytes, of 1 to 32.
-static inline uint32_t BitsAt(const uint8_t* bytes, int64_t at, int32_t count) {
-  bytes += at / 8;
-  int32_t have = 8 - static_cast<int32_t>(at % 8);
-  uint32_t bits = static_cast<uint32_t>(*bytes) >> (8 - have);
-  for (; have < count; have += 8) bits |= static_cast<uint32_t>(*++bytes) << have;
-  return bits & BitRange(0, count);
-}
+// Word `i` of a plane of a row without gaps.
+uint32_t GaplessWord(const CodeRow& row, int32_t plane, int32_t i);
+// The code at bit `at` of such words, as an unsigned number.
+int32_t GaplessCode(const CodeRow& row, int32_t bits, int32_t at);
 
 // Word `i` of a plane.
 static inline uint32_t WordOf(const CodeRow& row, int32_t plane, int32_t i) {
-  if (row.words != nullptr) return row.words[plane * row.plane_words + i];
-  const int32_t begin = 32 * i - row.first_bit;  // the code of the lowest bit
-  const int32_t first = begin < 0 ? 0 : begin;
-  const int32_t end = begin + 32 < row.codes ? begin + 32 : row.codes;
-  if (first >= end) return 0;
-  return BitsAt(row.bytes, row.first + static_cast<int64_t>(plane) * row.codes + first, end - first) << (first - begin);
+  return row.words != nullptr ? row.words[plane * row.plane_words + i] : GaplessWord(row, plane, i);
 }
 
 // The code at bit `at` of the words, as an unsigned number.
-static inline int32_t CodeAt(const CodeRow& row, int32_t bits, int64_t at) {
+static inline int32_t CodeAt(const CodeRow& row, int32_t bits, int32_t at) {
+  if (row.words == nullptr) return GaplessCode(row, bits, at);
+  const uint32_t* word = row.words + at / 32;
   int32_t number = 0;
-  if (row.words != nullptr) {
-    const uint32_t* word = row.words + at / 32;
-    for (int32_t p = 0; p < bits; ++p, word += row.plane_words) {
-      number |= static_cast<int32_t>(*word >> (at % 32) & 1u) << p;
-    }
-    return number;
+  for (int32_t p = 0; p < bits; ++p, word += row.plane_words) {
+    number |= static_cast<int32_t>(*word >> (at % 32) & 1u) << p;
   }
-  int64_t bit = row.first + at - row.first_bit;
-  for (int32_t p = 0; p < bits; ++p, bit += row.codes) number |= (row.bytes[bit / 8] >> (bit % 8) & 1) << p;
   return number;
 }
 
 // What it is worth.
-static inline int32_t WorthAt(const Codes& codes, const CodeRow& row, int64_t at) {
+static inline int32_t WorthAt(const Codes& codes, const CodeRow& row, int32_t at) {
   return Worth(codes, CodeAt(row, codes.bits, at));
 }
+
+// Rows [first, first + count) in words, `bits * words` of each.
+void CopyInWords(const CodeRows& rows, int64_t first, int32_t count, uint32_t* words);
 
 // The bytes that so many rows take without gaps.
 static inline int64_t GaplessBytes(const CodeRows& rows, int64_t count) {

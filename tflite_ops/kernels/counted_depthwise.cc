@@ -97,10 +97,7 @@ size_t CountedWeightsBytes(const Depthwise& d) {
 void FillCountedWeights(const Depthwise& d, const void* filter, const int32_t* thresholds, void* weights) {
   const int32_t words = WordsOf(d.input.channels), taps = d.h.kernel * d.w.kernel;
   uint32_t* turned = static_cast<uint32_t*>(weights);
-  uint32_t* filter_words = turned + TurnedWords(d);
-  for (int32_t tap = 0; tap < taps; ++tap) {
-    for (int32_t i = 0; i < words; ++i) *filter_words++ = WordOf(RowAt(RowsOf(d, filter), tap), 0, i);
-  }
+  CopyInWords(RowsOf(d, filter), 0, taps, turned + TurnedWords(d));
   for (int32_t places = 0; places <= taps; ++places, turned += kPlanes * words) {
     for (int32_t i = 0; i < kPlanes * words; ++i) turned[i] = 0;
     for (int32_t c = 0; c < words * 32; ++c) {

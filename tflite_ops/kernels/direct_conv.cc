@@ -59,9 +59,20 @@ struct OutputFilter {
   int32_t group;
 };
 
-OutputFilter FilterOf(const Conv& c, const void* filter, int32_t output) {
+// Filters without gaps are copied to words where so many hold them, and read there for a few pixels.
+constexpr int32_t kNearWords = 96;
+constexpr int32_t kPixels = 4;
+
+OutputFilter FilterOf(const Conv& c, const void* filter, int32_t output, uint32_t* near) {
   const int32_t group = output / GroupFilters(c);
-  return {RowsOf(c, filter, group), static_cast<int64_t>(output) * FilterRows(c), group};
+  OutputFilter f = {RowsOf(c, filter, group), static_cast<int64_t>(output) * FilterRows(c), group};
+  if (c.gapless && FilterRows(c) <= kNearWords / (f.rows.bits * f.rows.words)) {
+    CopyInWords(f.rows, f.first, FilterRows(c), near);
+    f.rows.data = near;
+    f.rows.gapless = false;
+    f.first = 0;
+  }
+  return f;
 }
 
 CodeRow TapAt(const Conv& c, const OutputFilter& f, int32_t ky, int32_t kx) {
@@ -73,8 +84,7 @@ struct Window {
   int32_t image, y, x;  // of tap (0, 0)
 };
 
-Window WindowAt(const Conv& c, int32_t pixel) {
-  const Place place = PlaceOf(c, pixel);
+Window WindowAt(const Conv& c, const Place& place) {
   return {TapsInside(c.h, place.y), TapsInside(c.w, place.x), place.image, place.y * c.h.stride - c.h.before,
           place.x * c.w.stride - c.w.before};
 }
@@ -90,7 +100,7 @@ int64_t InputOffset(const Conv& c, const Window& win, int32_t ky, int32_t kx) {
 
 // The sum of products of one-bit bipolar codes: no number is looked at alone.
 int32_t SignProducts(const Conv& c, const uint32_t* input, const OutputFilter& filter, const Window& win) {
-  const bool words = c.groups == 1 && !c.gapless;
+  const bool words = c.groups == 1 && !filter.rows.gapless;
   const int32_t columns = win.columns.end - win.columns.begin;
   const int32_t inside = columns * (win.rows.end - win.rows.begin);
   int32_t differences = 0;
@@ -124,6 +134,7 @@ struct TapSums {
   int32_t weights, inputs, products;
 };
 
+template <bool gapless>
 TapSums SumTap(const Conv& c, const uint32_t* input, const CodeRow& tap) {
   const int32_t first = tap.first_bit, end = first + tap.codes;
   const int32_t input_words = WordsOf(c.channels);
@@ -132,7 +143,7 @@ TapSums SumTap(const Conv& c, const uint32_t* input, const CodeRow& tap) {
     const int32_t left = end - 32 * i;
     const uint32_t mask = BitRange(i == 0 ? first : 0, left < 32 ? left : 32);
     for (int32_t p = 0; p < c.weights.bits; ++p) {
-      const uint32_t w = WordOf(tap, p, i) & mask;
+      const uint32_t w = (gapless ? GaplessWord(tap, p, i) : tap.words[p * c.filter_words + i]) & mask;
       const int32_t worth = PlaneWorth(c.weights, p);
       sums.weights += worth * static_cast<int32_t>(CountBits(w));
       for (int32_t q = 0; input != nullptr && q < c.inputs.bits; ++q) {
@@ -150,7 +161,7 @@ TapSums SumTap(const Conv& c, const uint32_t* input, const CodeRow& tap) {
 // Of (p u + q)(s y + t - z) over a tap. Outside the image an input is worth what stands for `pad_value`.
 int32_t TapProducts(const Conv& c, const uint32_t* input, const CodeRow& tap) {
   const Affine w = AffineOf(c.weights), a = AffineOf(c.inputs);
-  const TapSums sums = SumTap(c, input, tap);
+  const TapSums sums = tap.words == nullptr ? SumTap<true>(c, input, tap) : SumTap<false>(c, input, tap);
   const int32_t worth = w.scale * sums.weights + w.offset * tap.codes;
   if (input == nullptr) return c.pad_value * worth;
   return w.scale * a.scale * sums.products + w.offset * a.scale * sums.inputs + (a.offset - c.zero_point) * worth;
@@ -173,12 +184,15 @@ int32_t PackedSum(const Conv& c, const uint32_t* input, const OutputFilter& filt
   return sum;
 }
 
+constexpr int32_t kMostBits = 8;
+
 // Adds the products one after the other. `Sum` is float or int32_t.
 template <typename Sum, typename X>
 Sum SumOfProducts(const Conv& c, const X* input, const OutputFilter& filter, const Window& win) {
   const int32_t channels = GroupChannels(c);
   const Sum zero_point = static_cast<Sum>(c.zero_point);
   const bool signs = OneBitSigns(c.weights);
+  uint32_t planes[kMostBits];  // one word of each
   Sum sum = 0;
   int32_t at = 0;
   for (int32_t ky = 0; ky < c.h.kernel; ++ky) {
@@ -191,17 +205,43 @@ Sum SumOfProducts(const Conv& c, const X* input, const OutputFilter& filter, con
         continue;
       }
       const X* x = inside ? input + InputOffset(c, win, ky, kx) + filter.group * channels : nullptr;
-      for (int32_t i = 0; i < channels; ++i, ++at) {
-        const Sum value = inside ? static_cast<Sum>(x[i]) - zero_point : Sum{1};
-        if (signs) {
-          sum = CodeAt(codes, 1, at) != 0 ? sum + value : sum - value;
-        } else {
-          sum = Scalar(sum + Scalar(value * static_cast<Sum>(WorthAt(c.weights, codes, at))));
+      for (int32_t begin = 0; begin < channels;) {
+        const int32_t left = 32 - at % 32;
+        const int32_t end = channels - begin < left ? channels : begin + left;
+        for (int32_t p = 0; p < c.weights.bits; ++p) planes[p] = WordOf(codes, p, at / 32);
+        for (int32_t i = begin; i < end; ++i, ++at) {
+          const Sum value = inside ? static_cast<Sum>(x[i]) - zero_point : Sum{1};
+          if (signs) {
+            sum = (planes[0] >> (at % 32) & 1u) != 0 ? sum + value : sum - value;
+          } else {
+            sum = Scalar(sum + Scalar(value * static_cast<Sum>(WorthAt(c.weights, planes, 1, at % 32))));
+          }
         }
+        begin = end;
       }
     }
   }
   return sum;
+}
+
+// Output pixels that are computed together.
+struct Pixels {
+  int32_t count;
+  Window windows[kPixels];
+  int64_t numbers[kPixels];
+  float scales[kPixels];  // where rows are quantized
+};
+
+Pixels PixelsFrom(const Conv& c, const float* scales, int32_t begin, int32_t end) {
+  Pixels p;
+  p.count = end - begin < kPixels ? end - begin : kPixels;
+  for (int32_t r = 0; r < p.count; ++r) {
+    const Place place = PlaceOf(c, begin + r);
+    p.windows[r] = WindowAt(c, place);
+    p.numbers[r] = OutputIndex(c, place.image, place.y, place.x);
+    p.scales[r] = scales == nullptr ? 0 : scales[place.image];
+  }
+  return p;
 }
 
 // Runs `sum_of(window, filter)` for all filters of the pixels [begin, end) and stores what the output wants.
@@ -209,17 +249,17 @@ template <typename Sum, typename SumOf>
 void ForEachOutput(const Conv& c, const ConvTensors& k, const float* scales, int32_t begin, int32_t end,
                    SumOf sum_of) {
   const OutputPlan plan = PlanOutputs(c.outputs, portable::kOutput, k.outputs, FloatSumsOf(c), scales != nullptr);
-  for (int32_t pixel = begin; pixel < end; ++pixel) {
-    const Window win = WindowAt(c, pixel);
-    const Place place = PlaceOf(c, pixel);
-    const int64_t number = OutputIndex(c, place.image, place.y, place.x);
+  for (int32_t pixel = begin; pixel < end; pixel += kPixels) {
+    const Pixels pixels = PixelsFrom(c, scales, pixel, end);
     for (int32_t first = 0; first < Filters(c); first += kChunk) {
       const int32_t count = Filters(c) - first < kChunk ? Filters(c) - first : kChunk;
-      Sum sums[kChunk] = {};
+      Sum sums[kPixels * kChunk] = {};
       for (int32_t i = 0; i < count; ++i) {
-        sums[i] = sum_of(win, FilterOf(c, k.filter, first + i));
+        uint32_t near[kNearWords];
+        const OutputFilter filter = FilterOf(c, k.filter, first + i, near);
+        for (int32_t r = 0; r < pixels.count; ++r) sums[r * kChunk + i] = sum_of(pixels.windows[r], filter);
       }
-      StoreChunk(plan, sums, scales == nullptr ? nullptr : scales + win.image, 1, first, count, &number);
+      StoreChunk(plan, sums, scales == nullptr ? nullptr : pixels.scales, pixels.count, first, count, pixels.numbers);
     }
   }
 }

@@ -37,9 +37,28 @@ int64_t PixelOf(const Depthwise& d, int32_t image, int64_t y, int64_t x) {
   return ((image * static_cast<int64_t>(d.h.in) + y) * d.w.in + x) * PixelElements(d.input);
 }
 
+// The weights of a chunk of output channels: rows of which they begin at `bit`.
+struct ChunkFilter {
+  CodeRows rows;
+  int32_t bit;
+};
+
+constexpr int32_t kNearWords = 128;
+
+// In a word a plane where so many are enough.
+ChunkFilter FilterOf(const Depthwise& d, const void* filter, int32_t channel, uint32_t* near) {
+  const CodeRows rows = RowsOf(d, filter);
+  if (static_cast<int64_t>(d.h.kernel) * d.w.kernel * rows.bits > kNearWords) return {rows, channel};
+  const int32_t taps = d.h.kernel * d.w.kernel;
+  for (int32_t tap = 0; tap < taps; ++tap) {
+    for (int32_t p = 0; p < rows.bits; ++p) near[tap * rows.bits + p] = WordOf(RowAt(rows, tap), p, channel / kChunk);
+  }
+  return {{near, false, rows.bits, kChunk, 0, 1}, 0};
+}
+
 // The sums of one output pixel's channels [channel, channel + count).
 template <typename Sum>
-void AddWindow(const Depthwise& d, const CodeRows& rows, const void* input, int32_t pixel, int32_t channel,
+void AddWindow(const Depthwise& d, const ChunkFilter& filter, const void* input, int32_t pixel, int32_t channel,
                int32_t count, Sum* sums) {
   const int32_t image = pixel / d.w.out / d.h.out;
   const int64_t top = static_cast<int64_t>(pixel / d.w.out % d.h.out) * d.h.stride - d.h.before;
@@ -50,10 +69,10 @@ void AddWindow(const Depthwise& d, const CodeRows& rows, const void* input, int3
       const int64_t from = PixelOf(d, image, top + static_cast<int64_t>(ky) * d.h.dilation,
                                    left + static_cast<int64_t>(kx) * d.w.dilation);
       if (from < 0 && !d.pad_with_one) continue;
-      const CodeRow row = RowAt(rows, static_cast<int64_t>(ky) * d.w.kernel + kx);
+      const CodeRow row = RowAt(filter.rows, static_cast<int64_t>(ky) * d.w.kernel + kx);
       for (int32_t i = 0; i < count; ++i) {
         const int32_t o = channel + i;
-        AddProduct(d, input, from, o / d.multiplier, WorthAt(d.weights, row, o), sums + i);
+        AddProduct(d, input, from, o / d.multiplier, WorthAt(d.weights, row, filter.bit + i), sums + i);
       }
     }
   }
@@ -63,14 +82,15 @@ template <typename Sum>
 void Run(const Depthwise& d, const OutputKernels& kernels, const void* filter, const OutputTensors& tensors,
          const void* input, int32_t begin, int32_t end) {
   const OutputPlan plan = PlanOutputs(d.outputs, kernels, tensors, d.input.kind == InputKind::kFloat32);
-  const CodeRows rows = RowsOf(d, filter);
-  for (int32_t pixel = begin; pixel < end; ++pixel) {
-    const int64_t place = pixel;
-    for (int32_t channel = 0; channel < d.outputs.channels; channel += kChunk) {
-      const int32_t left = d.outputs.channels - channel;
-      const int32_t count = left < kChunk ? left : kChunk;
+  for (int32_t channel = 0; channel < d.outputs.channels; channel += kChunk) {
+    const int32_t left = d.outputs.channels - channel;
+    const int32_t count = left < kChunk ? left : kChunk;
+    uint32_t near[kNearWords];
+    const ChunkFilter chunk = FilterOf(d, filter, channel, near);
+    for (int32_t pixel = begin; pixel < end; ++pixel) {
+      const int64_t place = pixel;
       Sum sums[kChunk] = {};
-      AddWindow(d, rows, input, pixel, channel, count, sums);
+      AddWindow(d, chunk, input, pixel, channel, count, sums);
       StoreChunk(plan, sums, nullptr, 1, channel, count, &place);
     }
   }

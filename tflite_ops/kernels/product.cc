@@ -36,7 +36,7 @@ CodeRow PieceAt(const Filter& f, int32_t output, int32_t piece) {
 
 // Calls visit(i, number) for `count` codes, the first of them at bit `first` of the words.
 template <typename Visit>
-void VisitCodes(const CodeRow& row, int32_t bits, int64_t first, int32_t count, const Visit& visit) {
+void VisitCodes(const CodeRow& row, int32_t bits, int32_t first, int32_t count, const Visit& visit) {
   for (int32_t i = 0; i < count; ++i) visit(i, CodeAt(row, bits, first + i));
 }
 
@@ -44,7 +44,7 @@ void VisitCodes(const CodeRow& row, int32_t bits, int64_t first, int32_t count, 
 template <typename Visit>
 void VisitTap(const Product& p, const Filter& f, int32_t output, int32_t tap, const Visit& visit) {
   if (!f.in_pieces) {
-    VisitCodes(PieceAt(f, output, 0), p.weights.bits, static_cast<int64_t>(tap) * p.count, p.count, visit);
+    VisitCodes(PieceAt(f, output, 0), p.weights.bits, tap * p.count, p.count, visit);
     return;
   }
   for (int32_t i = 0; i < f.pieces; ++i) {

@@ -10,6 +10,7 @@ from keras_ste.converter.passes.average_codes import average_codes
 from keras_ste.converter.passes.concatenate_codes import concatenate_codes
 from keras_ste.converter.passes.drop_dead_ops import drop_dead_ops
 from keras_ste.converter.passes.drop_identities import drop_identities
+from keras_ste.converter.passes.drop_pools_of_one import drop_pools_of_one
 from keras_ste.converter.passes.drop_reshapes import drop_reshapes
 from keras_ste.converter.passes.exact_shapes import exact_shapes
 from keras_ste.converter.passes.find_prelu import find_prelu
@@ -68,6 +69,7 @@ FUSING: tuple[Callable[[Graph], None], ...] = (
     place_inputs,
     pad_numbers,
     pack_tables,  # so that codes are packed or bytes wherever they come from
+    drop_pools_of_one,
     drop_dead_ops,  # a dead reader would keep its input from being fused
     drop_reshapes,
     find_prelu,
