@@ -364,7 +364,7 @@ def test_the_report_names_what_stayed_in_float_and_why():
     assert (dense.op, dense.layer) == ("SteFullyConnected", "net/packed")
     assert (dense.weight_bits, dense.macs, dense.mac_width) == (1, 33 * 40, "1x1")
     assert (dense.packed, dense.output) == ("weights", "float32")
-    assert dense.constant_bytes == 33 * 2 * 4 + 33 * 4  # weights and bias
+    assert dense.constant_bytes == 33 * 40 // 8 + 33 * 4  # weights and bias
     assert report.macs["1x1"] == 33 * 40
     assert report.macs["32x32"] == 33 * 20 + 20 * 20 + 20 * 20 + 20 * 3
     assert report.file_bytes == len(converted.model_content)
