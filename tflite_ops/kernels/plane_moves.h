@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "kernels/code_rows.h"
+
 namespace keras_ste {
 
 constexpr int32_t kMostParts = 8;
@@ -31,6 +33,9 @@ struct Shuffle {
   int32_t bits, channels, groups;
 };
 void ShufflePixels(const Shuffle& shuffle, const uint32_t* input, uint32_t* output, int32_t begin, int32_t end);
+
+// Those rows of a table that the indices say, all of which it has, in words.
+void GatherRows(const CodeRows& table, const int32_t* indices, uint32_t* output, int32_t begin, int32_t end);
 
 }  // namespace keras_ste
 

@@ -207,7 +207,7 @@ TfLiteStatus PrepareNode(TfLiteContext* context, const Op& op, TfLiteNode* tflm_
   return AskForScratch(context, op, node);
 }
 
-void InvokeNode(TfLiteContext* context, const Op& op, const TfLiteNode* tflm_node) {
+TfLiteStatus InvokeNode(TfLiteContext* context, const Op& op, const TfLiteNode* tflm_node) {
   const Node& node = *static_cast<const Node*>(tflm_node->user_data);
   Buffers buffers = {};
   for (int i = 0; i < tflm_node->inputs->size; ++i) {
@@ -221,8 +221,11 @@ void InvokeNode(TfLiteContext* context, const Op& op, const TfLiteNode* tflm_nod
   buffers.weights = node.weights;
   buffers.tables = node.tables;
   if (node.scratch != kNoBuffer) buffers.scratch = Aligned(GetMicroContext(context)->GetScratchBuffer(node.scratch));
+  Error error;
+  if (op.check != nullptr && !op.check(node.state, buffers, &error)) return Fail(error);
   op.stage(node.state, buffers, 0, op.stage_units(node.state));
   op.run(node.state, buffers, 0, op.units(node.state));
+  return kTfLiteOk;
 }
 
 template <const Op* kOp>
@@ -232,8 +235,7 @@ TfLiteStatus Prepare(TfLiteContext* context, TfLiteNode* node) {
 
 template <const Op* kOp>
 TfLiteStatus Invoke(TfLiteContext* context, TfLiteNode* node) {
-  InvokeNode(context, *kOp, node);
-  return kTfLiteOk;
+  return InvokeNode(context, *kOp, node);
 }
 
 // Assigned at each call: an initializer that runs once would need a guard, for which boards have no use.
@@ -260,6 +262,7 @@ TFLMRegistration* RegisterSteAveragePool2D() { return Registration<&kAveragePool
 TFLMRegistration* RegisterSteAdd() { return Registration<&kAdd>(); }
 TFLMRegistration* RegisterSteDequantize() { return Registration<&kDequantize>(); }
 TFLMRegistration* RegisterSteNearest() { return Registration<&kNearest>(); }
+TFLMRegistration* RegisterSteGather() { return Registration<&kGather>(); }
 TFLMRegistration* RegisterSteConcat() { return Registration<&kConcat>(); }
 TFLMRegistration* RegisterStePad() { return Registration<&kPad>(); }
 TFLMRegistration* RegisterSteShuffle() { return Registration<&kShuffle>(); }

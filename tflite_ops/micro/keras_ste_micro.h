@@ -32,6 +32,7 @@ TFLMRegistration* RegisterSteAveragePool2D();
 TFLMRegistration* RegisterSteAdd();
 TFLMRegistration* RegisterSteDequantize();
 TFLMRegistration* RegisterSteNearest();
+TFLMRegistration* RegisterSteGather();
 TFLMRegistration* RegisterSteConcat();
 TFLMRegistration* RegisterStePad();
 TFLMRegistration* RegisterSteShuffle();
@@ -44,8 +45,8 @@ TfLiteStatus AddAllOps(Resolver& resolver) {
   TFLMRegistration* const registrations[] = {
       RegisterSteQuantize(),   RegisterSteConv2D(),        RegisterSteDepthwiseConv2D(), RegisterSteTransposeConv2D(),
       RegisterSteFullyConnected(), RegisterSteMaxPool2D(), RegisterSteAveragePool2D(),   RegisterSteAdd(),
-      RegisterSteDequantize(), RegisterSteNearest(),       RegisterSteConcat(),          RegisterStePad(),
-      RegisterSteShuffle()};
+      RegisterSteDequantize(), RegisterSteNearest(),       RegisterSteGather(),          RegisterSteConcat(),
+      RegisterStePad(),        RegisterSteShuffle()};
   for (TFLMRegistration* r : registrations) {
     const TfLiteStatus status = resolver.AddCustom(r->custom_name, r);
     if (status != kTfLiteOk) return status;

@@ -1,4 +1,4 @@
-// The constant filter of a product: an INT32 tensor of rows in words, or, from version 4 of the ops on, a UINT8 one of rows
+// The constant filter of a product, or the table of a look-up: an INT32 tensor of rows in words, or, from version 4 of the ops on, a UINT8 one of rows
 // without gaps.
 #ifndef KERAS_STE_OPS_FILTER_H_
 #define KERAS_STE_OPS_FILTER_H_

@@ -5,6 +5,7 @@
 //   prepare   checks options and tensors, infers the output, fills the state; again after every change of shape
 //   weights   memory that depends on the constant inputs only, filled once
 //   tables    memory that depends on shapes too, filled after each prepare
+//   check     at each call and before all else, where an op has it: whether the inputs hold what the op can compute
 //   stage     at each call, brings the inputs into the form that `run` reads, in scratch memory; may be called from
 //             several threads for some of its independent units each
 //   run       when all is staged, computes some of the op's independent units; likewise
@@ -78,12 +79,15 @@ struct Op {
   // Roughly, in multiply-adds of one bit: what threads are worth starting for.
   double (*cost)(const void* state);
   void (*run)(const void* state, const Buffers& buffers, int32_t begin, int32_t end);
+
+  // Null where all inputs will do. On failure the reason is in `error`, and nothing is to be staged or run.
+  bool (*check)(const void* state, const Buffers& buffers, Error* error) = nullptr;
 };
 
 // The op called `name`, or null.
 const Op* FindOp(const char* name);
 
-constexpr int32_t kOpCount = 13;
+constexpr int32_t kOpCount = 14;
 extern const Op* const kOps[kOpCount];
 
 }  // namespace keras_ste

@@ -5,8 +5,8 @@
 namespace keras_ste {
 
 const Op* const kOps[kOpCount] = {
-    &kQuantize,      &kConv2D, &kDepthwiseConv2D, &kTransposeConv2D, &kFullyConnected, &kMaxPool2D,
-    &kAveragePool2D, &kAdd,    &kDequantize,      &kNearest,         &kConcat,         &kPad,       &kShuffle};
+    &kQuantize,      &kConv2D, &kDepthwiseConv2D, &kTransposeConv2D, &kFullyConnected, &kMaxPool2D, &kAveragePool2D,
+    &kAdd,           &kDequantize, &kNearest,     &kGather,          &kConcat,         &kPad,       &kShuffle};
 
 const Op* FindOp(const char* name) {
   if (name == nullptr) return nullptr;

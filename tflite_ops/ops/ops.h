@@ -14,6 +14,7 @@ extern const Op kAveragePool2D;
 extern const Op kAdd;
 extern const Op kDequantize;
 extern const Op kNearest;
+extern const Op kGather;
 extern const Op kConcat;
 extern const Op kPad;
 extern const Op kShuffle;

@@ -575,6 +575,24 @@ OpCase GoodNearest(const Op* op, bool enormous, Random* random) {
   return node;
 }
 
+OpCase GoodGather(const Op* op, bool enormous, Random* random) {
+  OpCase node{op, {}, {}, {}};
+  const int32_t rows = Size(enormous, 30, random), channels = Size(enormous, 70, random);
+  node.options = {{"version", int64_t{4}}, {"rows", int64_t{rows}}, {"channels", int64_t{channels}}};
+  const int32_t bits = AddCodesOf("input", &node.options, random);
+  std::vector<int32_t> dims = Shape(enormous, random);
+  dims.resize(static_cast<size_t>(random->Between(0, static_cast<int64_t>(dims.size()))));
+  node.inputs.push_back(Make("indices", Type::kInt32, dims, random->OneIn(8)));
+  node.inputs[0].below = rows;
+  const int64_t bytes = (int64_t{rows} * bits * channels + 7) / 8;
+  if (bytes <= INT32_MAX && random->OneIn(2)) {
+    node.inputs.push_back(Make("table", Type::kUInt8, {static_cast<int32_t>(bytes)}, true));
+  } else {
+    node.inputs.push_back(Make("table", Type::kInt32, {rows, bits * Words(channels)}, true));
+  }
+  return node;
+}
+
 OpCase GoodConcat(const Op* op, bool enormous, Random* random) {
   OpCase node{op, {}, {}, {}};
   node.options = {{"version", int64_t{2}}};
@@ -697,7 +715,7 @@ void SpoilDims(std::vector<int32_t>* dims, Random* random) {
 }
 
 void SpoilTensor(TensorCase* tensor, Random* random) {
-  switch (random->Between(0, 6)) {
+  switch (random->Between(0, 7)) {
     case 0:
       *tensor = Absent();
       break;
@@ -713,6 +731,9 @@ void SpoilTensor(TensorCase* tensor, Random* random) {
       break;
     case 5:
       tensor->missing_bytes = static_cast<uint64_t>(random->Between(1, 8));
+      break;
+    case 6:
+      tensor->below = 0;
       break;
     default:
       tensor->named = random->OneIn(2);
@@ -742,6 +763,7 @@ OpCase GoodCase(const Op* op, bool enormous, Random* random) {
                 : name == "SteAdd"            ? GoodAdd(op, enormous, random)
                 : name == "SteDequantize"     ? GoodDequantize(op, enormous, random)
                 : name == "SteNearest"        ? GoodNearest(op, enormous, random)
+                : name == "SteGather"         ? GoodGather(op, enormous, random)
                 : name == "SteConcat"         ? GoodConcat(op, enormous, random)
                 : name == "StePad"            ? GoodPad(op, enormous, random)
                 : name == "SteShuffle"        ? GoodShuffle(op, enormous, random)

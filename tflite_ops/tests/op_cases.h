@@ -24,6 +24,7 @@ struct TensorCase {
   bool present = true;
   bool named = true;
   Content numbers = Content::kAny;
+  int32_t below = 0;           // where it is not 0, all numbers lie from 0 on and below it
   uint64_t missing_bytes = 0;  // a constant's buffer is this much too short
 };
 

@@ -97,6 +97,7 @@ void Restrain(const TensorCase& t, char* memory, uint64_t bytes) {
   }
   for (uint64_t i = 0; i < bytes / 4; ++i) {
     const uint32_t bits = static_cast<uint32_t>(integers[i]);
+    if (t.below > 0) integers[i] = static_cast<int32_t>(bits % static_cast<uint32_t>(t.below));
     if (t.numbers == Content::kMultipliers) integers[i] = static_cast<int32_t>(1u << 30 | bits >> 2);
     if (t.numbers == Content::kBiases) integers[i] = static_cast<int32_t>(bits >> 2) - (1 << 29);
     if (t.numbers == Content::kShifts) integers[i] = static_cast<int32_t>(bits % 62) - 31;
@@ -149,15 +150,19 @@ class Node {
            input_bytes_ + OutputBytes() + WeightsBytes() + TablesBytes() + ScratchBytes() <= kMostRunBytes;
   }
 
+  // Whether the op takes what the inputs hold.
+  bool Takes(Error* error) const {
+    return case_.op->check == nullptr || case_.op->check(state_.get(), Inputs(), error);
+  }
+
   // In a few ranges of units; returns the outputs, one behind the other.
   std::string Run(Random* random) {
     const Memory weights = Allocate(WeightsBytes()), tables = Allocate(TablesBytes());
     const Memory outputs[kMaxOutputs] = {Allocate(OutputBytes(0)), Allocate(OutputBytes(1))};
     const Memory scratch = Allocate(ScratchBytes());
-    Buffers buffers = {};
+    Buffers buffers = Inputs();
     const void* constants[kMaxInputs] = {};
     for (int32_t i = 0; i < kMaxInputs; ++i) {
-      buffers.inputs[i] = data_[i].get();
       if (tensors_[i].constant) constants[i] = data_[i].get();
     }
     if (WeightsBytes() > 0) case_.op->fill_weights(state_.get(), constants, weights.get());
@@ -178,6 +183,12 @@ class Node {
   }
 
  private:
+  Buffers Inputs() const {
+    Buffers buffers = {};
+    for (int32_t i = 0; i < kMaxInputs; ++i) buffers.inputs[i] = data_[i].get();
+    return buffers;
+  }
+
   void InRanges(int32_t units, void (*work)(const void*, const Buffers&, int32_t, int32_t), const Buffers& buffers,
                 Random* random) const {
     for (int32_t begin = 0; begin < units;) {
@@ -203,7 +214,7 @@ class Node {
     tensor.bytes = whole < missing ? 0 : whole - missing;
     if (!t.constant) tensor.bytes = 0;  // not known before there is memory for it
     data_[i] = RandomData(t.type, !small ? 4 : t.constant ? tensor.bytes : whole, random);
-    if (small && t.constant) Restrain(t, data_[i].get(), tensor.bytes);
+    if (small && (t.constant || t.below > 0)) Restrain(t, data_[i].get(), t.constant ? tensor.bytes : whole);
     // Those that an op reads before it takes the node have to be there as a whole.
     const bool readable = small || t.numbers == Content::kAny;
     tensor.data = t.constant && readable ? data_[i].get() : nullptr;
@@ -238,7 +249,8 @@ void Check(const OpCase& node, bool enormous, uint64_t seed, Counts* counts) {
     const char* kernels = i == 0 ? "no" : tables[i]->name;
     Node prepared(node, seed);
     Error error;
-    const bool accepted = prepared.Prepare(tables[i], &error);
+    const bool prepares = prepared.Prepare(tables[i], &error), small = prepares && prepared.SmallEnough();
+    const bool accepted = prepares && (!small || prepared.Takes(&error));
     if (!accepted) CheckRefusal(node, kernels, error);
     if (!accepted && !node.spoiled && !enormous) Fail(node, kernels, error.c_str());
     if (i == 0) first_refusal = error.c_str();
@@ -248,7 +260,7 @@ void Check(const OpCase& node, bool enormous, uint64_t seed, Counts* counts) {
       Fail(node, kernels, "wants too much memory");
     }
     if (prepared.OutputBytes(0) == 0 || prepared.OutputBytes() > uint64_t{1} << 34) Fail(node, kernels, "odd output");
-    if (!prepared.SmallEnough()) continue;
+    if (!small) continue;
     Random random(seed);
     const std::string output = prepared.Run(&random);
     if (!ran) first_output = output;

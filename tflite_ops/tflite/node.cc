@@ -225,7 +225,7 @@ bool PrepareNode(TfLiteContext* context, Node* node, const TfLiteIntArray* input
 // As many of the threads as work is there for, each beyond the first one's.
 int32_t WorthOf(int32_t threads, double work) { return threads > work + 1 ? static_cast<int32_t>(work + 1) : threads; }
 
-void InvokeNode(TfLiteContext* context, const Node& node, const TfLiteIntArray* inputs,
+bool InvokeNode(TfLiteContext* context, const Node& node, const TfLiteIntArray* inputs,
                 const TfLiteIntArray* outputs) {
   Buffers buffers = {};
   for (int i = 0; i < inputs->size; ++i) {
@@ -237,12 +237,15 @@ void InvokeNode(TfLiteContext* context, const Node& node, const TfLiteIntArray* 
   buffers.weights = node.weights.get();
   buffers.tables = node.tables.get();
   buffers.scratch = ScratchOf(context, node);
+  Error error;
+  if (node.op->check != nullptr && !node.op->check(node.state, buffers, &error)) return Fail(context, error.c_str());
   const int32_t threads = context->recommended_num_threads;
   const double staged = static_cast<double>(node.op->scratch_bytes(node.state));
   ParallelFor(WorthOf(threads, staged / kBytesWorthAThread), node.op->stage_units(node.state),
               [&](int32_t begin, int32_t end) { node.op->stage(node.state, buffers, begin, end); });
   ParallelFor(WorthOf(threads, node.op->cost(node.state) / kWorthAThread), node.op->units(node.state),
               [&](int32_t begin, int32_t end) { node.op->run(node.state, buffers, begin, end); });
+  return true;
 }
 
 }  // namespace
@@ -269,8 +272,7 @@ TfLiteStatus Prepare(TfLiteContext* context, void* node, const TfLiteIntArray* i
 }
 
 TfLiteStatus Invoke(TfLiteContext* context, void* node, const TfLiteIntArray* inputs, const TfLiteIntArray* outputs) {
-  InvokeNode(context, *static_cast<const Node*>(node), inputs, outputs);
-  return kTfLiteOk;
+  return InvokeNode(context, *static_cast<const Node*>(node), inputs, outputs) ? kTfLiteOk : kTfLiteError;
 }
 
 }  // namespace keras_ste
