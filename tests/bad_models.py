@@ -153,6 +153,21 @@ def depthwise_conv2d():
     return Node("SteDepthwiseConv2D", options, inputs, Tensor("y", (1, 3, 2, 80)))
 
 
+TABLE_ROWS = 9
+
+
+def gather():
+    options = {"version": 4, "rows": TABLE_ROWS, "channels": 40, "input_bits": 3, "input_encoding": "signed"}
+    inputs = [Tensor("indices", (1, 3), np.int32), constant("t", (TABLE_ROWS, 6))]
+    return Node("SteGather", options, inputs, Tensor("y", (1, 3, 6), np.int32))
+
+
+def gather_gapless():
+    node = gather()
+    node.inputs[1] = constant("t", TABLE_ROWS * 40 * 3 // 8, np.uint8)
+    return node
+
+
 def filled(name, number):
     return Tensor.constant(name, np.full(8, number, np.int32))
 
@@ -192,7 +207,7 @@ def shuffle():
 
 GOOD = [
     quantize, conv2d, conv2d_packed, conv2d_tail, conv2d_int8, fully_connected, fully_connected_float, max_pool2d, max_pool2d_codes,
-    quantize_codes, average_pool2d, average_pool2d_packed, dequantize, add,
+    quantize_codes, gather, gather_gapless, average_pool2d, average_pool2d_packed, dequantize, add,
     depthwise_conv2d, transpose_conv2d, nearest, concat, pad, shuffle,
 ]  # fmt: skip
 
@@ -289,6 +304,7 @@ OPTION_CASES = [
       for f, (oldest, newest) in VERSIONS.items()],
     *[(f, options(version=1), "option 'version' is 1, expected 2") for f in VERSION_2],
     (conv2d, options(version=0), "option 'version' is 0, expected 1 to 4"),
+    *[(gather, options(version=version), f"option 'version' is {version}, expected 4") for version in (3, 5)],
     # Wrong types.
     (quantize, options(version="1"), "option 'version' is not an integer"),
     (quantize, options(channels=40.0), "option 'channels' is not an integer"),
@@ -331,6 +347,10 @@ OPTION_CASES = [
     (concat, without("channels_1"), f"option 'channels_1' {MISSING}"),
     (shuffle, options(groups=6), "option 'groups' does not divide the channels"),
     (nearest, without("vectors"), f"option 'vectors' {MISSING}"),
+    *[(gather, without(key), f"option '{key}' {MISSING}") for key in ("rows", "channels")],
+    (gather, options(rows=0), "option 'rows' is 0, expected 1 to 16777216"),
+    (gather, options(input_bits=9), "option 'input_bits' is 9, expected 1 to 8"),
+    (gather, options(input_encoding="ternary"), "option 'input_encoding' \"ternary\" has 2 bits"),
     (add, options(output="int32"), "int32 sums want an input of integers"),
     *[(depthwise_conv2d, without(key), f"option '{key}' {MISSING}") for key in ("depth_multiplier", "kernel_w", "pad_value")],
     (depthwise_conv2d, options(weight_bits=9), "option 'weight_bits' is 9, expected 1 to 8"),
@@ -404,6 +424,7 @@ R = expected(6, "residual", "r")
 X, F, M = expected(0, "input", "x"), expected(1, "filter", "f"), expected(2, "multiplier", "m")
 B, T, MIN = expected(3, "bias", "b"), expected(4, "thresholds", "t"), expected(1, "minimum", "min")
 THRESHOLDS_3 = expected(3, "thresholds", "t")
+INDICES, TABLE = expected(0, "indices", "indices"), expected(1, "table", "t")
 CHANNELS_LAST = "a last dimension equal to option 'channels'"
 PIXELS = "INT32 (packed), FLOAT32, INT8 or UINT8"
 IMAGE = "an image at least as large as the"
@@ -538,6 +559,18 @@ TENSOR_CASES = [
     (nearest, tensor(0, shape=(40,)), X("two dimensions or more, the last of which is equal to option 'channels', got FLOAT32 [40]")),
     (nearest, put(1, constant("v", (8, 40), np.float32)), expected(1, "vectors", "v")("[9, 40], got FLOAT32 [8, 40]")),
     (nearest, tensor(1, data=None), expected(1, "vectors", "v")("a constant tensor, got FLOAT32 [9, 40]")),
+    (gather, inputs(0), "expected 2 inputs, got 1"),
+    (gather, put(0, None), "input 0 (indices): is missing"),
+    (gather, tensor(0, dtype=np.int64), INDICES("INT32, got another type [1, 3]")),
+    (gather, tensor(0, shape=(1, 0)), INDICES(f"{COUNTABLE}, got INT32 [1, 0]")),
+    (gather, tensor(0, shape=(1,) * 6), INDICES("at most 5 dimensions, got INT32 [1, 1, 1, 1, 1, 1]")),
+    (gather, put(1, None), "input 1 (table): is missing"),
+    (gather, put(1, constant("t", (9, 6), np.int8)), TABLE("INT32, got INT8 [9, 6]")),
+    (gather, put(1, constant("t", (8, 6))), TABLE("[9, 6], got INT32 [8, 6]")),
+    (gather, tensor(1, data=None), TABLE("a constant tensor, got INT32 [9, 6]")),
+    (gather_gapless, put(1, constant("t", 136, np.uint8)), TABLE("[135], got UINT8 [136]")),
+    (gather_gapless, options(rows=2**24, channels=2**24), TABLE("fewer than 2^31 bytes, got UINT8 [135]")),
+    (gather, output(Tensor("y", (1, 3, 6), np.int8)), "output 'y': expected INT32"),
     (concat, tensor(0, shape=(3, 6)), expected(1, "input 1", "other")("[3, 3], got INT32 [1, 3, 3]")),
     (concat, tensor(0, shape=(1, 3, 3)), expected(0, "input 0", "x")("[1, 3, 6], got INT32 [1, 3, 3]")),
     (concat, tensor(0, dtype=np.int8), expected(0, "input 0", "x")("INT32, got INT8 [1, 3, 6]")),

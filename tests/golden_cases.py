@@ -231,8 +231,10 @@ def cases():
 
 
 def _values(node, tensor):
-    """Random numbers; packed codes have no bits behind their channels."""
+    """Random numbers; packed codes have no bits behind their channels, and indices are those of rows."""
     rng = np.random.default_rng(len(node.op))
+    if node.op == "SteGather":
+        return rng.integers(0, node.options["rows"], tensor.shape, np.int32)
     if tensor.dtype == np.float32:
         return rng.normal(size=tensor.shape).astype(np.float32)
     if tensor.dtype == np.int32:

@@ -214,6 +214,13 @@ def _filter_rows(filters, shape, codes):
     return worth(sum(planes[..., p, :] << p for p in range(codes[0])), *codes)
 
 
+def pack_gapless(numbers, bits):
+    """int `[..., C]` of codes to bytes without gaps: of each row plane after plane, each bit behind the one before."""
+    rows = numbers.reshape(-1, numbers.shape[-1])
+    planes = [(row >> plane & 1).astype(bool) for row in rows for plane in range(bits)]
+    return np.packbits(np.concatenate(planes), bitorder="little")
+
+
 def _conv_weights(filters, packed, options):
     """`[O, kh, kw, C / groups]` of what the weights are worth."""
     codes = codes_of(options, "weight")
@@ -373,6 +380,14 @@ def nearest(inputs, options):
     return np.argmin(np.where(distances < np.inf, distances, np.inf), axis=-1).astype(np.int32)
 
 
+def gather(inputs, options):
+    """SteGather."""
+    indices, table = inputs
+    codes = codes_of(options, "input")
+    rows = _filter_rows(table, (options["rows"], options["channels"]), codes)
+    return pack_numbers(code_of(rows[indices], *codes), codes[0])
+
+
 def concat(inputs, options):
     """SteConcat."""
     codes = codes_of(options, "input")
@@ -407,6 +422,7 @@ OPS = {
     "SteAdd": add,
     "SteDequantize": dequantize,
     "SteNearest": nearest,
+    "SteGather": gather,
     "SteConcat": concat,
     "StePad": pad,
     "SteShuffle": shuffle,

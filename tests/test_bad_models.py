@@ -28,6 +28,8 @@ def feed(interpreter, seed=0):
         shape, dtype = detail["shape"], detail["dtype"]
         if dtype == np.float32:
             value = rng.normal(size=shape).astype(dtype)
+        elif detail["name"] == "indices":
+            value = rng.integers(0, bad_models.TABLE_ROWS, shape, np.int32)
         elif dtype == np.int32:  # planes of two words, the second of which holds 8 channels
             value = reference_ops.pack(rng.random((*shape[:-1], shape[-1] // 2, 40)) < 0.5).reshape(shape)
         else:
@@ -82,8 +84,9 @@ def test_after_a_refusal_nothing_runs_and_the_next_shape_may_be_good(good):
     interpreter = allocated(node.model())
     index = interpreter.get_input_details()[0]["index"]
     shape = node.inputs[0].shape
-    interpreter.resize_tensor_input(index, [*shape[:-1], shape[-1] + 1])
-    with pytest.raises(RuntimeError, match=rf"{node.op}: input 0 \((input|a|input 0), 'x'\): expected .*, got "):
+    wrong = 0 if node.op == "SteGather" else shape[-1] + 1
+    interpreter.resize_tensor_input(index, [*shape[:-1], wrong])
+    with pytest.raises(RuntimeError, match=rf"{node.op}: input 0 \((input|a|input 0|indices), '\w+'\): expected .*, got "):
         interpreter.allocate_tensors()
     with pytest.raises(RuntimeError):
         interpreter.invoke()

@@ -74,16 +74,17 @@ def good_cases():
     """Of each op: options and inputs, of which the first and a residual are fed."""
     rng = np.random.default_rng(0)
 
-    def value(t):
+    def value(t, most):
         if t is None or t.data is not None:
             return None if t is None else t.data
         if t.dtype == np.float32:
             return rng.normal(size=t.shape).astype(np.float32)
-        return rng.integers(0, 128, t.shape).astype(t.dtype)  # words that have no unused bits, or bytes
+        return rng.integers(0, most, t.shape).astype(t.dtype)
 
     for good in bad_models.GOOD:
         node = good()
-        yield node.op, node.options, [value(t) for t in node.inputs]
+        most = node.options.get("rows", 128)  # indices, or words that have no unused bits, or bytes
+        yield node.op, node.options, [value(t, most) for t in node.inputs]
 
 
 def tail_cases(seed, kind):

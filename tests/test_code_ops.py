@@ -166,6 +166,18 @@ def searches(draw):
 
 
 @st.composite
+def lookups(draw):
+    shape, rows, channels = draw(st.lists(st.integers(1, 4), min_size=1, max_size=5)), draw(st.integers(1, 60)), draw(CHANNELS)
+    bits, encoding = draw(CODES)
+    rng = np.random.default_rng(draw(SEEDS))
+    table = random_codes(rng, (rows, channels), bits, encoding)
+    if draw(st.booleans()):
+        table = reference_ops.pack_gapless(reference_ops.unpack_numbers(table, channels, bits), bits)
+    options = {"version": 4, "rows": rows, "channels": channels, "input_bits": bits, "input_encoding": encoding}
+    return options, [rng.integers(0, rows, shape, np.int32)], [table]
+
+
+@st.composite
 def concatenations(draw):
     lead = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
     channels = draw(st.lists(CHANNELS, min_size=1, max_size=8))
@@ -206,6 +218,7 @@ NODES = {
     "SteQuantize": quantizations(),
     "SteDequantize": dequantizations(),
     "SteNearest": searches(),
+    "SteGather": lookups(),
     "SteConcat": concatenations(),
     "StePad": paddings(),
     "SteShuffle": shuffles(),

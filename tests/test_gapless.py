@@ -40,12 +40,9 @@ def weights_of(op, filters, packed, options):
 
 
 def without_gaps(op, filters, packed, options):
-    """The filter as bytes: of each row plane after plane, each bit behind the one before."""
+    """The filter as bytes."""
     codes = reference_ops.codes_of(options, "weight")
-    rows = weights_of(op, filters, packed, options)
-    numbers = reference_ops.code_of(rows.reshape(-1, rows.shape[-1]), *codes)
-    bits = [(row >> plane & 1).astype(bool) for row in numbers for plane in range(codes[0])]
-    return np.packbits(np.concatenate(bits), bitorder="little")
+    return reference_ops.pack_gapless(reference_ops.code_of(weights_of(op, filters, packed, options), *codes), codes[0])
 
 
 @st.composite

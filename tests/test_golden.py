@@ -13,6 +13,7 @@ OPS = {
     "SteAdd", "SteAveragePool2D", "SteConcat", "SteConv2D", "SteDepthwiseConv2D", "SteDequantize", "SteFullyConnected",
     "SteMaxPool2D", "SteNearest", "StePad", "SteQuantize", "SteShuffle", "SteTransposeConv2D",
 }  # fmt: skip
+IN_VERSION_4 = {"SteGather"}
 IN_VERSION_1 = {"SteConv2D", "SteFullyConnected", "SteMaxPool2D", "SteQuantize"}
 # Which have tails in version 3, and filters without gaps in version 4.
 PRODUCTS = {"SteConv2D", "SteDepthwiseConv2D", "SteFullyConnected", "SteTransposeConv2D"}
@@ -71,8 +72,8 @@ def test_every_op_and_version_is_there():
         if op.custom_name
     }
     products = {(op, version) for op in PRODUCTS for version in (3, 4)}
-    assert found >= {(op, 2) for op in OPS} | {(op, 1) for op in IN_VERSION_1} | products
-    assert set(STE_OPS) <= OPS
+    assert found >= {(op, 2) for op in OPS} | {(op, 1) for op in IN_VERSION_1} | products | {(op, 4) for op in IN_VERSION_4}
+    assert set(STE_OPS) <= OPS | IN_VERSION_4
 
 
 @pytest.mark.parametrize("folder", sorted(make_golden.GOLDEN.iterdir()), ids=lambda folder: folder.name)

@@ -131,7 +131,7 @@ def test_packed_weights_take_their_bits(channels, filters, bits, kind, packed_in
 def test_tables_of_embeddings_are_checked():
     layer = keras_ste.QuantEmbedding(50, 64, embeddings_quantizer=quantizers.UniformQuantizer(4, 0.5))
     content = keras_ste.convert(keras.Sequential([keras.Input((5,), dtype="int32"), layer])).model_content
-    (size,) = [row.size for row in keras_ste.inspect(content).rows if row.op == "GATHER"]
+    (size,) = [row.size for row in keras_ste.inspect(content).rows if row.op == "SteGather"]
     assert (size.weights, size.bits, size.weight_bytes, size.verdict) == (50 * 64, 4, 50 * 64 // 2, "met")
 
 
@@ -188,7 +188,7 @@ def test_outputs_are_packed_where_their_options_say_so(good):
     node = good()
     output = node.output[0] if isinstance(node.output, list) else node.output
     (op,) = keras_ste.inspect(node.model()).ops
-    kept = node.op in ("SteConcat", "SteMaxPool2D", "StePad", "SteShuffle")
+    kept = node.op in ("SteConcat", "SteGather", "SteMaxPool2D", "StePad", "SteShuffle")
     bits = node.options.get("input_bits" if kept else "output_bits", 1)
     if output.dtype == np.int32 and node.op != "SteNearest" and node.options.get("output", "packed") == "packed":
         assert op.row.output.startswith(f"packed {bits}-bit") and "output" in op.row.packed

@@ -226,7 +226,7 @@ BAD = list(bad_models.bad_nodes())
 @pytest.mark.parametrize("node, message", [case[1:] for case in BAD], ids=[case[0] for case in BAD])
 def test_a_bad_model_is_refused_with_the_reason_in_the_log(node, message, capfd):
     # The runtime for boards keeps no names of tensors.
-    roles = "input|filter|multiplier|bias|thresholds|minimum|table|a|b|scale_b|vectors|input 0|input 1|tail|residual"
+    roles = "input|filter|multiplier|bias|thresholds|minimum|table|a|b|scale_b|vectors|indices|input 0|input 1|tail|residual"
     message = re.sub(rf"(\((?:{roles}|residual_scale)), '.*?'\)", r"\1)", message)
     message = re.sub(r"output 'y': expected (\w+).*", r"output: expected \1", message)
     with pytest.raises(RuntimeError) as refused:

@@ -167,6 +167,13 @@ def nearest(rng):
     return Case("SteNearest", {"version": 2, "channels": 64, "vectors": 300}, value, [vectors])
 
 
+def gather(rng):
+    options = {"version": 4, "rows": 500, "channels": 1001, "input_bits": 3, "input_encoding": "signed"}
+    table = rng.integers(0, 256, -(-500 * 1001 * 3 // 8)).astype(np.uint8)
+    table[-1] &= 15  # the unused bits
+    return Case("SteGather", options, rng.integers(0, 500, (20, 30), np.int32), [table])
+
+
 def concat(rng):
     options = CODES | {"channels_0": 70, "channels_1": 45}
     return Case("SteConcat", options, codes(rng, (10, 30, 30, 70), 2), [codes(rng, (10, 30, 30, 45), 2)])
@@ -194,7 +201,7 @@ def depthwise_to_codes(rng):
 CASES = [
     packed_conv, packed_conv_to_bits, grouped_conv_to_shared_words, groups_inside_words, float_conv, pixel_conv,
     fully_connected_rows, fully_connected_one_row, staged_conv, quantized_rows, quantize, max_pool2d,
-    quantize_codes, dequantize, average_pool2d, add, nearest, concat, pad, shuffle, depthwise_to_codes,
+    quantize_codes, dequantize, average_pool2d, add, nearest, gather, concat, pad, shuffle, depthwise_to_codes,
 ]  # fmt: skip
 
 

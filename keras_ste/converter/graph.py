@@ -21,7 +21,7 @@ ActivationFunctionType = schema.ActivationFunctionType
 # The ops whose options this package reads and writes.
 MATMUL_OPS = ("SteConv2D", "SteDepthwiseConv2D", "SteFullyConnected", "SteTransposeConv2D")
 # Those that put out the codes that they read.
-CODE_MOVES = ("SteMaxPool2D", "SteConcat", "StePad", "SteShuffle")
+CODE_MOVES = ("SteMaxPool2D", "SteConcat", "StePad", "SteShuffle", "SteGather")
 STE_OPS = ("SteQuantize", "SteDequantize", *MATMUL_OPS, *CODE_MOVES, "SteAdd", "SteAveragePool2D", "SteNearest")
 PREFIX = "Ste"
 # The last version of the ops' options in docs/ops.md.

@@ -11,11 +11,13 @@ import numpy as np
 from keras_ste.codes import Codes, codes_of
 from keras_ste.converter.graph import CODE_MOVES, MATMUL_OPS, NUMPY_TYPES, PREFIX, Graph, Op, Tensor, TensorType
 from keras_ste.converter.shapes import macs as ste_macs
-from keras_ste.converter.sizes import SizeCheck, check_size, check_table
+from keras_ste.converter.sizes import SizeCheck, check_size, weight_bits
 
 PACKED = "packed"
 # Ops of TFLite that move the words of packed codes.
 _KEEP_CODES = ("RESHAPE", "STRIDED_SLICE", "PACK")
+# Where the ops that look rows up have their table.
+_TABLES = {"GATHER": 0, "SteGather": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +31,12 @@ class Row:
         `"float32"`, ...
       output: the types of all outputs: `"packed 2-bit unsigned, float32"`, `"4 × float32"`.
       packed: what is stored in bits: `"weights"`, `"output"`, both or nothing (`""`).
-      weight_bits: bits of one weight, 0 for an op without weights.
+      weight_bits: bits of one weight, or of one code of a packed table; 0 for an op that has neither.
       constant_bytes: bytes of the op's constants.
       macs: multiply-adds for one run with a batch of one (or of the file's fixed size).
       mac_width: bits of weight and input of a multiply-add: `"1x1"`, `"1x8"`, `"32x32"`, ...
-      moved_bytes: bytes of all inputs, constants and outputs together, for such a run.
+      moved_bytes: bytes of all inputs, constants and outputs together, for such a run; of a table those of the rows that
+        are looked up.
       size: whether packed weights take what their bits take; None for other ops.
       predicted_us, measured_us: how long it takes by itself, in microseconds, as `keras_ste.benchmark` predicts
         and measures it; None where that is not known.
@@ -64,8 +67,8 @@ def _codes(graph: Graph, tensor: Tensor) -> Codes | None:
     if producer is not None and producer.name in _KEEP_CODES:
         return _codes(graph, producer.inputs[0])
     if producer is None or not producer.name.startswith(PREFIX):
-        # Of a table: its readers know.
-        readers = [op for op in graph.consumers(tensor) if op.name.startswith(PREFIX)]
+        # An input, or rows that GATHER takes from a table of words, as files of earlier versions have it: the readers know.
+        readers = [op for op in graph.consumers(tensor) if op.name.startswith(PREFIX) and op.name != "SteGather"]
         return codes_of(readers[0].options, _name_of_input(readers[0], tensor)) if readers else None
     if producer.name == "SteNearest":
         return None
@@ -120,12 +123,12 @@ def _nbytes(tensor: Tensor) -> int:
     return math.prod(tensor.shape) * np.dtype(NUMPY_TYPES[tensor.type]).itemsize
 
 
-def _table_size(graph: Graph, op: Op) -> SizeCheck | None:
-    """The check of the packed table of an embedding that an op gathers rows of; None of any other op."""
-    if op.name != "GATHER" or not op.inputs[0].constant or op.inputs[0].type != TensorType.INT32:
-        return None
-    reader = next((each for each in graph.consumers(op.outputs[0]) if "channels" in each.options), None)
-    return None if reader is None else check_table(op.inputs[0], _codes(graph, op.outputs[0]), reader.options["channels"])
+def _moved_bytes(op: Op) -> int:
+    """Bytes of all inputs, constants and outputs; of a table those of the rows that are looked up."""
+    moved = [*op.inputs, *op.outputs]
+    if op.name in _TABLES:
+        moved[_TABLES[op.name]] = op.outputs[0]
+    return sum(_nbytes(tensor) for tensor in moved if tensor is not None)
 
 
 def op_row(graph: Graph, op: Op, quantizer_bits: int | None = None) -> Row:
@@ -134,26 +137,22 @@ def op_row(graph: Graph, op: Op, quantizer_bits: int | None = None) -> Row:
     Args:
       graph: the op's, packed.
       op: the op.
-      quantizer_bits: bits of its kernel's quantizer, where they are known.
+      quantizer_bits: bits of the quantizer of its kernel or table, where they are known.
     """
     constants = sum(t.data.nbytes for t in op.inputs if t is not None and t.constant)
     data = [tensor for tensor in op.inputs if tensor is not None and not tensor.constant]
     first = data[0] if data else None
     input_type = "" if first is None else _type(graph, first)
     output_types = Counter(_type(graph, tensor) for tensor in op.outputs)
-    weight_bits, macs = 0, 0
-    if op.name in MATMUL_OPS:
-        weight_bits, macs = codes_of(op.options, "weight").bits, ste_macs(op)
-    elif macs := _builtin_macs(op):
-        weight_bits = _bits(op.inputs[1])
+    packed_bits = weight_bits(op)
+    macs = ste_macs(op) if op.name in MATMUL_OPS else _builtin_macs(op)
+    bits = packed_bits or (_bits(op.inputs[1]) if macs else 0)
     width = ""
     if macs:
         codes = _codes(graph, first)
         input_bits = op.options.get("row_bits") or (_bits(first) if codes is None else codes.bits)
-        width = f"{weight_bits}x{input_bits}"
-    size = _table_size(graph, op) or check_size(op, quantizer_bits)
-    weights_packed = op.name in MATMUL_OPS or size is not None
-    parts = (("weights", weights_packed), ("output", any(name.startswith(PACKED) for name in output_types)))
+        width = f"{bits}x{input_bits}"
+    parts = (("weights", packed_bits > 0), ("output", any(name.startswith(PACKED) for name in output_types)))
     packed = [name for name, is_so in parts if is_so]
     return Row(
         op=op.name,
@@ -161,11 +160,11 @@ def op_row(graph: Graph, op: Op, quantizer_bits: int | None = None) -> Row:
         input=input_type,
         output=", ".join(name if count == 1 else f"{count} × {name}" for name, count in output_types.items()),
         packed=", ".join(packed),
-        weight_bits=weight_bits,
+        weight_bits=bits,
         constant_bytes=constants,
         macs=macs,
         mac_width=width,
-        moved_bytes=sum(_nbytes(tensor) for tensor in (*op.inputs, *op.outputs) if tensor is not None),
-        size=size,
+        moved_bytes=_moved_bytes(op),
+        size=check_size(op, quantizer_bits),
         reason=op.note,
     )

@@ -90,10 +90,15 @@ def _nearest(op: Op) -> tuple[int, ...]:
     return op.inputs[0].signature[:-1]
 
 
+def _gather(op: Op) -> tuple[int, ...]:
+    return *op.inputs[0].signature, codes_of(op.options, "input").bits * words_of(op.options["channels"])
+
+
 _RULES = {
     "SteAdd": _quantize,
     "SteAveragePool2D": _average_pool,
     "SteConcat": _concat,
+    "SteGather": _gather,
     "SteNearest": _nearest,
     "StePad": _pad,
     "SteShuffle": _same,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from keras_ste.codes import Codes, codes_of
-from keras_ste.converter.graph import MATMUL_OPS, Op, Tensor, TensorType
+from keras_ste.codes import codes_of
+from keras_ste.converter.graph import MATMUL_OPS, Op, TensorType
 from keras_ste.converter.packing import WORD, words_of
 
 LIMIT = 1.02
@@ -50,25 +50,26 @@ class SizeCheck:
         return self.weight_bytes * 8 / (self.weights * self.bits)
 
 
+def weight_bits(op: Op) -> int:
+    """Bits of the codes of an op's weights, or of its table; 0 of an op of this package that has neither."""
+    name = "weight" if op.name in MATMUL_OPS else "input" if op.name == "SteGather" else None
+    return 0 if name is None else codes_of(op.options, name).bits
+
+
 def check_size(op: Op, quantizer_bits: int | None = None) -> SizeCheck | None:
-    """Checks an op's packed weights; `None` of an op that has none.
+    """Checks an op's packed weights, or its packed table; `None` of an op that has none.
 
     Args:
       op: the op, its weights packed.
-      quantizer_bits: bits of the kernel's quantizer, where they are known.
+      quantizer_bits: bits of the quantizer of the kernel, or of the table, where they are known.
     """
-    if op.name not in MATMUL_OPS or op.input(1) is None or not op.inputs[1].constant:
+    stored = weight_bits(op)
+    if not stored or op.input(1) is None or not op.inputs[1].constant:
         return None
     rows, row = _rows_of_weights(op)
-    stored = codes_of(op.options, "weight").bits
     bits = min(quantizer_bits or stored, stored)
     other_bytes = sum(tensor.data.nbytes for tensor in op.inputs[2:] if tensor is not None and tensor.constant)
     return _check(rows, row, bits, stored, op.inputs[1].data.nbytes, other_bytes, op.options.get("groups", 1))
-
-
-def check_table(table: Tensor, codes: Codes, channels: int) -> SizeCheck:
-    """Checks the packed table of an embedding, the rows of which are codes of so many channels."""
-    return _check(table.shape[0], channels, codes.bits, codes.bits, table.data.nbytes, 0, 1)
 
 
 def _check(
@@ -100,6 +101,8 @@ def _check(
 def _rows_of_weights(op: Op) -> tuple[int, int]:
     """How many rows of codes the op's layout has, each of which fills whole words, and the weights in one."""
     o = op.options
+    if op.name == "SteGather":
+        return o["rows"], o["channels"]
     taps = o.get("kernel_h", 1) * o.get("kernel_w", 1)
     if op.name == "SteDepthwiseConv2D":
         return taps, o["channels"] * o["depth_multiplier"]

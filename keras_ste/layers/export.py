@@ -504,6 +504,8 @@ def _fully_connected(plan, inputs, label):
 def emit_table(layer: Any, indices: tf.Tensor) -> tf.Tensor | None:
     """Emits the look-up of a `QuantEmbedding`: codes are gathered, and then what they are worth.
 
+    Codes of 8 bits are bytes, which TFLite's own op gathers; others are packed.
+
     Args:
         layer: the layer, built.
         indices: integers of any shape.
@@ -518,18 +520,30 @@ def emit_table(layer: Any, indices: tf.Tensor) -> tf.Tensor | None:
     if reason is None:
         with tf.init_scope():
             table, reason = _table(layer)
-    label = _add_row(layer, indices.dtype, "SteDequantize", reason)
+    are_bytes = table is not None and table[1] in (Codes(8, "signed"), Codes(8, "unsigned"))
+    label = _add_row(layer, indices.dtype, "SteDequantize" if are_bytes else "SteGather", reason)
     if table is None:
         return None
     integers, codes, by_column, by_row = table
-    channels = integers.shape[1]
-    options = {"version": 2, "channels": channels, **codes.options("input"), "layer": label}
-    rows = tf.gather(integers, indices)
+    options = {"channels": integers.shape[1], "layer": label}
+    if are_bytes:
+        rows = tf.gather(integers, indices)
+    else:
+        options |= codes.options("input")
+        indices = _as_int32(indices, len(integers))
+        looked_up = {"version": 4, "rows": len(integers), **options}
+        rows = composite("SteGather", looked_up, lambda indices, table: tf.gather(table, indices), indices, integers)
+    options["version"] = 2
     constants = [] if by_column is None else [by_column]
     if constants:
         options["place"] = 2  # behind the table of an op that has one
     values = composite("SteDequantize", options, lambda x, *constants: tf.cast(x, tf.float32), rows, *constants)
     return values if by_row is None else values * tf.gather(by_row, indices)
+
+
+def _as_int32(indices, rows):
+    """The indices in the type that SteGather reads; one outside of a table of so many rows stays outside of it."""
+    return indices if indices.dtype == tf.int32 else tf.cast(tf.clip_by_value(indices, -1, rows), tf.int32)
 
 
 def _table(layer):

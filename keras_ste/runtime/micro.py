@@ -22,6 +22,11 @@ INSTALL = 'pip install "keras_ste[micro]"'
 
 # TFLite Micro crashes where its own first objects do not fit.
 SMALLEST_ARENA = 1 << 10
+# It has fewer types than TFLite; what the converter asks of it are casts of indices to INT32.
+_ITS_OWN_OP = (
+    "one of TFLite's own ops failed, its log on stderr says which; a CAST can be of neither INT64 nor UINT8, so that a model "
+    "for boards has to take int32 where it takes indices"
+)
 # An arena of a first guess, and then larger ones: where none of them will do, it is not for want of memory.
 ARENA_FACTORS = (1, 8, 64)
 
@@ -110,8 +115,16 @@ class MicroInterpreter:
         self._interpreter.SetInputTensor(array, operator.index(index))
 
     def invoke(self) -> None:
-        """Runs the model. Raises RuntimeError where an op fails; the log on stderr says why."""
-        self._interpreter.Invoke()
+        """Runs the model.
+
+        Raises:
+          RuntimeError: an op fails; where it is one of TFLite's own, the log on stderr says why.
+        """
+        try:
+            self._interpreter.Invoke()
+        except RuntimeError as error:
+            reason = _library().KerasSteTakeError().decode()
+            raise RuntimeError(f"TFLite Micro cannot run the model: {reason or _ITS_OWN_OP}") from error
 
     def get_output(self, index: int = 0) -> np.ndarray:
         """A copy of output `index`, as the last `invoke()` left it."""

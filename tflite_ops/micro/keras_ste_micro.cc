@@ -207,6 +207,12 @@ TfLiteStatus PrepareNode(TfLiteContext* context, const Op& op, TfLiteNode* tflm_
   return AskForScratch(context, op, node);
 }
 
+// A function of its own, so that the text of the error takes no stack while an op runs.
+__attribute__((noinline)) TfLiteStatus CheckInputs(const Op& op, const Node& node, const Buffers& buffers) {
+  Error error;
+  return op.check(node.state, buffers, &error) ? kTfLiteOk : Fail(error);
+}
+
 TfLiteStatus InvokeNode(TfLiteContext* context, const Op& op, const TfLiteNode* tflm_node) {
   const Node& node = *static_cast<const Node*>(tflm_node->user_data);
   Buffers buffers = {};
@@ -221,8 +227,7 @@ TfLiteStatus InvokeNode(TfLiteContext* context, const Op& op, const TfLiteNode* 
   buffers.weights = node.weights;
   buffers.tables = node.tables;
   if (node.scratch != kNoBuffer) buffers.scratch = Aligned(GetMicroContext(context)->GetScratchBuffer(node.scratch));
-  Error error;
-  if (op.check != nullptr && !op.check(node.state, buffers, &error)) return Fail(error);
+  if (op.check != nullptr && CheckInputs(op, node, buffers) != kTfLiteOk) return kTfLiteError;
   op.stage(node.state, buffers, 0, op.stage_units(node.state));
   op.run(node.state, buffers, 0, op.units(node.state));
   return kTfLiteOk;

@@ -584,12 +584,7 @@ OpCase GoodGather(const Op* op, bool enormous, Random* random) {
   dims.resize(static_cast<size_t>(random->Between(0, static_cast<int64_t>(dims.size()))));
   node.inputs.push_back(Make("indices", Type::kInt32, dims, random->OneIn(8)));
   node.inputs[0].below = rows;
-  const int64_t bytes = (int64_t{rows} * bits * channels + 7) / 8;
-  if (bytes <= INT32_MAX && random->OneIn(2)) {
-    node.inputs.push_back(Make("table", Type::kUInt8, {static_cast<int32_t>(bytes)}, true));
-  } else {
-    node.inputs.push_back(Make("table", Type::kInt32, {rows, bits * Words(channels)}, true));
-  }
+  node.inputs.push_back(MakeFilter({rows, bits * Words(channels)}, rows, channels, bits, random));
   return node;
 }
 

@@ -99,7 +99,7 @@ def convert_pixels(graph: Graph, kind: int | None) -> None:
         if tensor.type not in _PIXELS:
             continue
         readers = graph.consumers(tensor)
-        known = all(op.name == "CAST" or reads_floats(op) for op in readers)
+        known = all(_casts_to_floats(op) or reads_floats(op) for op in readers)
         if known:
             _convert_pixels(graph, tensor, tensor.type if kind is None else kind, readers)
         elif kind not in (None, tensor.type):
@@ -108,6 +108,10 @@ def convert_pixels(graph: Graph, kind: int | None) -> None:
                 f"the input '{tensor.name}' takes {tensor.type_name}, and {names} reads it as it is: it cannot take "
                 "another type of integers"
             )
+
+
+def _casts_to_floats(op: Op) -> bool:
+    return op.name == "CAST" and op.outputs[0].type == TensorType.FLOAT32
 
 
 def _convert_pixels(graph: Graph, tensor: Tensor, kind: int, readers: list[Op]) -> None:

@@ -79,6 +79,11 @@ KERAS_STE_APART void PrepareGood(Node* node) {
   if (!Prepare(node, &error)) Stop(error.c_str());
 }
 
+KERAS_STE_APART void CheckGood(const Op& op, const Buffers& buffers) {
+  Error error;
+  if (op.check != nullptr && !op.check(state, buffers, &error)) Stop(error.c_str());
+}
+
 int32_t OutputBytes(const Output& output) {
   if (output.rank == 0) return 0;
   int32_t bytes = output.type == Type::kInt8 ? 1 : output.type == Type::kInt16 ? 2 : 4;
@@ -112,6 +117,7 @@ const void* Run(Node* node, int32_t expected_bytes, int32_t second_bytes = 0) {
   if (second_bytes > 0) buffers.second_output = memory.Take(static_cast<size_t>(second_bytes), 4, 0);
   node->second_output = buffers.second_output;
   if (const size_t bytes = op.scratch_bytes(state)) buffers.scratch = memory.Take(bytes, kTiledAlignment, 0);
+  CheckGood(op, buffers);
   const int32_t stage_units = op.stage_units(state);
   for (int32_t i = stage_units - 1; i >= 0; --i) op.stage(state, buffers, i, i + 1);
   const int32_t units = op.units(state);
