@@ -18,11 +18,22 @@ uint32_t BitsAt(const uint8_t* bytes, int32_t at, int32_t count) {
 class BitStream {
  public:
   // From bit `first` of the first byte on, of 0 to 7.
-  BitStream(const uint8_t* bytes, int32_t first) : next_(bytes + 1), held_(*bytes >> first), have_(8 - first) {}
+  BitStream(const uint8_t* bytes, int32_t first) : next_(bytes), held_(0), have_(0) {
+    if (first == 0) return;
+    held_ = *next_++ >> first;
+    have_ = 8 - first;
+  }
 
   // Of 1 to 32.
   uint32_t Next(int32_t count) {
     uint32_t bits = held_;
+    if (count == 32) {  // those of four bytes, as many of which are left as there were
+      uint32_t word;
+      memcpy(&word, next_, sizeof(word));
+      next_ += sizeof(word);
+      held_ = have_ == 0 ? 0 : word >> (32 - have_);
+      return bits | word << have_;
+    }
     uint32_t byte = held_ << (8 - have_);
     int32_t have = have_;
     for (; have < count; have += 8) {
@@ -37,7 +48,7 @@ class BitStream {
  private:
   const uint8_t* next_;
   uint32_t held_;  // of the last byte, the bits that are left
-  int32_t have_;   // so many
+  int32_t have_;   // so many, of 0 to 7
 };
 
 }  // namespace

@@ -90,17 +90,7 @@ void ShufflePixels(const Shuffle& s, const uint32_t* input, uint32_t* output, in
 
 void GatherRows(const CodeRows& table, const int32_t* indices, uint32_t* output, int32_t begin, int32_t end) {
   const int64_t row_words = static_cast<int64_t>(table.bits) * table.words;
-  for (int32_t i = begin; i < end; ++i) {
-    const CodeRow row = RowAt(table, indices[i]);
-    uint32_t* to = output + i * row_words;
-    if (!table.gapless) {
-      memcpy(to, row.words, static_cast<size_t>(row_words) * sizeof(uint32_t));
-      continue;
-    }
-    for (int32_t p = 0; p < table.bits; ++p) {
-      for (int32_t w = 0; w < table.words; ++w) *to++ = WordOf(row, p, w);
-    }
-  }
+  for (int32_t i = begin; i < end; ++i) CopyInWords(table, indices[i], 1, output + i * row_words);
 }
 
 }  // namespace keras_ste

@@ -71,7 +71,7 @@ int32_t Units(const void* state) { return StateOf(state).lookups; }
 double Cost(const void* state) {
   const State& s = StateOf(state);
   const double words = static_cast<double>(s.lookups) * s.table.bits * s.table.words;
-  return (s.table.gapless ? 4096 : 128) * words;
+  return (s.table.gapless ? 1024 : 128) * words;
 }
 
 void Run(const void* state, const Buffers& b, int32_t begin, int32_t end) {
