@@ -7,12 +7,15 @@ import reference_ops
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from single_op import Tensor, single_op_model
+from tensorflow.lite.python import schema_py_generated as schema
 from test_code_ops import lookups
 from test_kernels import run
 
 import keras_ste
 from keras_ste import QuantDense, QuantEmbedding
+from keras_ste.converter.graph import BuiltinOperator, Op, constant_tensor, read_model
 from keras_ste.converter.packing import words_of
+from keras_ste.converter.writer import write_model
 from keras_ste.quantizers import TWN, Lsq, UniformQuantizer
 
 WIDTHS = [(40, 3), (33, 1), (7, 2), (64, 4), (300, 4), (5, 8)]
@@ -22,13 +25,14 @@ def node(rows=9, channels=40, bits=3, gapless=False):
     """Options and a table."""
     numbers = np.random.default_rng(0).integers(0, 2**bits, (rows, channels))
     pack = reference_ops.pack_gapless if gapless else reference_ops.pack_numbers
-    return {"version": 4, "rows": rows, "channels": channels, "input_bits": bits, "input_encoding": "unsigned"}, pack(numbers, bits)
+    options = {"version": 4, "rows": rows, "channels": channels, "input_bits": bits, "input_encoding": "unsigned"}
+    return options, pack(numbers, bits)
 
 
 def model_of(options, table, indices):
     words = options["input_bits"] * words_of(options["channels"])
-    output = Tensor("rows", (*indices.shape, words), np.int32)
-    return single_op_model("SteGather", options, [Tensor("indices", indices.shape, np.int32), Tensor.constant("t", table)], output)
+    inputs = [Tensor("indices", indices.shape, np.int32), Tensor.constant("table", table)]
+    return single_op_model("SteGather", options, inputs, Tensor("rows", (*indices.shape, words), np.int32))
 
 
 def run_micro(content, value):
@@ -187,3 +191,19 @@ def test_one_table_that_is_read_twice_is_stored_once():
     content = keras_ste.convert(model, strict=True).model_content
     table = 500 * 40 * 3 // 8
     assert table < len(content) < 2 * table
+
+
+def test_files_of_before_in_which_tflite_gathers_words():
+    model = embedding(40, 3)
+    file = read_model(keras_ste.convert(model, strict=True).model_content)
+    (graph,) = file.graphs
+    (op,) = graph.select("SteGather")
+    numbers = reference_ops._filter_rows(op.inputs[1].data, (50, 40), (3, "unsigned"))
+    table = constant_tensor("table", reference_ops.pack_numbers(numbers, 3))
+    raw = schema.OperatorT(builtinOptionsType=schema.BuiltinOptions.GatherOptions, builtinOptions=schema.GatherOptionsT())
+    graph.ops[graph.ops.index(op)] = Op(BuiltinOperator.GATHER, [table, op.inputs[0]], op.outputs, raw=raw)
+    content = write_model(file)
+    x = np.random.default_rng(0).integers(0, 50, (3, 5), np.int32)
+    np.testing.assert_array_equal(run(content, x), model(x))
+    gathered, restored = keras_ste.inspect(content).rows
+    assert (gathered.op, gathered.output, restored.input) == ("GATHER", "packed 3-bit signed", "packed 3-bit signed")
