@@ -350,7 +350,7 @@ def test_code_size(build, board, variant, tmp_path, capsys):
     (text, ram), (text_of_bits, _) = size(symbols), size(OPS_OF_BITS)
     with capsys.disabled():
         print(f"\n{board}, {variant}: {text} bytes of code and constants, {text_of_bits} for bits; {ram} of RAM")
-    assert 4096 < text_of_bits < text < (47104 if variant == "direct" else 221184)
+    assert 4096 < text_of_bits < text < (51200 if variant == "direct" else 235520)
     assert ram < (512 if variant == "direct" else 2048)
 
 
