@@ -585,17 +585,49 @@ def test_normalized_convolutions_of_pixels_are_quantized_by_the_op(cls):
     np.testing.assert_array_equal(run(converted, x), model(x))
 
 
+# Convolutions of windows that meet several scales, and of images that have one scale each.
+WINDOWS = [
+    (QuantConv1D, {"filters": 5, "kernel_size": 3, "padding": "causal"}, (7, 6)),
+    (QuantConv2D, {"filters": 6, "kernel_size": (1, 2), "groups": 2, "strides": 2}, (7, 5, 6)),
+    (QuantConv2D, {"filters": 6, "kernel_size": 3, "padding": "same", "dilation_rate": 2}, (7, 5, 6)),
+    (QuantConv3D, {"filters": 5, "kernel_size": 2, "padding": "same"}, (3, 5, 4, 6)),
+    (QuantConv2DTranspose, {"filters": 5, "kernel_size": 3, "strides": 2}, (4, 5, 6)),
+    (QuantConv3DTranspose, {"filters": 5, "kernel_size": 2, "strides": 2}, (3, 2, 4, 6)),
+    (QuantDepthwiseConv2D, {"kernel_size": 3, "padding": "same"}, (7, 5, 6)),
+    (QuantSeparableConv2D, {"filters": 5, "kernel_size": 2}, (7, 5, 6)),
+]
+
+
+@pytest.mark.parametrize("one_scale", [False, True])
+@pytest.mark.parametrize("cls, options, shape", WINDOWS, ids=lambda value: getattr(value, "__name__", ""))
+def test_windows_of_bitnet_inputs_multiply_floats(cls, options, shape, one_scale):
+    rows = BitnetActivation(bits=6, axis=tuple(range(1, len(shape) + 1)) if one_scale else -1)
+    # What a separable one has between its parts are sums of floats: rounded in another order, another code may be next.
+    quantizers = {name: BitnetTernary() for name in cls.quantized_weights}
+    model = model_of(shape, "float32", [cls(**options, **quantizers, input_quantizer=rows)], 0)
+    converted = keras_ste.convert(model, strict=True)
+    products = [row for row in converted.report.rows if row.macs]
+    assert products and {row.weight_bits for row in products} == {2} and products[0].input == "float32"
+    x = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
+    np.testing.assert_allclose(run(converted, x), model(x), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
-    "layer, reason",
+    "layer, shape, reason",
     [
-        (QuantConv2D(4, (1, 2), kernel_quantizer=TWN(), input_quantizer=BitnetActivation()), "convolution of single pixels"),
-        (QuantConv2D(4, 1, groups=2, kernel_quantizer=TWN(), input_quantizer=BitnetActivation()), "without groups"),
-        (QuantConv2D(4, 1, kernel_quantizer=TWN(), input_quantizer=BitnetActivation(axis=1)), r"give it axis=\(-1,\)"),
+        (QuantConv3D(4, 2, kernel_quantizer=TWN(), input_quantizer=BitnetActivation(axis=1)), (3, 6, 5, 4), "give it axis"),
+        (
+            QuantConv2D(
+                4, 2, padding="same", pad_values=1, kernel_quantizer=TWN(), input_quantizer=BitnetActivation(axis=(1, 2, 3))
+            ),
+            (6, 5, 4),
+            "what pad_values=1 is worth depends on the scale",
+        ),
     ],
 )
-def test_what_convolutions_do_not_quantize(layer, reason):
+def test_what_convolutions_do_not_quantize(layer, shape, reason):
     with pytest.raises(ValueError, match=reason):
-        keras_ste.convert(model_of((6, 5, 4), "float32", [layer], 0), strict=True)
+        keras_ste.convert(model_of(shape, "float32", [layer], 0), strict=True)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
@@ -605,7 +637,7 @@ def test_the_stem_of_an_image_network_reads_pixels(dtype):
     converted = keras_ste.convert(model, strict=True)
     (row,) = converted.report.rows
     assert (row.op, row.input, row.weight_bits, row.mac_width) == ("SteConv2D", dtype, 8, "8x8")
-    assert row.constant_bytes == 64 * 8 * 5 * 4 + 2 * 64 * 4  # planes of 147 weights, multiplier and bias
+    assert row.constant_bytes == 64 * 147 + 2 * 64 * 4  # weights of 8 bits, multiplier and bias
     x = examples((16, 18, 3), dtype, 0)
     np.testing.assert_array_equal(run(converted, x), model(x))
 

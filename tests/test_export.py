@@ -231,7 +231,7 @@ class Halves(SteSign):
         (
             lambda: QuantDense(3, **{**BINARY, "input_quantizer": "xnor_sign"}),
             "its input_quantizer has a scale that is computed from the input: give it a fixed or learned one, or "
-            "BitnetActivation before a dense layer or a convolution of single pixels without groups",
+            "BitnetActivation in a layer of products",
             ("bipolar1", "bipolar1"),
         ),
         (

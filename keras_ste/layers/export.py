@@ -178,6 +178,7 @@ def emit_separable(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
             output_axes=(-2, -1),
             channels_axis=axis,
             image=True,
+            windows=True,
         ),
         Product(
             tf.TensorShape(between),
@@ -187,6 +188,7 @@ def emit_separable(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
             bias=lambda: layer.bias,
             channels_axis=axis,
             row_axes=(axis,),
+            image=True,
         ),
     ]
     op = "SteFullyConnected" if quantizes_rows(layer, products[1]) else "SteConv2D"
@@ -295,8 +297,8 @@ def extra_places(layer, sizes):
 def image_product(layer, inputs, **more):
     """The product of a layer of images or sequences that has one."""
     axis = channels_axis(layer)
-    pixels = layer._pixel_strides("input_quantizer") is not None and layer.groups == 1
-    return only_product(layer, inputs, channels_axis=axis, row_axes=(axis,), image=not pixels, **more)
+    windows = layer._pixel_strides("input_quantizer") is None or layer.groups > 1
+    return only_product(layer, inputs, channels_axis=axis, row_axes=(axis,), image=True, windows=windows, **more)
 
 
 def channels_axis(layer):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_ste.codes import Codes
 from keras_ste.layers.code_books import NoCodes, QuantizedInput, code_book, quantized_input
-from keras_ste.layers.composites import composite, leading
+from keras_ste.layers.composites import composite, leading, size
 from keras_ste.quantizers import BitnetActivation, Quantizer
 from keras_ste.quantizers.common import widened
 
@@ -33,7 +33,8 @@ class Product:
         channels_axis: the axis of the input that is added up.
         row_axes: the last axes of the input, all those that are added up, where that is not one: a row is what
             they hold together.
-        image: whether windows of several pixels move over it: rows are not quantized at run time then.
+        image: whether windows move over it.
+        windows: whether these are of several pixels, or read some of the channels: the op quantizes no rows then.
         spread: what becomes of the weights' integers before they are stored, or `None`.
         outside: an integer that has to be among the input's codes, since padding puts it there; or `None`.
     """
@@ -47,6 +48,7 @@ class Product:
     channels_axis: int = -1
     row_axes: tuple[int, ...] = (-1,)
     image: bool = False
+    windows: bool = False
     spread: Callable[[np.ndarray], np.ndarray] | None = None
     outside: int | None = None
 
@@ -73,13 +75,14 @@ def obstacle(layer: Any, product: Product) -> str | None:
     if getattr(layer, weights) is None:
         return f"its {layer.quantized_weights[weights]} is not quantized: give it a {weights}"
     for argument in product.quantizers(layer):
-        rows = argument == weights or quantizes_rows(layer, product)
-        reason = quantizer_obstacle(layer, argument, rows)
-        if reason is not None and not rows and isinstance(getattr(layer, argument), BitnetActivation):
-            if not product.image:
-                reason = f"its {argument} has several scales for what is added up: give it axis={product.row_axes}"
+        at_run_time = argument == weights or quantizes_rows(layer, product) or quantizes_in_float(layer, product)
+        reason = quantizer_obstacle(layer, argument, at_run_time)
+        if reason is not None and isinstance(getattr(layer, argument), BitnetActivation):
+            reason = f"its {argument} has several scales for what is added up: give it axis={product.row_axes}"
         if reason is not None:
             return reason
+    if quantizes_in_float(layer, product) and getattr(layer, "pad_values", 0):
+        return f"what pad_values=1 is worth depends on the scale of its {product.input}: leave it out"
     axis, axes = getattr(layer, weights).spec.scale_axis, len(layer._weight(weights).shape)
     if axis is not None and axis % axes not in {output % axes for output in product.output_axes}:
         return f"the scale of its {weights} changes within an output channel"
@@ -105,19 +108,34 @@ def quantizer_obstacle(layer: Any, argument: str, computed_scale: bool = False) 
     if quantizer.spec.dynamic_scale and not computed_scale:
         return (
             f"its {argument} has a scale that is computed from the input: give it a fixed or learned one, or "
-            "BitnetActivation before a dense layer or a convolution of single pixels without groups"
+            "BitnetActivation in a layer of products"
         )
     return None
 
 
 def quantizes_rows(layer: Any, product: Product) -> bool:
-    """Whether the input is quantized at run time by what each row of it holds, as one op can that has no image."""
+    """Whether the input is quantized at run time by what each row of it holds, as one op can that has no windows."""
     quantizer = getattr(layer, product.input)
-    if product.image or not isinstance(quantizer, BitnetActivation):
+    if product.windows or not isinstance(quantizer, BitnetActivation):
         return False
-    axes = (quantizer.axis,) if isinstance(quantizer.axis, int) else quantizer.axis
     rank = product.shape.rank
-    return {axis % rank for axis in axes} == {axis % rank for axis in product.row_axes}
+    return _axes(quantizer, rank) == {axis % rank for axis in product.row_axes}
+
+
+def quantizes_in_float(layer: Any, product: Product) -> bool:
+    """Whether the input is quantized at run time before the op, which multiplies floats: windows may meet several scales.
+
+    Of volumes the values of a pixel share a scale, or all.
+    """
+    if not product.image or quantizes_rows(layer, product):
+        return False
+    quantizer, rank = getattr(layer, product.input), product.shape.rank
+    return isinstance(quantizer, BitnetActivation) and (rank != 5 or _axes(quantizer, rank) in ({4}, {1, 2, 3, 4}))
+
+
+def _axes(quantizer, rank):
+    """The axes whose values share a scale."""
+    return {axis % rank for axis in ([quantizer.axis] if isinstance(quantizer.axis, int) else quantizer.axis)}
 
 
 class _Signs:
@@ -178,6 +196,22 @@ class _Rows(_Input):
 
     def emit(self, x, consumer):
         return tf.cast(x, tf.float32)
+
+
+class _Floats(_Unquantized):
+    """An input that TFLite's own ops quantize, to floats."""
+
+    def __init__(self):
+        super().__init__(tf.float32)
+
+    def argument(self, quantizer, inputs):
+        x = tf.cast(inputs, tf.float32)
+        if x.shape.rank < 5:
+            return quantizer(x)
+        # TFLite broadcasts up to four axes. `quantizes_in_float` makes sure that these are all ways of five.
+        rows = [-1, x.shape[-1]] if _axes(quantizer, 5) == {4} else [size(x, 0), -1]
+        of_rows = BitnetActivation(bits=quantizer.bits, epsilon=quantizer.epsilon)
+        return tf.reshape(of_rows(tf.reshape(x, rows)), [size(x, axis) for axis in range(5)])
 
 
 class _Quantized(_Input):
@@ -354,12 +388,14 @@ def _kernel(layer, product):
 
 
 def _input(layer, product):
-    """How the op gets the input: one of the four classes above."""
+    """How the op gets the input: one of the five classes above."""
     quantizer = getattr(layer, product.input)
     if quantizer is None:
         return _Unquantized(product.dtype)
     if quantizes_rows(layer, product):
         return _Rows(quantizer)
+    if quantizes_in_float(layer, product):
+        return _Floats()
     return input_of(quantizer, product.input, product.shape, product.channels_axis, product.outside)
 
 
