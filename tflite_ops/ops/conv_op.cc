@@ -95,6 +95,7 @@ bool FinishConv(const Tensor* inputs, int32_t filter_rank, const int32_t* filter
   if (!SumFits(c)) return checks->Fail("the sum of products may exceed 32 bits");
   if (!KernelRowFits(c)) return checks->Fail("the pixels under a row of the kernel have 2^31 elements or more");
   if (!OutputFits(c)) return checks->Fail("the output has 2^31 elements or more");
+  c.gapless = false;  // until the filter is looked at
   if (!CheckFilter(inputs, kFilter, filter_rank, filter_dims, RowsOf(c, nullptr, 0), int64_t{FilterRows(c)} * Filters(c), checks,
                    &c.gapless)) {
     return false;

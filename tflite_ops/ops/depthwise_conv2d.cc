@@ -75,6 +75,7 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
   }
   if (!CheckSizes(&checks, &d)) return false;
   const int32_t filter_dims[3] = {d.h.kernel, d.w.kernel, d.weights.bits * WordsOf(d.outputs.channels)};
+  d.gapless = false;  // until the filter is looked at
   if (!CheckFilter(inputs, kFilter, 3, filter_dims, RowsOf(d, nullptr), int64_t{d.h.kernel} * d.w.kernel, &checks, &d.gapless)) {
     return false;
   }

@@ -40,12 +40,12 @@ bool Prepare(const uint8_t* bytes, size_t size, const Tensor* inputs, int32_t co
              Output* output, Error* error) {
   State* state = static_cast<State*>(memory);
   CodeRows& table = state->table;
+  table = {};
   Options options(kName, bytes, size, error);
   table.bits = ReadCodes("input", options.Int("version", 4, 4), &options).bits;
   state->rows = options.Int("rows", 1, kMost);
   table.codes = options.Int("channels", 1, kMost);
   if (!options.ok()) return false;
-  table.first_bit = 0;
   table.words = WordsOf(table.codes);
 
   Checks checks(kName, kRoles, inputs, count, error);
