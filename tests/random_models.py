@@ -94,6 +94,7 @@ def products(draw, shape, kind, channels_first=False):
     *sizes, channels = shape
     rank, kernel, source = len(sizes), draw(kernels), _quantizer(draw, kind)
     names = ["conv", "conv", "depthwise", "separable", "transposed"] if rank else []
+    names = [name for name in names if rank < 3 or name in ("conv", "transposed")]
     name = draw(st.sampled_from(names if channels_first else ["dense", *names]))
     filters = draw(channel_counts)
     bias = draw(st.booleans())
@@ -114,7 +115,7 @@ def products(draw, shape, kind, channels_first=False):
         window, left = _square(window, sizes)
         return _separable(cls, {"filters": filters, **window, **options}, kernel(-2), source, draw, (*left, filters))
     if name == "transposed":
-        cls = (layers.QuantConv1DTranspose, layers.QuantConv2DTranspose)[rank - 1]
+        cls = (layers.QuantConv1DTranspose, layers.QuantConv2DTranspose, layers.QuantConv3DTranspose)[rank - 1]
         strides = draw(st.integers(1, 2))
         size = strides + draw(st.integers(0, 1))
         padding = draw(st.sampled_from(["same", "valid"]))
@@ -128,7 +129,7 @@ def products(draw, shape, kind, channels_first=False):
         left = (-(-sizes[0] // window.get("strides", 1)),)
     if window["padding"] != "valid":
         window["pad_values"] = draw(st.integers(0, 1))
-    cls = (layers.QuantConv1D, layers.QuantConv2D)[rank - 1]
+    cls = (layers.QuantConv1D, layers.QuantConv2D, layers.QuantConv3D)[rank - 1]
     options |= {"filters": filters, "groups": groups, **window}
     return _layer(cls, options, kernel(-1), source, (*left, filters))
 
@@ -196,7 +197,7 @@ def channels_first(draw, shape, kind):
             steps.append(Step("norm", lambda x, seed=seed: _norm(seed, axis=1)(x), (*sizes, channels), EXACT))
         elif name == "relu":
             steps.append(Step("relu", lambda x: L.ReLU()(x), (*sizes, channels), EXACT))
-        elif min(sizes) > 1:
+        elif min(sizes) > 1 and len(sizes) < 3:
             pool = (L.MaxPooling1D, L.MaxPooling2D)[len(sizes) - 1]
             sizes = [size // 2 for size in sizes]
             steps.append(
@@ -253,6 +254,8 @@ def moves(draw, shape, kind):
         names += ["average", "shuffle", "flatten"]
     if rank == 1:
         names += ["flatten"]
+    if rank == 3:  # TFLite pools no volumes
+        names = ["flatten"]
     name = draw(st.sampled_from(names))
     if name == "nothing":
         return Step("Identity", lambda x: x, shape, kind)
@@ -290,7 +293,7 @@ def _same_size(draw, shape, kind, filters=None):
     """A convolution or dense layer that keeps the size."""
     kernel, source = draw(kernels)(-1), _quantizer(draw, kind)
     filters = filters or draw(channel_counts)
-    cls = (layers.QuantDense, layers.QuantConv1D, layers.QuantConv2D)[len(shape) - 1]
+    cls = (layers.QuantDense, layers.QuantConv1D, layers.QuantConv2D, layers.QuantConv3D)[len(shape) - 1]
     options = {"units": filters} if len(shape) == 1 else {"filters": filters, "kernel_size": 3, "padding": "same"}
     return _layer(cls, {"use_bias": False, **options}, kernel, source, (*shape[:-1], filters))
 
@@ -404,14 +407,15 @@ def embeddings(draw):
 
 
 @st.composite
-def recipes(draw, most_steps=5, dtypes=DTYPES, recurrent=True):
+def recipes(draw, most_steps=5, dtypes=DTYPES, recurrent=True, ranks=(0, 1, 2, 2, 2, 3)):
     """A network with inputs of bytes, of floats on a grid, or of indices."""
     dtype = draw(st.sampled_from(dtypes))
     if dtype == "int32":
         shape, first = draw(embeddings())
     else:
-        rank = draw(st.sampled_from([0, 1, 2, 2, 2]))
-        shape = (*(draw(st.integers(4, 7)) for _ in range(rank)), draw(channel_counts))
+        rank = draw(st.sampled_from(ranks))
+        sizes = st.integers(4, 7) if rank < 3 else st.integers(2, 4)
+        shape = (*(draw(sizes) for _ in range(rank)), draw(channel_counts))
         first = draw(products(shape, GRID))
     steps, kind = [first], EXACT
     for _ in range(draw(st.integers(1, most_steps))):
@@ -431,7 +435,8 @@ def _kinds(shape, kind, recurrent):
     """What may stand behind numbers of this kind."""
     if kind == ROUNDED:
         return [elementwise, moves, moves]
-    found = [products, products, products, einsums, elementwise, elementwise, elementwise, moves, moves]
+    found = [products, products, products, elementwise, elementwise, elementwise, moves, moves]
+    found += [einsums] if len(shape) < 4 else []
     found += [branches, branches, residual_blocks, residual_blocks]
     if len(shape) == 2 and shape[0] <= 5 and recurrent:
         found += [recurrences]

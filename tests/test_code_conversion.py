@@ -390,7 +390,7 @@ def test_what_stands_outside_of_a_volume_is_one_of_its_codes(quantizer, pad_valu
     "layer, dtype",
     [
         (QuantConv3D(6, 3, padding="same", groups=2, kernel_quantizer="ste_sign", input_quantizer="ste_sign"), "float32"),
-        (QuantConv3D(5, 2, padding="same", kernel_quantizer=TWN()), "int8"),
+        (QuantConv3D(6, 2, padding="same", groups=3, kernel_quantizer=TWN()), "int8"),
         (QuantConv3DTranspose(5, 3, strides=2, kernel_quantizer="ste_sign", input_quantizer=Lsq(2)), "float32"),
     ],
     ids=["groups", "bytes", "transposed"],

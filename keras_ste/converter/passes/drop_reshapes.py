@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from keras_ste.converter.chain import NotFusable, elementwise_steps
-from keras_ste.converter.graph import Graph, Op, Tensor, reshape_op
+from keras_ste.converter.graph import MATMUL_OPS, Graph, Op, Tensor, reshape_op
 
 RESHAPES = ("EXPAND_DIMS", "RESHAPE", "SQUEEZE")
 
@@ -55,7 +55,10 @@ def _skip(graph: Graph, op: Op) -> bool:
 
 
 def _sink(graph: Graph, op: Op) -> bool:
-    """Moves the reshape behind its only reader, where that treats each number or channel alike, wherever it is."""
+    """Moves the reshape behind its only reader, where that treats each number or channel alike, wherever it is.
+
+    Behind that has to stand what changes places with the reshape, or before it a layer that can do what the reader does.
+    """
     source, result = op.inputs[0], op.outputs[0]
     reader = graph.only_reader(result)
     if reader is None or not _same_channels(source, result):
@@ -64,7 +67,9 @@ def _sink(graph: Graph, op: Op) -> bool:
         data, steps = elementwise_steps(reader)
     except NotFusable:
         return False
-    if data is not result or not _reaches_reshape(graph, reader):
+    maker = graph.producer(source)
+    of_layer = maker is not None and maker.name in MATMUL_OPS and graph.only_reader(source) is op
+    if data is not result or not (of_layer or _reaches_reshape(graph, reader)):
         return False
     for index, tensor in enumerate(reader.inputs):
         if tensor is not result and tensor.data.size > 1:

@@ -21,7 +21,9 @@ def sizes_of_one(graph: Graph) -> None:
 def _first_size(op: Op) -> int | None:
     """Of what an op puts out, where it does not know it; None where it is no matter of its first input's."""
     source = next((t for t in op.inputs if t is not None and not t.constant), None)
-    if source is None or source.signature[:1] != (-1,) or op.name == "TRANSPOSE":
+    if source is None or source.signature[:1] != (-1,):
+        return None
+    if op.name == "TRANSPOSE" and not (op.inputs[1].constant and op.inputs[1].data[0] == 0):
         return None
     if op.name != "RESHAPE":
         return source.shape[0]
