@@ -19,6 +19,7 @@ import reference_ops
 import test_code_products as products
 from flatbuffers import flexbuffers
 from native_build import ROOT, find_tool, run
+from test_gapless import without_gaps
 
 SOURCE = ROOT / "tflite_ops"
 PROGRAM = SOURCE / "tests" / "boards"
@@ -133,6 +134,8 @@ def cases():
     yield from good_cases()
     for op, (options, value, constants) in product_cases():
         yield op, options, [value, *constants]
+        filters = without_gaps(op, constants[0], value.dtype == np.int32, options)
+        yield op, options | {"version": 4}, [value, filters, *constants[1:]]
 
 
 TYPES = {"float32": "kFloat32", "int32": "kInt32", "int16": "kInt16", "int8": "kInt8", "uint8": "kUInt8"}
