@@ -141,7 +141,7 @@ def pack_gapless(rows: np.ndarray, codes: Codes) -> np.ndarray:
 
     Example:
       >>> pack_gapless(np.array([[-3, -1, 1], [3, 3, -3]]), Codes(2, "bipolar")).tolist()
-      [226, 12]
+      [226, 6]
     """
     numbers = codes.numbers(rows).reshape(-1, 1, rows.shape[-1])
     bits = numbers >> np.arange(codes.bits)[:, np.newaxis] & 1
